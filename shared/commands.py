@@ -1,0 +1,299 @@
+"""Every command: what it asks for, and its form on the wire.
+
+The part of a command that a client writes as the body of an HTTP request is a class
+of its own (`ReservationBody`, …); the command adds who asks, when, and under which ID.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import from_json, to_json
+
+from shared.ids import CommandId, Id
+
+MAX_COMMANDS_A_MESSAGE = 100
+MAX_MESSAGE_BYTES = 256 * 1024
+MAX_LINES = 20
+MAX_QUANTITY = 1_000_000
+MAX_TOTAL_QUANTITY = 100_000_000
+
+Instant = Annotated[
+    AwareDatetime, Field(strict=True), AfterValidator(lambda at: at.astimezone(UTC))
+]
+"""RFC 3339 text with any offset on the wire, UTC from then on."""
+
+Name = Annotated[
+    str,
+    # No control characters: Postgres stores no NUL, and a name is one line of text.
+    StringConstraints(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+    ),
+]
+Email = Annotated[
+    str,
+    # The pattern of a valid e-mail address in the HTML standard (WHATWG, input type=email).
+    StringConstraints(
+        max_length=254,
+        pattern=(
+            r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+            r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
+        ),
+    ),
+]
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
+TotalQuantity = Annotated[int, Field(strict=True, ge=0, le=MAX_TOTAL_QUANTITY)]
+
+
+class Body(BaseModel):
+    """What a client writes: immutable, and an unknown field is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventBody(Body):
+    name: Name
+    starts_at: Instant
+    ends_at: Instant
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be after starts_at")
+        return self
+
+
+class TicketTypeBody(Body):
+    name: Name
+    total_quantity: TotalQuantity
+    sale_starts_at: Instant
+    sale_ends_at: Instant
+
+    @model_validator(mode="after")
+    def _sale_ends_after_it_starts(self) -> Self:
+        if self.sale_ends_at <= self.sale_starts_at:
+            raise ValueError("sale_ends_at must be after sale_starts_at")
+        return self
+
+
+class TicketTypeChanges(Body):
+    """What to change; a field left out, or null, stays as it is."""
+
+    name: Name | None = None
+    total_quantity: TotalQuantity | None = None
+    sale_starts_at: Instant | None = None
+    sale_ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        fields = TicketTypeChanges.model_fields
+        if all(getattr(self, field) is None for field in fields):
+            raise ValueError("name at least one field to change")
+        if self.sale_starts_at and self.sale_ends_at and self.sale_ends_at <= self.sale_starts_at:
+            raise ValueError("sale_ends_at must be after sale_starts_at")
+        return self
+
+
+class Line(Body):
+    ticket_type_id: Id
+    quantity: Quantity
+
+
+class ReservationBody(Body):
+    items: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES)]
+
+
+class QuantityBody(Body):
+    quantity: Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY)]
+
+
+class CommandFields(Body):
+    """What every command carries beside what it asks for."""
+
+    NOT_PAYLOAD: ClassVar = {"command_id", "submitted_at", "deadline"}
+
+    command_id: CommandId
+    user_id: Id
+    submitted_at: Instant
+    deadline: Instant | None = None
+    """After this instant the command is refused instead of applied."""
+
+    def fingerprint(self) -> bytes:
+        """Return 16 bytes that are equal for equal payloads of the same user and kind."""
+        payload = self.model_dump_json(exclude=self.NOT_PAYLOAD)
+        return hashlib.blake2b(payload.encode(), digest_size=16).digest()
+
+
+class RegisterUser(CommandFields):
+    """Register; `user_id` is the new user's ID. The password travels only as its hash."""
+
+    kind: Literal["register_user"] = "register_user"
+    email: Email
+    password_hash: Annotated[
+        str, StringConstraints(max_length=256, pattern=r"^\$argon2id\$[!-~]+$")
+    ]
+
+
+class CreateEvent(CommandFields, EventBody):
+    """Create an event; its ID is the command's."""
+
+    kind: Literal["create_event"] = "create_event"
+
+
+class CancelEvent(CommandFields):
+    kind: Literal["cancel_event"] = "cancel_event"
+    event_id: Id
+
+
+class EndEvent(CommandFields):
+    kind: Literal["end_event"] = "end_event"
+    event_id: Id
+
+
+class CreateTicketType(CommandFields, TicketTypeBody):
+    """Create a ticket type; its ID is the command's."""
+
+    kind: Literal["create_ticket_type"] = "create_ticket_type"
+    event_id: Id
+
+
+class ChangeTicketType(CommandFields, TicketTypeChanges):
+    kind: Literal["change_ticket_type"] = "change_ticket_type"
+    ticket_type_id: Id
+
+
+class ReserveTickets(CommandFields, ReservationBody):
+    kind: Literal["reserve_tickets"] = "reserve_tickets"
+
+
+class SetQuantity(CommandFields, QuantityBody):
+    kind: Literal["set_quantity"] = "set_quantity"
+    ticket_type_id: Id
+
+
+class ReleaseItem(CommandFields):
+    kind: Literal["release_item"] = "release_item"
+    ticket_type_id: Id
+
+
+class ReleaseCart(CommandFields):
+    kind: Literal["release_cart"] = "release_cart"
+
+
+Command = (
+    RegisterUser
+    | CreateEvent
+    | CancelEvent
+    | EndEvent
+    | CreateTicketType
+    | ChangeTicketType
+    | ReserveTickets
+    | SetQuantity
+    | ReleaseItem
+    | ReleaseCart
+)
+Kind = Literal[
+    "register_user",
+    "create_event",
+    "cancel_event",
+    "end_event",
+    "create_ticket_type",
+    "change_ticket_type",
+    "reserve_tickets",
+    "set_quantity",
+    "release_item",
+    "release_cart",
+]
+
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
+
+Message = Annotated[
+    list[Annotated[Command, Field(discriminator="kind")]],
+    Field(min_length=1, max_length=MAX_COMMANDS_A_MESSAGE),
+]
+"""The body of a message: 1 to 100 commands."""
+
+_MESSAGE: TypeAdapter[list[Command]] = TypeAdapter(Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What stood where a command should: why it is none, and what could be read of it."""
+
+    error: str
+    body: bytes
+    """What was read, as an array again, so that it can be handed in again."""
+    command_id: str | None = None
+    kind: Kind | None = None
+    submitted_at: datetime | None = None
+
+
+def encode_commands(commands: list[Command]) -> bytes:
+    """Return the body of a message that carries `commands`."""
+    return _MESSAGE.dump_json(commands)
+
+
+def read_commands(body: bytes) -> list[Command | Unreadable]:
+    """Read the body of a message, one entry for each command in it, in order.
+
+    A body that is no array of 1 to 100 entries gives a single `Unreadable`.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        return [Unreadable(f"a message of more than {MAX_MESSAGE_BYTES} bytes", body)]
+    try:
+        return list(_MESSAGE.validate_json(body))
+    except ValidationError:
+        return list(_read_one_by_one(body))
+
+
+def _read_one_by_one(body: bytes) -> Iterator[Command | Unreadable]:
+    """Tell the good commands of a message from the bad: one bad one spoils only itself."""
+    try:
+        entries = from_json(body)
+    except ValueError as error:
+        yield Unreadable(f"not JSON: {error}", body)
+        return
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_COMMANDS_A_MESSAGE:
+        yield Unreadable(f"not an array of 1 to {MAX_COMMANDS_A_MESSAGE} commands", body)
+        return
+    for entry in entries:
+        try:
+            yield _COMMAND.validate_json(to_json(entry))
+        except ValidationError as error:
+            yield _unreadable(entry, error)
+
+
+class _Envelope(BaseModel):
+    """The fields that let the sender of an unreadable command recognise it."""
+
+    command_id: CommandId | None = None
+    kind: Kind | None = None
+    submitted_at: Instant | None = None
+
+
+def _unreadable(entry: Any, error: ValidationError) -> Unreadable:
+    # Never the input itself: it may hold an e-mail address or a password.
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    text = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
+    known: dict[str, Any] = {}
+    if isinstance(entry, dict):
+        for name in _Envelope.model_fields:
+            try:
+                readable = _Envelope.model_validate_json(to_json({name: entry.get(name)}))
+            except ValidationError:
+                continue
+            known[name] = getattr(readable, name)
+    return Unreadable(text, to_json([entry]), **known)

@@ -1,0 +1,40 @@
+"""Reads a settings model from the environment, or says which variable is wrong."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+PREFIX = "HOLDFAST_"
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_settings(model: type[Settings], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Build `model` from `HOLDFAST_<FIELD>`, or from the file that `HOLDFAST_<FIELD>_FILE` names.
+
+    An empty variable counts as absent. Raises `SystemExit` with one line for each bad variable.
+    """
+    values: dict[str, str] = {}
+    for field in model.model_fields:
+        variable = PREFIX + field.upper()
+        if value := environment.get(variable):
+            values[field] = value
+        elif path := environment.get(f"{variable}_FILE"):
+            try:
+                values[field] = Path(path).read_text().strip()
+            except OSError as error:
+                raise SystemExit(f"{variable}_FILE: {error.strerror}: {path}") from None
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        # Never the input: a variable may hold a password.
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        lines = [f"{PREFIX}{str(p['loc'][0]).upper()}: {_sentence(p)}" for p in problems]
+        raise SystemExit("\n".join(lines)) from None
+
+
+def _sentence(problem: Mapping[str, object]) -> str:
+    return "is required" if problem["type"] == "missing" else str(problem["msg"])

@@ -1,0 +1,87 @@
+"""Starts a worker: reads the settings, wires the parts, serves until it is told to stop."""
+
+import asyncio
+import functools
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+import uvloop
+from faststream.asgi import AsgiFastStream, AsyncAPIRoute
+from faststream.rabbit import Channel, RabbitBroker
+from faststream.specification import AsyncAPI
+
+from shared.environment import read_settings
+from worker import committer as group_commit
+from worker.apply import apply
+from worker.committer import Committer
+from worker.consumer import DEAD_EXCHANGE, DEAD_QUEUE, Consumer
+from worker.health import health_routes
+from worker.settings import Settings
+from worker.storage.engine import create_engine
+from worker.sweep import sweep
+
+SPARE_CONNECTIONS = 2
+"""For the sweep and the health check, beside one for each lane."""
+
+
+def create_app(settings: Settings) -> AsgiFastStream:
+    """Wire a worker; nothing connects before the app starts."""
+    engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
+    committer = Committer(functools.partial(apply, engine, settings.rules))
+    broker = RabbitBroker(
+        settings.broker_url,
+        timeout=5,
+        reconnect_interval=0.5,
+        default_channel=Channel(on_return_raises=True),
+        apply_types=False,
+        log_level=logging.DEBUG,  # else two lines a message
+    )
+    consumer = Consumer(broker, committer)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        committer.start()
+        sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
+        # What the start has made lives as long as the process: no collection need visit it.
+        gc.collect()
+        gc.freeze()
+        yield
+        sweeping.cancel()
+        await committer.stop()
+        await engine.dispose()
+
+    async def declare_dead_letters() -> None:
+        await broker.connect()
+        exchange = await broker.declare_exchange(DEAD_EXCHANGE)
+        queue = await broker.declare_queue(DEAD_QUEUE)
+        await queue.bind(exchange, DEAD_QUEUE.routing())
+
+    return AsgiFastStream(
+        broker,
+        asgi_routes=health_routes(engine, broker),
+        asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
+        specification=AsyncAPI(title="Holdfast commands", version="1"),
+        lifespan=lifespan,
+        on_startup=[declare_dead_letters],
+        on_shutdown=[consumer.drain],
+    )
+
+
+def main() -> None:
+    settings = read_settings(Settings)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        create_app(settings),
+        host=settings.worker_host,
+        port=settings.worker_port,
+        log_level="warning",
+        access_log=False,
+    )
+    uvloop.run(uvicorn.Server(config).serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The unit of work: lock, recall, decide, save, record. The only place that commits."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.commands import Command
+from shared.outcomes import Unprocessable
+from worker.domain.batch import Batch, decide_batch
+from worker.domain.book import Rules
+from worker.storage import books, outcomes
+
+
+async def apply(
+    engine: AsyncEngine,
+    rules: Rules,
+    commands: Sequence[Command],
+    due_users: Sequence[str] = (),
+    *,
+    set_aside: Unprocessable | None = None,
+) -> Batch:
+    """Decide the commands in one transaction and return their outcomes once it is committed.
+
+    The due carts of `due_users` expire with it. With `set_aside`, commands that have no
+    outcome yet are not applied but refused for that reason. Whatever it raises, nothing
+    or all was applied; applied again, `recall` tells which.
+    """
+    while True:
+        async with engine.begin() as connection:
+            book = await books.lock_book(connection, commands, due_users, rules)
+            if book.more_are_due:  # too many for one transaction: this one is for them alone
+                batch = decide_batch(book, [], {})
+            else:
+                recorded = await outcomes.recall(connection, commands)
+                batch = decide_batch(book, commands, recorded, set_aside)
+            await books.save_book(connection, batch.changes)
+            await outcomes.record(connection, batch.fresh)
+        if not book.more_are_due:
+            return batch

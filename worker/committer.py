@@ -1,0 +1,185 @@
+"""Group commit: what arrives while a transaction runs is decided together in the next one.
+
+There is no timer. Alone, a command is taken at once; under load a row lock, a round trip
+and an fsync are shared by hundreds.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shared.commands import Command
+from shared.outcomes import Unprocessable, encode_outcome, refused
+from worker import faults
+from worker.domain.batch import Batch
+from worker.telemetry import RETRIES, observe_batch
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH_COMMANDS = 500
+LANES = 2
+"""Batches in flight: one is decided while another waits for its locks or its commit."""
+
+FIRST_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 2.0
+MAX_CONFLICTS = 5
+"""How often a unique violation is taken for a race with another worker."""
+
+
+class Apply(Protocol):
+    """The unit of work, as the committer needs it."""
+
+    def __call__(
+        self,
+        commands: Sequence[Command],
+        due_users: Sequence[str] = (),
+        *,
+        set_aside: Unprocessable | None = None,
+    ) -> Awaitable[Batch]: ...
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """What one message, or the sweep, asks for; its future gets the documents."""
+
+    commands: Sequence[Command]
+    due_users: Sequence[str]
+    documents: "asyncio.Future[list[str]]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+
+class Committer:
+    """Decides whatever is handed in, in batches, from `start` to `stop`."""
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+        self._waiting: deque[Work] = deque()
+        self._arrived = asyncio.Event()
+        self._lanes: list[asyncio.Task[None]] = []
+
+    async def decide(self, commands: Sequence[Command], due_users: Sequence[str] = ()) -> list[str]:
+        """Return the outcome document of each command, once it is committed.
+
+        The due carts of `due_users` expire with them. A fault of Postgres is waited out,
+        however long it takes.
+        """
+        work = Work(commands, due_users)
+        self._waiting.append(work)
+        self._arrived.set()
+        return await work.documents
+
+    def start(self) -> None:
+        """Begin to take what waits."""
+        self._lanes = [asyncio.create_task(self._lane(), name=f"lane {n}") for n in range(LANES)]
+
+    async def stop(self) -> None:
+        """Stop. What has not been decided is abandoned: its message is delivered again."""
+        for lane in self._lanes:
+            lane.cancel()
+        await asyncio.gather(*self._lanes, return_exceptions=True)
+        for work in self._waiting:
+            work.documents.cancel()
+
+    async def _lane(self) -> None:
+        while True:
+            batch = await self._take()
+            try:
+                documents = await self._commit(
+                    [command for work in batch for command in work.commands],
+                    [user_id for work in batch for user_id in work.due_users],
+                )
+            except asyncio.CancelledError:
+                for work in batch:
+                    work.documents.cancel()
+                raise
+            start = 0
+            for work in batch:
+                end = start + len(work.commands)
+                if not work.documents.done():  # its connection, and so its handler, may be gone
+                    work.documents.set_result(documents[start:end])
+                start = end
+
+    async def _take(self) -> list[Work]:
+        """Wait for work and take all that fits into one batch."""
+        while not self._waiting:
+            self._arrived.clear()
+            await self._arrived.wait()
+        batch = [self._waiting.popleft()]
+        size = len(batch[0].commands)
+        while self._waiting and size + len(self._waiting[0].commands) <= MAX_BATCH_COMMANDS:
+            batch.append(self._waiting.popleft())
+            size += len(batch[-1].commands)
+        return batch
+
+    async def _commit(self, commands: Sequence[Command], due_users: Sequence[str]) -> list[str]:
+        """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
+        conflicts = 0
+        for pause in _pauses():
+            try:
+                return await self._apply_once(commands, due_users)
+            except Exception as error:
+                conflicts += faults.sqlstate(error) == faults.CONFLICT
+                if not faults.is_passing(error) or conflicts > MAX_CONFLICTS:
+                    return await self._narrow_down(commands, due_users, error)
+                RETRIES.inc()
+                logger.warning("a batch of %d is tried again: %s", len(commands), _line(error))
+            await asyncio.sleep(pause)
+        raise AssertionError("the pauses never end")
+
+    async def _narrow_down(
+        self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
+    ) -> list[str]:
+        """Save the neighbours of a command that cannot be applied, and set it aside."""
+        if due_users:
+            logger.error("due carts are left to the next sweep: %s", _line(error))
+            return await self._commit(commands, ())
+        if len(commands) > 1:
+            half = len(commands) // 2
+            first = await self._commit(commands[:half], ())
+            return first + await self._commit(commands[half:], ())
+        return [await self._set_aside(command, error) for command in commands]
+
+    async def _set_aside(self, command: Command, error: Exception) -> str:
+        logger.error("command %s is set aside", command.command_id, exc_info=error)
+        reason = Unprocessable()
+        for pause in _pauses():
+            try:
+                return (await self._apply_once([command], (), set_aside=reason))[0]
+            except Exception as next_error:
+                if not faults.is_passing(next_error):
+                    logger.exception(
+                        "the outcome of command %s is not recorded", command.command_id
+                    )
+                    return encode_outcome(refused(command, reason, decided_at=None))
+            await asyncio.sleep(pause)
+        raise AssertionError("the pauses never end")
+
+    async def _apply_once(
+        self,
+        commands: Sequence[Command],
+        due_users: Sequence[str],
+        set_aside: Unprocessable | None = None,
+    ) -> list[str]:
+        started = time.perf_counter()
+        batch = await self._apply(commands, due_users, set_aside=set_aside)
+        observe_batch(batch, len(commands), time.perf_counter() - started)
+        return batch.documents
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds to wait before each next attempt: doubled, bounded, and never in step."""
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        yield pause * random.uniform(0.5, 1.5)
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error: the rest quotes statements and their parameters."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

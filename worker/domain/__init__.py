@@ -1,0 +1,1 @@
+"""The rules of the box office, pure: no I/O, no clock, no random IDs."""

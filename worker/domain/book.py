@@ -1,0 +1,176 @@
+"""The book: what a batch locked of users, events, ticket types and carts, and what it changes.
+
+The book is open for one transaction. `decide` reads and changes it; what is changed is
+noted in `Changes`, which is all that is saved.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from shared import outcomes
+from shared.ids import first_id_at
+
+
+@dataclass(slots=True, frozen=True)
+class Rules:
+    """What an operator sets."""
+
+    hold: timedelta
+    """How long a cart holds its tickets."""
+    command_window: timedelta
+    """How old a command ID may be and still be accepted."""
+
+
+@dataclass(slots=True)
+class User:
+    id: str
+    email: str
+    password_hash: str
+
+
+@dataclass(slots=True)
+class Event:
+    id: str
+    organizer_id: str
+    name: str
+    starts_at: datetime
+    ends_at: datetime
+    status: outcomes.EventStatus
+
+    def has_ended(self, now: datetime) -> bool:
+        return self.status == "ended" or self.ends_at <= now
+
+    def fact(self, now: datetime) -> outcomes.Event:
+        status = "ended" if self.has_ended(now) else self.status
+        return outcomes.Event(
+            self.id, self.organizer_id, self.name, self.starts_at, self.ends_at, status
+        )
+
+
+@dataclass(slots=True)
+class TicketType:
+    id: str
+    event_id: str
+    name: str
+    total: int
+    reserved: int
+    sold: int
+    sale_starts_at: datetime
+    sale_ends_at: datetime
+
+    @property
+    def available(self) -> int:
+        return self.total - self.reserved - self.sold
+
+    def fact(self) -> outcomes.TicketType:
+        return outcomes.TicketType(
+            id=self.id,
+            event_id=self.event_id,
+            name=self.name,
+            total_quantity=self.total,
+            reserved_quantity=self.reserved,
+            sold_quantity=self.sold,
+            available=self.available,
+            sale_starts_at=self.sale_starts_at,
+            sale_ends_at=self.sale_ends_at,
+        )
+
+
+@dataclass(slots=True)
+class Cart:
+    """What a user holds. It is active while it has lines, and has lines while it is active."""
+
+    id: str
+    user_id: str
+    expires_at: datetime
+    lines: dict[str, int]
+    """Quantity by ticket type ID."""
+    status: Literal["active", "expired", "released"] = "active"
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch did to the book."""
+
+    new_users: list[User] = field(default_factory=list)
+    new_events: dict[str, Event] = field(default_factory=dict)
+    changed_events: dict[str, Event] = field(default_factory=dict)
+    new_ticket_types: dict[str, TicketType] = field(default_factory=dict)
+    changed_ticket_types: dict[str, TicketType] = field(default_factory=dict)
+    opened_carts: dict[str, Cart] = field(default_factory=dict)
+    closed_carts: dict[str, Cart] = field(default_factory=dict)
+    touched_lines: dict[tuple[str, str], Cart] = field(default_factory=dict)
+    """Carts by (cart ID, ticket type ID) of the lines that were written."""
+
+
+@dataclass(slots=True)
+class Book:
+    now: datetime
+    rules: Rules
+    user_ids: set[str]
+    """The users that exist, of those the batch names."""
+    emails: set[str]
+    """The e-mail addresses that are taken, of those the batch registers, in lower case."""
+    events: dict[str, Event]
+    ticket_types: dict[str, TicketType]
+    carts: dict[str, Cart]
+    """The active carts, by user ID."""
+    more_are_due: bool = False
+    """Whether more carts are due than one transaction takes along."""
+    changes: Changes = field(default_factory=Changes)
+    oldest_command_id: str = field(init=False)
+    """Where the window of command IDs begins: a smaller ID is too old."""
+
+    def __post_init__(self) -> None:
+        oldest = self.now - self.rules.command_window
+        self.oldest_command_id = first_id_at(int(oldest.timestamp() * 1000))
+
+    def expire_carts(self) -> None:
+        """Close every cart whose hold is over and give its tickets back."""
+        for cart in [cart for cart in self.carts.values() if cart.expires_at <= self.now]:
+            self._close(cart, "expired")
+
+    def hold(self, user_id: str, ticket_type: TicketType, quantity: int, cart_id: str) -> None:
+        """Add tickets to the user's cart, opening it under `cart_id` where there is none."""
+        cart = self.carts.get(user_id)
+        if cart is None:
+            cart = Cart(cart_id, user_id, self.now + self.rules.hold, {})
+            self.carts[user_id] = cart
+            self.changes.opened_carts[cart.id] = cart
+        cart.lines[ticket_type.id] = cart.lines.get(ticket_type.id, 0) + quantity
+        self._reserve(ticket_type, quantity)
+        self.changes.touched_lines[cart.id, ticket_type.id] = cart
+
+    def give_back(self, cart: Cart, ticket_type_id: str, quantity: int) -> None:
+        """Take tickets out of a cart; a cart without lines is released."""
+        left = cart.lines[ticket_type_id] - quantity
+        if left == 0 and len(cart.lines) == 1:
+            self.release(cart)
+            return
+        self._reserve(self.ticket_types[ticket_type_id], -quantity)
+        self.changes.touched_lines[cart.id, ticket_type_id] = cart
+        if left:
+            cart.lines[ticket_type_id] = left
+        else:
+            del cart.lines[ticket_type_id]
+
+    def release(self, cart: Cart) -> None:
+        """Close a cart at its owner's wish and give its tickets back."""
+        self._close(cart, "released")
+
+    def change_ticket_type(self, ticket_type: TicketType) -> None:
+        """Note that a ticket type differs from what is stored."""
+        if ticket_type.id not in self.changes.new_ticket_types:
+            self.changes.changed_ticket_types[ticket_type.id] = ticket_type
+
+    def _close(self, cart: Cart, status: Literal["expired", "released"]) -> None:
+        cart.status = status
+        del self.carts[cart.user_id]
+        self.changes.closed_carts[cart.id] = cart
+        for ticket_type_id, quantity in cart.lines.items():
+            self._reserve(self.ticket_types[ticket_type_id], -quantity)
+
+    def _reserve(self, ticket_type: TicketType, quantity: int) -> None:
+        ticket_type.reserved += quantity
+        self.change_ticket_type(ticket_type)

@@ -1,0 +1,50 @@
+"""Tells faults of the infrastructure, which pass, from bugs, which stay."""
+
+import asyncio
+from collections.abc import Iterator
+
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+PASSING_CLASSES = (
+    "08",  # connection exception
+    "25",  # invalid transaction state: read-only while a standby is promoted
+    "40",  # transaction rollback: deadlock, serialization failure
+    "53",  # insufficient resources: disk full, too many connections
+    "55",  # object not in prerequisite state: lock time-out
+    "57",  # operator intervention: shutdown, cancelled statement
+    "58",  # system error
+)
+
+CONFLICT = "23505"
+"""Unique violation: another worker has just recorded the same ID or e-mail address."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether the same transaction may succeed when it is run again later."""
+    for cause in _chain(error):
+        state = sqlstate(cause)
+        if state is not None:
+            return state.startswith(PASSING_CLASSES) or state == CONFLICT
+        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+            return True
+        if isinstance(cause, InterfaceError | PoolTimeoutError | OSError | asyncio.TimeoutError):
+            return True
+    return False
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE that an error carries, at any depth."""
+    for cause in _chain(error):
+        state = getattr(cause, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = getattr(seen, "orig", None) or seen.__cause__

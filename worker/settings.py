@@ -1,0 +1,23 @@
+"""The worker's settings, read once from the environment."""
+
+from datetime import timedelta
+
+from pydantic import BaseModel, Field
+
+from worker.domain.book import Rules
+
+
+class Settings(BaseModel):
+    database_url: str
+    broker_url: str
+    hold_seconds: int = Field(default=600, ge=1, le=86_400)
+    command_window_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    worker_host: str = "127.0.0.1"
+    worker_port: int = Field(default=8001, ge=1, le=65_535)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            hold=timedelta(seconds=self.hold_seconds),
+            command_window=timedelta(seconds=self.command_window_seconds),
+        )

@@ -1,0 +1,189 @@
+"""Locks and reads the book of a batch, and saves what changed.
+
+Every statement takes all of the batch at once, so that 500 commands cost about as many
+round trips as one. Locks are taken in one order everywhere: users, events, ticket types,
+each by ID. What is locked is read after the lock, in a statement of its own: a statement
+that waited for a lock still sees everything but the locked row as it was before it waited.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import TextClause
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.commands import (
+    CancelEvent,
+    ChangeTicketType,
+    Command,
+    CreateTicketType,
+    EndEvent,
+    RegisterUser,
+    ReserveTickets,
+    SetQuantity,
+)
+from worker.domain.book import Book, Cart, Changes, Event, Rules, TicketType
+from worker.storage.statements import (
+    CLOSE_CARTS,
+    DROP_LINES,
+    INSERT_EVENTS,
+    INSERT_TICKET_TYPES,
+    INSERT_USERS,
+    LOCK_EVENTS,
+    LOCK_TICKET_TYPES,
+    LOCK_USERS,
+    OPEN_CARTS,
+    PUT_LINES,
+    READ_CARTS,
+    READ_EMAILS,
+    READ_EVENTS,
+    TICKET_TYPES_OF_EVENTS,
+    UPDATE_EVENTS,
+    UPDATE_TICKET_TYPES,
+)
+
+MAX_DUE_CARTS = 2_000
+"""How many carts of others, whose hold is over, one batch takes along."""
+
+
+async def lock_book(
+    connection: AsyncConnection, commands: Sequence[Command], due_users: Iterable[str], rules: Rules
+) -> Book:
+    """Lock and read all that the commands may touch, and the due carts in their way."""
+    user_ids = {command.user_id for command in commands}.union(due_users)
+    wanted = _wanted_ticket_types(commands)
+    existing = await _column(
+        connection,
+        LOCK_USERS,
+        user_ids=sorted(user_ids),
+        wanted=sorted(wanted),
+        limit=MAX_DUE_CARTS,
+    )
+    carts = await _read_carts(connection, existing)
+    emails = await _read_emails(connection, commands)
+
+    ticket_type_ids = wanted | {id for cart in carts.values() for id in cart.lines}
+    event_ids = _closing_events(commands)
+    if event_ids:
+        await connection.execute(LOCK_EVENTS, {"ids": sorted(event_ids)})
+        ticket_type_ids.update(
+            await _column(connection, TICKET_TYPES_OF_EVENTS, event_ids=sorted(event_ids))
+        )
+    rows = await connection.execute(LOCK_TICKET_TYPES, {"ids": sorted(ticket_type_ids)})
+    ticket_types = {row[0]: TicketType(*row) for row in rows}
+    event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
+    now, events = await _read_events(connection, event_ids)
+    return Book(
+        now=now,
+        rules=rules,
+        user_ids=set(existing),
+        emails=emails,
+        events=events,
+        ticket_types=ticket_types,
+        carts=carts,
+        more_are_due=len(existing) - len(user_ids.intersection(existing)) >= MAX_DUE_CARTS,
+    )
+
+
+async def save_book(connection: AsyncConnection, changes: Changes) -> None:
+    """Write what changed, with no statement for what did not."""
+    for statement, rows in _writes(changes):
+        if rows:
+            columns = zip(*rows, strict=True)
+            await connection.execute(
+                statement, {f"c{number}": list(column) for number, column in enumerate(columns)}
+            )
+
+
+def _writes(changes: Changes) -> Iterable[tuple[TextClause, list[tuple[Any, ...]]]]:
+    """The statements of a save, in an order that no constraint minds, each with its rows."""
+    yield INSERT_USERS, [(u.id, u.email, u.password_hash) for u in changes.new_users]
+    yield (
+        INSERT_EVENTS,
+        [
+            (e.id, e.organizer_id, e.name, e.starts_at, e.ends_at, e.status)
+            for e in changes.new_events.values()
+        ],
+    )
+    yield UPDATE_EVENTS, [(e.id, e.status) for e in changes.changed_events.values()]
+    yield INSERT_TICKET_TYPES, [_ticket_type_row(t) for t in changes.new_ticket_types.values()]
+    yield UPDATE_TICKET_TYPES, [_ticket_type_row(t) for t in changes.changed_ticket_types.values()]
+
+    opened, closed = changes.opened_carts, changes.closed_carts
+    # Before the new ones: a user has one active cart.
+    yield CLOSE_CARTS, [(c.id, c.status) for c in closed.values() if c.id not in opened]
+    yield OPEN_CARTS, [(c.id, c.user_id, c.status, c.expires_at) for c in opened.values()]
+    puts, drops = [], []
+    for (cart_id, ticket_type_id), cart in changes.touched_lines.items():
+        if quantity := cart.lines.get(ticket_type_id):
+            puts.append((cart_id, ticket_type_id, quantity))
+        elif cart_id not in opened:
+            drops.append((cart_id, ticket_type_id))
+    yield PUT_LINES, puts
+    yield DROP_LINES, drops
+
+
+def _ticket_type_row(t: TicketType) -> tuple[Any, ...]:
+    return (
+        t.id,
+        t.event_id,
+        t.name,
+        t.total,
+        t.reserved,
+        t.sold,
+        t.sale_starts_at,
+        t.sale_ends_at,
+    )
+
+
+def _wanted_ticket_types(commands: Sequence[Command]) -> set[str]:
+    wanted: set[str] = set()
+    for command in commands:
+        match command:
+            case ReserveTickets():
+                wanted.update(item.ticket_type_id for item in command.items)
+            case SetQuantity() | ChangeTicketType():
+                wanted.add(command.ticket_type_id)
+            case _:
+                pass
+    return wanted
+
+
+def _closing_events(commands: Sequence[Command]) -> set[str]:
+    """The events that the commands change, or add ticket types to."""
+    closing = CancelEvent | EndEvent | CreateTicketType
+    return {command.event_id for command in commands if isinstance(command, closing)}
+
+
+async def _column(
+    connection: AsyncConnection, statement: TextClause, **parameters: Any
+) -> Sequence[str]:
+    return (await connection.execute(statement, parameters)).scalars().all()
+
+
+async def _read_carts(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, Cart]:
+    rows = await connection.execute(READ_CARTS, {"user_ids": user_ids})
+    carts: dict[str, Cart] = {}
+    for cart_id, user_id, expires_at, ticket_type_id, quantity in rows:
+        cart = carts.get(user_id)
+        if cart is None:
+            carts[user_id] = cart = Cart(cart_id, user_id, expires_at, {})
+        cart.lines[ticket_type_id] = quantity
+    return carts
+
+
+async def _read_emails(connection: AsyncConnection, commands: Sequence[Command]) -> set[str]:
+    """The e-mail addresses, of those to register, that are taken."""
+    wanted = {c.email.lower() for c in commands if isinstance(c, RegisterUser)}
+    if not wanted:
+        return set()
+    return set(await _column(connection, READ_EMAILS, emails=sorted(wanted)))
+
+
+async def _read_events(
+    connection: AsyncConnection, event_ids: set[str]
+) -> tuple[datetime, dict[str, Event]]:
+    """The clock, and the events; in the last statement before the decisions."""
+    rows = (await connection.execute(READ_EVENTS, {"ids": sorted(event_ids)})).all()
+    return rows[0][0], {row[1]: Event(*row[1:]) for row in rows if row[1] is not None}

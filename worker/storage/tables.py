@@ -1,0 +1,111 @@
+"""The schema `booking`, declared once; the migrations bring a database to it.
+
+The checks and unique indexes are the last line of defence, never the mechanism: the worker
+decides under locks and does not lean on them.
+"""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+
+metadata = MetaData(
+    schema="booking",
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    },
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("registered_at", DateTime(timezone=True), nullable=False),
+)
+Index("users_email_key", func.lower(users.c.email), unique=True)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("organizer_id", Uuid, ForeignKey("booking.users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("starts_at", DateTime(timezone=True), nullable=False),
+    Column("ends_at", DateTime(timezone=True), nullable=False),
+    Column("status", Text, nullable=False),
+    CheckConstraint("status IN ('active', 'cancelled', 'ended')", name="status"),
+    CheckConstraint("starts_at < ends_at", name="times"),
+    Index("events_by_start", "starts_at", "id"),
+)
+
+ticket_types = Table(
+    "ticket_types",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("event_id", Uuid, ForeignKey("booking.events.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("reserved", Integer, nullable=False),
+    Column("sold", Integer, nullable=False),
+    Column("sale_starts_at", DateTime(timezone=True), nullable=False),
+    Column("sale_ends_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("reserved >= 0", name="reserved"),
+    CheckConstraint("sold >= 0", name="sold"),
+    CheckConstraint("reserved + sold <= total", name="availability"),
+    CheckConstraint("sale_starts_at < sale_ends_at", name="sale"),
+    Index("ticket_types_by_event", "event_id"),
+    # A hot row is rewritten with every batch: room on its page keeps its updates there (HOT).
+    postgresql_with={"fillfactor": "50"},
+)
+
+carts = Table(
+    "carts",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("booking.users.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint("status IN ('active', 'expired', 'released')", name="status"),
+    Index(
+        "carts_one_active_a_user",
+        "user_id",
+        unique=True,
+        postgresql_where=text("status = 'active'"),
+    ),
+    Index("carts_due", "expires_at", postgresql_where=text("status = 'active'")),
+)
+
+cart_items = Table(
+    "cart_items",
+    metadata,
+    Column("cart_id", Uuid, ForeignKey("booking.carts.id"), primary_key=True),
+    Column("ticket_type_id", Uuid, ForeignKey("booking.ticket_types.id"), primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    CheckConstraint("quantity > 0", name="quantity"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    # No foreign key: a command of a user that does not exist has an outcome, too.
+    Column("user_id", Uuid, nullable=False),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("decided_at", DateTime(timezone=True), nullable=False),
+)

@@ -1,0 +1,45 @@
+"""The worker's metrics, and whether it is alive and ready."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from worker.domain.batch import Batch
+
+DECIDED = Counter(
+    "holdfast_commands_decided_total",
+    "Commands decided for the first time.",
+    ["kind", "status", "code"],
+)
+DUPLICATES = Counter(
+    "holdfast_commands_recalled_total", "Commands that were answered with a recorded outcome."
+)
+BATCH_COMMANDS = Histogram(
+    "holdfast_batch_commands",
+    "Commands decided in one transaction.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+BATCH_SECONDS = Histogram(
+    "holdfast_batch_seconds",
+    "Seconds from the first lock to the commit.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+)
+RETRIES = Counter("holdfast_batch_retries_total", "Batches tried again after a passing fault.")
+DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands set aside.", ["reason"])
+CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold was over.")
+MESSAGES_IN_HAND = Gauge("holdfast_messages_in_hand", "Messages taken and not yet answered.")
+
+
+def observe_batch(batch: Batch, commands: int, seconds: float) -> None:
+    """Count what a committed batch did."""
+    BATCH_SECONDS.observe(seconds)
+    BATCH_COMMANDS.observe(commands)
+    DUPLICATES.inc(commands - len(batch.fresh))
+    tally: dict[tuple[str, str, str], int] = {}
+    for fresh in batch.fresh:
+        refusal = fresh.outcome.refusal
+        code = str(refusal.code) if refusal else ""
+        label = (str(fresh.command.kind), str(fresh.outcome.status), code)
+        tally[label] = tally.get(label, 0) + 1
+    for label, count in tally.items():
+        DECIDED.labels(*label).inc(count)
+    if expired := sum(cart.status == "expired" for cart in batch.changes.closed_carts.values()):
+        CARTS_EXPIRED.inc(expired)
