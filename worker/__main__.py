@@ -11,13 +11,13 @@ import uvicorn
 import uvloop
 from faststream.asgi import AsgiFastStream, AsyncAPIRoute
 from faststream.rabbit import Channel, RabbitBroker
-from faststream.specification import AsyncAPI
 
 from shared.environment import read_settings
 from worker import committer as group_commit
 from worker.apply import apply
 from worker.committer import Committer
 from worker.consumer import DEAD_EXCHANGE, DEAD_QUEUE, Consumer
+from worker.documentation import QueueDocumentation
 from worker.health import health_routes
 from worker.settings import Settings
 from worker.storage.engine import create_engine
@@ -61,9 +61,10 @@ def create_app(settings: Settings) -> AsgiFastStream:
 
     return AsgiFastStream(
         broker,
+        logger=logging.getLogger("worker"),
         asgi_routes=health_routes(engine, broker),
         asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
-        specification=AsyncAPI(title="Holdfast commands", version="1"),
+        specification=QueueDocumentation(),
         lifespan=lifespan,
         on_startup=[declare_dead_letters],
         on_shutdown=[consumer.drain],

@@ -18,18 +18,18 @@ CHECK_TIMEOUT_SECONDS = 2
 def health_routes(engine: AsyncEngine, broker: RabbitBroker) -> list[tuple[str, Any]]:
     """Return the routes `/health/live`, `/health/ready` and `/metrics`."""
 
-    @get
+    @get(include_in_schema=False)
     async def live(scope: Any) -> AsgiResponse:
         return _json({"status": "live"})
 
-    @get
+    @get(include_in_schema=False)
     async def ready(scope: Any) -> AsgiResponse:
         postgres, rabbitmq = await asyncio.gather(_postgres(engine), _rabbitmq(broker))
         status = "ready" if postgres and rabbitmq else "not_ready"
         checks = {"status": status, "postgres": postgres, "rabbitmq": rabbitmq}
         return _json(checks, 200 if status == "ready" else 503)
 
-    @get
+    @get(include_in_schema=False)
     async def metrics(scope: Any) -> AsgiResponse:
         return AsgiResponse(
             generate_latest(), status_code=200, headers={"content-type": CONTENT_TYPE_LATEST}
