@@ -14,7 +14,7 @@ LOCK_USERS = text("""
            AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[]))
          LIMIT :limit)
     ))
-    ORDER BY id
+    ORDER BY users.id
     FOR NO KEY UPDATE
 """)
 
@@ -46,7 +46,7 @@ LOCK_TICKET_TYPES = text("""
     SELECT id::text, event_id::text, name, total, reserved, sold, sale_starts_at, sale_ends_at
     FROM booking.ticket_types
     WHERE id = ANY (CAST(:ids AS uuid[]))
-    ORDER BY booking.ticket_types.id
+    ORDER BY ticket_types.id
     FOR NO KEY UPDATE
 """)
 

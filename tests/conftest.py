@@ -1,0 +1,45 @@
+"""What every test may ask for: a migrated database and a vhost of this run's own, and a system."""
+
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from dev.services import Services, services
+from tests.deployment import Deployment
+
+
+@pytest.fixture(scope="session")
+def own_services() -> Iterator[Services]:
+    with services("tests") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def broker_url(own_services: Services) -> str:
+    return own_services.broker_url
+
+
+@pytest.fixture(scope="session")
+def database_url(own_services: Services) -> str:
+    """The URL of a migrated database."""
+    migrate(own_services.database_url)
+    return own_services.database_url
+
+
+@pytest.fixture(scope="session")
+async def system(database_url: str, broker_url: str) -> AsyncIterator[Deployment]:
+    """Two gateways and two workers, as processes, on one database and one vhost."""
+    async with Deployment(database_url, broker_url) as deployment:
+        await deployment.start(gateways=2, workers=2)
+        yield deployment
+
+
+def migrate(database_url: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "migrations"],
+        env=os.environ | {"HOLDFAST_DATABASE_URL": database_url},
+        check=True,
+    )

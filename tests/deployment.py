@@ -1,0 +1,136 @@
+"""Gateways and workers as processes of their own, which a test may kill and start again."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+import httpx
+
+JWT_SECRET = "a secret of the tests, of more than 32 bytes"
+READY_WITHIN_SECONDS = 20
+
+
+class Process:
+    """One gateway or worker."""
+
+    def __init__(self, module: str, port: int, environment: dict[str, str], log: Path) -> None:
+        self.module = module
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self.module,
+                env=os.environ | self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Wait until it can serve."""
+        async with httpx.AsyncClient() as client, asyncio.timeout(READY_WITHIN_SECONDS):
+            while not await self._is_ready(client):
+                await asyncio.sleep(0.05)
+
+    async def _is_ready(self, client: httpx.AsyncClient) -> bool:
+        if self._process is not None and self._process.returncode is not None:
+            raise AssertionError(f"{self.module} has ended:\n{self.log.read_text()[-4000:]}")
+        try:
+            return (await client.get(f"{self.url}/health/ready")).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def stop(self) -> int:
+        """End it as an operator would; return its exit code."""
+        self.signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        assert self._process is not None
+        async with asyncio.timeout(30):
+            return await self._process.wait()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+
+class Deployment:
+    """Any number of gateways and workers on one database and one broker."""
+
+    def __init__(self, database_url: str, broker_url: str, **settings: str) -> None:
+        self.database_url = database_url
+        self.broker_url = broker_url
+        self.gateways: list[Process] = []
+        self.workers: list[Process] = []
+        self._environment = {
+            "HOLDFAST_DATABASE_URL": database_url,
+            "HOLDFAST_BROKER_URL": broker_url,
+            "HOLDFAST_JWT_SECRET": JWT_SECRET,
+        } | {f"HOLDFAST_{name.upper()}": value for name, value in settings.items()}
+        self._folder = TemporaryDirectory(prefix="holdfast-tests-")
+
+    async def start(self, *, gateways: int = 1, workers: int = 1) -> None:
+        """Start processes and wait until all of them are ready."""
+        started = [self.add("worker", self.workers) for _ in range(workers)]
+        # A worker declares the queues that a gateway publishes to.
+        await asyncio.gather(*(process.start() for process in started))
+        started = [self.add("gateway", self.gateways) for _ in range(gateways)]
+        await asyncio.gather(*(process.start() for process in started))
+
+    def add(self, module: str, group: list[Process], **settings: str) -> Process:
+        port = free_port()
+        variable = "HOLDFAST_PORT" if module == "gateway" else "HOLDFAST_WORKER_PORT"
+        environment = self._environment | {variable: str(port)} | settings
+        log = Path(self._folder.name) / f"{module}-{len(group) + 1}.log"
+        process = Process(module, port, environment, log)
+        group.append(process)
+        return process
+
+    @property
+    def url(self) -> str:
+        """The first gateway's."""
+        return self.gateways[0].url
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in self.gateways + self.workers:
+            if process.is_running:
+                process.signal(signal.SIGKILL)
+                await process.ended()
+        self._folder.cleanup()
+
+
+def free_port() -> int:
+    """A port below the ephemeral range: a client that retries cannot connect to itself."""
+    for port in range(20_000 + os.getpid() % 5_000, 32_000):
+        with socket.socket() as probe:
+            if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:
+                _given.add(port)
+                return port
+    raise AssertionError("no free port")
+
+
+_given: set[int] = set()
