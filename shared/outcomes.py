@@ -4,6 +4,7 @@ Results and refusals are facts, plain and cheap to make by the thousand. `Outcom
 outcome document of the contract.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal, get_args
@@ -293,6 +294,12 @@ def decode_outcome(document: str | bytes) -> Outcome:
 def encode_reply(documents: list[str]) -> bytes:
     """Return the body of a reply: the documents, in the order of the commands."""
     return f"[{','.join(documents)}]".encode()
+
+
+def encode_merged_reply(replies: dict[str, list[str]]) -> bytes:
+    """Return the body of a merged reply: the documents of each message by its correlation ID."""
+    members = (f"{json.dumps(id)}:[{','.join(documents)}]" for id, documents in replies.items())
+    return f"{{{','.join(members)}}}".encode()
 
 
 def decode_reply(body: bytes) -> list[Outcome]:

@@ -32,3 +32,7 @@ COMMANDS_ARGUMENTS: Final[dict[str, str | int]] = {
     "x-max-length-bytes": MAX_QUEUED_BYTES,
 }
 DEAD_ARGUMENTS: Final[dict[str, str | int]] = {"x-queue-type": "quorum"}
+
+MERGE_REPLIES_HEADER: Final = "x-merge-replies"
+"""Who publishes with this header takes the replies to several messages in one: a JSON object
+of arrays of outcomes by correlation ID, itself without one."""

@@ -14,11 +14,13 @@ from faststream.rabbit import Channel, RabbitBroker
 
 from shared.environment import read_settings
 from worker import committer as group_commit
+from worker.answers import Answers
 from worker.apply import apply
 from worker.committer import Committer
-from worker.consumer import DEAD_EXCHANGE, DEAD_QUEUE, Consumer
+from worker.consumer import Consumer
 from worker.documentation import QueueDocumentation
 from worker.health import health_routes
+from worker.queues import DEAD_EXCHANGE, DEAD_QUEUE
 from worker.settings import Settings
 from worker.storage.engine import create_engine
 from worker.sweep import sweep
@@ -37,19 +39,22 @@ def create_app(settings: Settings) -> AsgiFastStream:
         reconnect_interval=0.5,
         default_channel=Channel(on_return_raises=True),
         apply_types=False,
-        log_level=logging.DEBUG,  # else two lines a message
+        logger=None,  # else two lines a message
     )
-    consumer = Consumer(broker, committer)
+    answers = Answers()
+    consumer = Consumer(broker, committer, answers)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         committer.start()
+        sending = asyncio.create_task(answers.send(), name="answers")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
         # What the start has made lives as long as the process: no collection need visit it.
         gc.collect()
         gc.freeze()
         yield
         sweeping.cancel()
+        sending.cancel()
         await committer.stop()
         await engine.dispose()
 

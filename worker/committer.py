@@ -63,16 +63,18 @@ class Committer:
         self._arrived = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
 
-    async def decide(self, commands: Sequence[Command], due_users: Sequence[str] = ()) -> list[str]:
-        """Return the outcome document of each command, once it is committed.
+    def submit(
+        self, commands: Sequence[Command], due_users: Sequence[str] = ()
+    ) -> "asyncio.Future[list[str]]":
+        """Return a future of the outcome document of each command, set once it is committed.
 
         The due carts of `due_users` expire with them. A fault of Postgres is waited out,
-        however long it takes.
+        however long it takes; the future is cancelled where the committer stops before.
         """
         work = Work(commands, due_users)
         self._waiting.append(work)
         self._arrived.set()
-        return await work.documents
+        return work.documents
 
     def start(self) -> None:
         """Begin to take what waits."""

@@ -1,72 +1,51 @@
 """The way of a message: read it, have its commands decided, answer, acknowledge; in that order.
 
 Nothing here is left to defaults that lose messages: acknowledgement is ours alone and
-comes last, and dead letters are published with confirms, persistent and mandatory.
+comes last, and what cannot be applied is on the disk of the dead letters before it.
 """
 
 import asyncio
 import contextlib
-import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any
 
 from aio_pika import IncomingMessage
-from aiormq.exceptions import ChannelInvalidStateError
 from faststream import AckPolicy
 from faststream.message import StreamMessage
-from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitExchange, RabbitQueue
-from pamqp.commands import Basic
+from faststream.rabbit import Channel, RabbitBroker
 
-from shared import topology
 from shared.commands import Command, Unreadable, encode_commands, read_commands
-from shared.ids import MAX_AHEAD_SECONDS, first_id_at, new_id
-from shared.outcomes import Unprocessable, encode_outcome, encode_reply, refused
+from shared.ids import MAX_AHEAD_SECONDS, first_id_at
+from shared.outcomes import Unprocessable, encode_outcome, refused
+from worker.answers import Acknowledger, Answer, Answers
 from worker.committer import Committer
-from worker.telemetry import DEAD_LETTERS, MESSAGES_IN_HAND
-
-if TYPE_CHECKING:
-    from faststream.rabbit.schemas.queue import QuorumQueueArgs
-
-logger = logging.getLogger(__name__)
+from worker.dead_letters import bury
+from worker.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
 
 PREFETCH_MESSAGES = 1_000
 """Two full batches of one-command messages; what waits beyond stays with the broker."""
 
 DRAIN_SECONDS = 20
-PAUSE_BEFORE_REQUEUE_SECONDS = 1
-DEAD_LETTER_TIMEOUT_SECONDS = 5
 CLOCK_TOLERANCE_SECONDS = 30
 """How far the clocks of a gateway and a worker may be apart."""
 
 IS_UNPROCESSABLE = f'"code":"{Unprocessable().code}"'
 """Stands in an outcome document only as its refusal's code: in text, quotes are escaped."""
 
-COMMANDS_EXCHANGE = RabbitExchange(topology.COMMANDS_EXCHANGE, durable=True)
-COMMANDS_QUEUE = RabbitQueue(
-    topology.COMMANDS_QUEUE,
-    QueueType.QUORUM,
-    routing_key=topology.COMMANDS_ROUTING_KEY,
-    arguments=cast("QuorumQueueArgs", topology.COMMANDS_ARGUMENTS),
-)
-DEAD_EXCHANGE = RabbitExchange(topology.DEAD_EXCHANGE, durable=True)
-DEAD_QUEUE = RabbitQueue(
-    topology.DEAD_QUEUE,
-    QueueType.QUORUM,
-    routing_key=topology.DEAD_ROUTING_KEY,
-    arguments=cast("QuorumQueueArgs", topology.DEAD_ARGUMENTS),
-)
+Entries = list[Command | Unreadable]
 
 
 class Consumer:
-    """Takes messages from the queue of commands and hands them to the committer."""
+    """Takes messages from the queue of commands and sees to it that each is answered."""
 
-    def __init__(self, broker: RabbitBroker, committer: Committer) -> None:
+    def __init__(self, broker: RabbitBroker, committer: Committer, answers: Answers) -> None:
         self._broker = broker
         self._committer = committer
-        self._consumed: IncomingMessage | None = None
-        self._in_hand = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._answers = answers
+        self._acknowledger: Acknowledger | None = None
+        self._consumer_tag = ""
+        self._set_asides: set[asyncio.Task[None]] = set()
         broker.subscriber(
             COMMANDS_QUEUE,
             COMMANDS_EXCHANGE,
@@ -81,20 +60,17 @@ class Consumer:
         )(self.handle)
 
     async def handle(self, message: Any) -> None:
-        """Decide the commands of one message, answer, and acknowledge."""
+        """Hand in the commands of a message; the answer follows when they are decided."""
         raw: IncomingMessage = message.raw_message
-        self._consumed = raw
-        self._count(+1)
-        try:
-            await self._settle(raw)
-        except ChannelInvalidStateError:
-            logger.info("a message is left to its next delivery: its channel has closed")
-        except Exception:
-            logger.exception("a message is put back")
-            await asyncio.sleep(PAUSE_BEFORE_REQUEUE_SECONDS)
-            await raw.reject(requeue=True)
-        finally:
-            self._count(-1)
+        acknowledger = self._acknowledger
+        if acknowledger is None or acknowledger.channel is not raw.channel:
+            self._acknowledger = acknowledger = Acknowledger(raw.channel)
+            self._consumer_tag = raw.consumer_tag or ""
+        self._answers.expect()
+        entries = _refuse_future(read_commands(raw.body))
+        commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
+        decided = self._committer.submit(commands)
+        decided.add_done_callback(partial(self._answer, raw, entries, acknowledger))
 
     async def drain(self) -> None:
         """Take no more messages, and wait until those in hand are answered.
@@ -102,56 +78,51 @@ class Consumer:
         Without the cancellation the broker would go on pushing, and what it pushed in
         vain would come back with a delivery counted.
         """
-        if self._consumed is not None and self._consumed.consumer_tag is not None:
-            await self._consumed.channel.basic_cancel(self._consumed.consumer_tag)
+        if self._acknowledger is not None and not self._acknowledger.channel.is_closed:
+            await self._acknowledger.channel.basic_cancel(self._consumer_tag)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                await self._idle.wait()
+                await self._answers.all_sent()
 
-    def _count(self, change: int) -> None:
-        self._in_hand += change
-        MESSAGES_IN_HAND.set(self._in_hand)
-        if self._in_hand:
-            self._idle.clear()
-        else:
-            self._idle.set()
+    def _answer(
+        self,
+        raw: IncomingMessage,
+        entries: Entries,
+        acknowledger: Acknowledger,
+        decided: "asyncio.Future[list[str]]",
+    ) -> None:
+        if decided.cancelled():
+            return  # the worker stops: the message is delivered again
+        documents = decided.result()
+        if len(documents) == len(entries) and not any(IS_UNPROCESSABLE in d for d in documents):
+            self._answers.put(Answer(raw, documents, acknowledger))
+            return
+        task = asyncio.create_task(self._set_aside(raw, entries, documents, acknowledger))
+        self._set_asides.add(task)
+        task.add_done_callback(self._set_asides.discard)
 
-    async def _settle(self, raw: IncomingMessage) -> None:
-        entries = _refuse_future(read_commands(raw.body))
-        commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
-        decided = iter(await self._committer.decide(commands) if commands else ())
-        documents: list[str] = []
+    async def _set_aside(
+        self,
+        raw: IncomingMessage,
+        entries: Entries,
+        documents: list[str],
+        acknowledger: Acknowledger,
+    ) -> None:
+        """Copy what cannot be applied to the dead letters, then answer the whole message."""
+        decided = iter(documents)
+        answered: list[str] = []
         for entry in entries:
             if isinstance(entry, Unreadable):
-                await self._bury(raw, entry.body, "unreadable", entry.error)
+                await bury(self._broker, entry.body, "unreadable", entry.error, raw.correlation_id)
                 reason = Unprocessable(f"The command could not be read: {entry.error}")
-                documents.append(encode_outcome(refused(entry, reason, decided_at=None)))
+                answered.append(encode_outcome(refused(entry, reason, decided_at=None)))
                 continue
             document = next(decided)
             if IS_UNPROCESSABLE in document:
-                await self._bury(raw, encode_commands([entry]), "unprocessable", document)
-            documents.append(document)
-        if raw.reply_to:
-            await _reply(raw, encode_reply(documents))
-        await raw.ack()
-
-    async def _bury(self, raw: IncomingMessage, body: bytes, reason: str, error: str) -> None:
-        """Copy what cannot be applied to the dead letters; raises when that is not confirmed."""
-        DEAD_LETTERS.labels(reason).inc()
-        logger.warning("a command goes to the dead letters (%s): %s", reason, error)
-        await self._broker.publish(
-            body,
-            DEAD_QUEUE,
-            DEAD_EXCHANGE,
-            routing_key=topology.DEAD_ROUTING_KEY,
-            persist=True,
-            mandatory=True,
-            timeout=DEAD_LETTER_TIMEOUT_SECONDS,
-            content_type="application/json",
-            message_id=new_id(),
-            correlation_id=raw.correlation_id,
-            headers={"x-reason": reason, "x-error": error},
-        )
+                body = encode_commands([entry])
+                await bury(self._broker, body, "unprocessable", document, raw.correlation_id)
+            answered.append(document)
+        self._answers.put(Answer(raw, answered, acknowledger))
 
 
 class WholeMessage:
@@ -164,18 +135,7 @@ class WholeMessage:
         return msg, "application/json"
 
 
-async def _reply(raw: IncomingMessage, body: bytes) -> None:
-    """Send a reply; a queue that has gone drops it, and its owner asks the read model."""
-    await raw.channel.basic_publish(
-        body,
-        routing_key=raw.reply_to or "",
-        properties=Basic.Properties(
-            content_type="application/json", correlation_id=raw.correlation_id, delivery_mode=1
-        ),
-    )
-
-
-def _refuse_future(entries: list[Command | Unreadable]) -> list[Command | Unreadable]:
+def _refuse_future(entries: Entries) -> Entries:
     """A command whose ID lies ahead of the clock could outlive its own outcome."""
     seconds_ahead = MAX_AHEAD_SECONDS + CLOCK_TOLERANCE_SECONDS
     first_refused = first_id_at(int((time.time() + seconds_ahead) * 1000))

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from worker.consumer import COMMANDS_QUEUE
+from worker.queues import COMMANDS_QUEUE
 
 CHECK_TIMEOUT_SECONDS = 2
 

@@ -34,7 +34,7 @@ async def sweep_once(engine: AsyncEngine, committer: Committer) -> int:
     async with engine.connect() as connection:
         due = (await connection.execute(DUE_USERS, {"limit": MAX_CARTS})).scalars().all()
     if due:
-        await committer.decide((), due)
+        await committer.submit((), due)
     return len(due)
 
 
