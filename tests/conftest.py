@@ -6,8 +6,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-
 from dev.services import Services, services
+
 from tests.deployment import Deployment
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.commands import Command
-from shared.outcomes import Unprocessable
+from shared.refusals import Unprocessable
 from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
 from worker.storage import books, outcomes

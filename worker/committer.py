@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.commands import Command
-from shared.outcomes import Unprocessable, encode_outcome, refused
+from shared.outcomes import encode_outcome, refused
+from shared.refusals import Unprocessable
 from worker import faults
 from worker.domain.batch import Batch
 from worker.telemetry import RETRIES, observe_batch

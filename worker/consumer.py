@@ -15,9 +15,11 @@ from faststream import AckPolicy
 from faststream.message import StreamMessage
 from faststream.rabbit import Channel, RabbitBroker
 
-from shared.commands import Command, Unreadable, encode_commands, read_commands
+from shared.commands import Command
 from shared.ids import MAX_AHEAD_SECONDS, first_id_at
-from shared.outcomes import Unprocessable, encode_outcome, refused
+from shared.messages import Unreadable, encode_commands, read_commands
+from shared.outcomes import encode_outcome, refused
+from shared.refusals import Unprocessable
 from worker.answers import Acknowledger, Answer, Answers
 from worker.committer import Committer
 from worker.dead_letters import bury

@@ -14,7 +14,7 @@ from faststream.specification.base import Specification
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
 
-from shared.commands import Message
+from shared.messages import Message
 from shared.outcomes import Outcome
 
 DESCRIPTION = """

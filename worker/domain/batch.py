@@ -4,15 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.commands import Command
-from shared.outcomes import (
-    CommandIdReused,
-    Outcome,
-    Result,
-    Unprocessable,
-    encode_outcome,
-    refused,
-    succeeded,
-)
+from shared.outcomes import Outcome, Result, encode_outcome, refused, succeeded
+from shared.refusals import CommandIdReused, Unprocessable
 from worker.domain.book import Book, Changes
 from worker.domain.decide import Decision, decide
 

@@ -23,26 +23,28 @@ from shared.outcomes import (
     EMPTY_CART,
     CartItem,
     CartResult,
+    EventResult,
+    Result,
+    TicketTypeResult,
+    UserResult,
+)
+from shared.refusals import (
     DeadlinePassed,
     EmailTaken,
     EventCancelled,
     EventEnded,
     EventNotFound,
-    EventResult,
     InsufficientAvailability,
     ItemNotInCart,
     NotTheOrganizer,
     Refusal,
-    Result,
     SaleEnded,
     SaleNotStarted,
     StaleCommand,
     TicketTypeNotFound,
-    TicketTypeResult,
     TotalBelowCommitted,
     Unprocessable,
     UserNotFound,
-    UserResult,
 )
 from worker.domain.book import Book, Event, TicketType, User
 
