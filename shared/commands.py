@@ -31,16 +31,25 @@ MAX_LINES = 20
 MAX_QUANTITY = 1_000_000
 MAX_TOTAL_QUANTITY = 100_000_000
 
-Instant = Annotated[
-    AwareDatetime, Field(strict=True), AfterValidator(lambda at: at.astimezone(UTC))
-]
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        # An offset can lead out of the years 1 to 9999.
+        raise ValueError("lies outside of the calendar") from None
+
+
+Instant = Annotated[AwareDatetime, Field(strict=True), AfterValidator(_in_utc)]
 """RFC 3339 text with any offset on the wire, UTC from then on."""
 
 Name = Annotated[
     str,
     # No control characters: Postgres stores no NUL, and a name is one line of text.
     StringConstraints(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
     ),
 ]
 Email = Annotated[
