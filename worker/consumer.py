@@ -35,6 +35,8 @@ PREFETCH_MESSAGES = 1_000
 DRAIN_SECONDS = 20
 PAUSE_BEFORE_REQUEUE_SECONDS = 1
 DEAD_LETTER_TIMEOUT_SECONDS = 5
+MAX_ERROR_CHARACTERS = 2_000
+"""Of a header: the broker closes the connection over headers that exceed one frame, 128 KiB."""
 CLOCK_TOLERANCE_SECONDS = 30
 """How far the clocks of a gateway and a worker may be apart."""
 
@@ -103,7 +105,8 @@ class Consumer:
         vain would come back with a delivery counted.
         """
         if self._consumed is not None and self._consumed.consumer_tag is not None:
-            await self._consumed.channel.basic_cancel(self._consumed.consumer_tag)
+            with contextlib.suppress(ChannelInvalidStateError):  # closed since that message
+                await self._consumed.channel.basic_cancel(self._consumed.consumer_tag)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._idle.wait()
@@ -150,7 +153,7 @@ class Consumer:
             content_type="application/json",
             message_id=new_id(),
             correlation_id=raw.correlation_id,
-            headers={"x-reason": reason, "x-error": error},
+            headers={"x-reason": reason, "x-error": error[:MAX_ERROR_CHARACTERS]},
         )
 
 
