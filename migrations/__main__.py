@@ -6,11 +6,11 @@ from alembic import command
 from alembic.config import Config
 from pydantic import BaseModel
 
-from shared.environment import read_settings
+from shared.environment import PostgresUrl, read_settings
 
 
 class Settings(BaseModel):
-    database_url: str
+    database_url: PostgresUrl
 
 
 def main() -> None:

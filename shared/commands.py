@@ -5,13 +5,15 @@ of its own (`ReservationBody`, …); the command adds who asks, when, and under 
 """
 
 import hashlib
+import re
 from datetime import UTC
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -24,16 +26,36 @@ MAX_LINES = 20
 MAX_QUANTITY = 1_000_000
 MAX_TOTAL_QUANTITY = 100_000_000
 
+
+def _in_utc(at: datetime) -> datetime:
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        # An offset can lead out of the years 1 to 9999.
+        raise ValueError("lies outside of the calendar") from None
+
+
+def _is_rfc3339(text: Any) -> Any:
+    # pydantic reads more than that: a number in quotes, a date without seconds.
+    if isinstance(text, str) and not _RFC3339.match(text):
+        raise ValueError("must be a time of RFC 3339, such as 2026-12-01T19:00:00Z")
+    return text
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+
 Instant = Annotated[
-    AwareDatetime, Field(strict=True), AfterValidator(lambda at: at.astimezone(UTC))
+    AwareDatetime, Field(strict=True), AfterValidator(_in_utc), BeforeValidator(_is_rfc3339)
 ]
-"""RFC 3339 text with any offset on the wire, UTC from then on."""
+"""RFC 3339 text (section 5.6) with any offset on the wire, UTC from then on."""
 
 Name = Annotated[
     str,
     # No control characters: Postgres stores no NUL, and a name is one line of text.
     StringConstraints(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$"
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
     ),
 ]
 Email = Annotated[

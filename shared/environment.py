@@ -3,11 +3,14 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 
 PREFIX = "HOLDFAST_"
+
+PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://")]
+BrokerUrl = Annotated[str, StringConstraints(pattern=r"^amqps?://")]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

@@ -56,7 +56,7 @@ def id_at(unix_ms: int) -> str:
 
 def is_uuid7(text: str) -> bool:
     """Tell whether `text` is a UUID of version 7 and the RFC's variant."""
-    return _UUID7_PATTERN.match(text) is not None
+    return _UUID7_PATTERN.fullmatch(text) is not None
 
 
 def unix_ms(uuid7: str) -> int:

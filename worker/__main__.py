@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import FrameType
 
 import uvicorn
 import uvloop
@@ -76,6 +77,13 @@ def create_app(settings: Settings) -> AsgiFastStream:
     )
 
 
+class Server(uvicorn.Server):
+    """Stops with code 0: uvicorn's own would send itself the signal again, as if disobeyed."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
+
 def main() -> None:
     settings = read_settings(Settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -86,7 +94,7 @@ def main() -> None:
         log_level="warning",
         access_log=False,
     )
-    uvloop.run(uvicorn.Server(config).serve())
+    uvloop.run(Server(config).serve())
 
 
 if __name__ == "__main__":

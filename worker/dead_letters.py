@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 CONFIRM_TIMEOUT_SECONDS = 5
 PAUSE_SECONDS = 1
+MAX_ERROR_CHARACTERS = 2_000
+"""Of a header: the broker closes the connection over headers that exceed one frame, 128 KiB."""
 
 
 async def bury(
@@ -35,7 +37,7 @@ async def bury(
                 content_type="application/json",
                 message_id=new_id(),
                 correlation_id=correlation_id,
-                headers={"x-reason": reason, "x-error": error},
+                headers={"x-reason": reason, "x-error": error[:MAX_ERROR_CHARACTERS]},
             )
         except Exception as fault:
             logger.warning("a dead letter is sent again: %s", type(fault).__name__)

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 from pydantic import BaseModel, Field
 
+from shared.environment import BrokerUrl, PostgresUrl
 from worker.domain.book import Rules
 
 
 class Settings(BaseModel):
-    database_url: str
-    broker_url: str
+    database_url: PostgresUrl = Field(repr=False)
+    broker_url: BrokerUrl = Field(repr=False)
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
     command_window_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
     worker_host: str = "127.0.0.1"

@@ -98,7 +98,9 @@ async def save_book(connection: AsyncConnection, changes: Changes) -> None:
 
 def _writes(changes: Changes) -> Iterable[tuple[TextClause, list[tuple[Any, ...]]]]:
     """The statements of a save, in an order that no constraint minds, each with its rows."""
-    yield INSERT_USERS, [(u.id, u.email, u.password_hash) for u in changes.new_users]
+    # Sorted, as no lock keeps two batches that register the same users from meeting here.
+    new_users = sorted(changes.new_users, key=lambda user: user.id)
+    yield INSERT_USERS, [(u.id, u.email, u.password_hash) for u in new_users]
     yield (
         INSERT_EVENTS,
         [

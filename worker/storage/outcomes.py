@@ -22,6 +22,8 @@ async def recall(connection: AsyncConnection, commands: Sequence[Command]) -> di
 async def record(connection: AsyncConnection, fresh: Sequence[Fresh]) -> None:
     """Record the outcomes of commands that were decided for the first time."""
     if fresh:
+        # Sorted, as commands of users that do not exist are serialised by no lock.
+        fresh = sorted(fresh, key=lambda one: one.command.command_id)
         await connection.execute(
             RECORD,
             {

@@ -9,9 +9,12 @@ LOCK_USERS = text("""
         UNION
         (SELECT cart.user_id
          FROM booking.carts AS cart
-         JOIN booking.cart_items AS line ON line.cart_id = cart.id
          WHERE cart.status = 'active' AND cart.expires_at <= statement_timestamp()
-           AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[]))
+           AND cart.user_id <> ALL (CAST(:user_ids AS uuid[]))
+           AND EXISTS (
+               SELECT FROM booking.cart_items AS line
+               WHERE line.cart_id = cart.id
+                 AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[])))
          LIMIT :limit)
     ))
     ORDER BY users.id

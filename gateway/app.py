@@ -1,0 +1,156 @@
+"""The gateway as an ASGI app: its services, its routes, and what it answers when it fails."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Route
+
+from gateway.awaiting import Watch
+from gateway.broker_link import keep_connected
+from gateway.openapi import DESCRIPTION, TAGS, DescribedApi
+from gateway.passwords import Passwords
+from gateway.problems import ProblemError, invalid_request
+from gateway.queries import Queries, create_engine
+from gateway.replies import Decided, Replies
+from gateway.routes import accounts, cart, catalogue, commands, service
+from gateway.services import Services
+from gateway.settings import Settings
+from gateway.shared_reads import SharedReads
+from gateway.submit import Publisher
+from gateway.telemetry import Measured, Metrics
+from gateway.tokens import Tokens
+
+# The way of a reservation first: routes are tried in this order.
+ROUTERS = (
+    cart.router,
+    cart.queries,
+    commands.router,
+    catalogue.router,
+    catalogue.queries,
+    accounts.router,
+    accounts.queries,
+    service.router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Put the gateway together; it connects when it is started."""
+    engine = create_engine(settings.read_database_url or settings.database_url)
+    services = create_services(settings, engine)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with connected(services):
+            yield
+        await engine.dispose()
+
+    app = DescribedApi(
+        title="Holdfast",
+        version="0.1.0",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        # Ours are at /metrics; FastAPI's would look into the environment at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.services = services
+    # Before FastAPI's own, and not by include_router, which matches each request twice.
+    app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
+    app.add_middleware(Measured, metrics=services.metrics)
+    answer_with_problems(app)
+    return app
+
+
+def create_services(settings: Settings, engine: AsyncEngine) -> Services:
+    """Wire the services to each other."""
+    metrics = Metrics()
+    queries = Queries(engine)
+    watch = Watch(queries.outcomes, metrics)
+
+    def on_reply(correlation_id: str, answers: list[Decided]) -> None:
+        metrics.replies.inc()
+        publisher.answer(correlation_id, answers)
+        watch.wake(answer.command_id for answer in answers)
+
+    replies = Replies(on_reply)
+    publisher = Publisher(replies.queue_name, watch, metrics)
+    return Services(
+        settings=settings,
+        queries=queries,
+        catalogue=SharedReads(),
+        watch=watch,
+        publisher=publisher,
+        replies=replies,
+        tokens=Tokens(settings.jwt_secret, queries.user),
+        passwords=Passwords(settings.jwt_secret),
+        metrics=metrics,
+    )
+
+
+@asynccontextmanager
+async def connected(services: Services) -> AsyncIterator[None]:
+    """Keep both connections to the broker; waits for neither: /health/ready tells."""
+    broker_url = services.settings.broker_url
+    links = [
+        asyncio.create_task(keep_connected(broker_url, "holdfast-replies", services.replies.serve)),
+        asyncio.create_task(
+            keep_connected(broker_url, "holdfast-gateway", services.publisher.serve)
+        ),
+    ]
+    try:
+        yield
+    finally:
+        services.watch.close()
+        await services.publisher.drain()
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+        services.passwords.close()
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Answer each failure with a problem document."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(request: Request, error: ProblemError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return invalid_request(error.errors()).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        match error.status_code:
+            case 404:
+                return ProblemError("not_found").response()
+            case 405:
+                # Starlette names the methods of the first route only; RFC 9110 asks for all.
+                allow = {"Allow": allowed(request)}
+                return ProblemError("method_not_allowed", headers=allow).response()
+            case _:
+                return ProblemError("invalid_request", errors=[]).response()
+
+    # Starlette raises it again after the answer, so that the server logs where it came from.
+    @app.exception_handler(Exception)
+    async def internal(request: Request, error: Exception) -> Response:
+        return ProblemError("internal").response()
+
+
+def allowed(request: Request) -> str:
+    """Return the methods that the path of the request has."""
+    scope = {**request.scope, "method": ""}
+    methods = [
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(scope)[0] != Match.NONE
+        for method in route.methods or ()
+    ]
+    return ", ".join(sorted(methods))

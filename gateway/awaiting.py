@@ -1,0 +1,150 @@
+"""Looks into the read model for the outcomes that somebody waits for, with one question for all."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.problems import ProblemError
+from gateway.replies import Decided, read_document
+from gateway.telemetry import Metrics
+from shared.commands import Command
+
+LOOK_EVERY_SECONDS = 0.05
+RETRY_AFTER_SECONDS = 0.5
+"""How long to leave a database alone that did not answer."""
+MAX_IDS_A_QUESTION = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A row of `read_model.outcomes`."""
+
+    command_id: str
+    user_id: str
+    document: str
+
+
+Find = Callable[[list[str]], Awaitable[list[Recorded]]]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    user_id: str
+    found: asyncio.Future[Decided | None]
+    submitted_at: datetime | None = None
+
+    def take(self, recorded: Recorded) -> None:
+        """Take the outcome, if it is this waiter's own."""
+        if recorded.user_id != self.user_id or self.found.done():
+            return
+        decided = read_document(recorded.document)
+        if self.submitted_at is None or decided.submitted_at == self.submitted_at:
+            self.found.set_result(decided)
+
+
+class Watch:
+    """Who waits for which outcome. It looks only as long as somebody waits."""
+
+    def __init__(self, find: Find, metrics: Metrics) -> None:
+        self._find = find
+        self._waiters: dict[str, set[_Waiter]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._look_now = asyncio.Event()
+        self.closing = False
+        metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
+
+    async def look(self, command_id: str, user_id: str) -> Decided | None:
+        """Return the outcome that is recorded for this user by now. Raises `ProblemError`."""
+        for recorded in await self._find([command_id]):
+            if recorded.user_id == user_id:
+                return read_document(recorded.document)
+        return None
+
+    async def recorded(self, command_id: str, user_id: str, seconds: float) -> Decided | None:
+        """Await the outcome that is recorded for this user; None where none is in time."""
+        found: asyncio.Future[Decided | None] = asyncio.get_running_loop().create_future()
+        with self._waiting(command_id, _Waiter(user_id, found)):
+            await asyncio.wait([found], timeout=seconds)
+        return found.result() if found.done() else None
+
+    @contextmanager
+    def looking_for_outcome_of(
+        self, command: Command, found: asyncio.Future[Decided | None]
+    ) -> Iterator[None]:
+        """Resolve `found` with the recorded outcome of just this submission.
+
+        An outcome that was submitted at another time belongs to an earlier use of the same ID,
+        perhaps with another payload. Only a worker can tell, so it is not taken for an answer.
+        """
+        with self._waiting(
+            command.command_id, _Waiter(command.user_id, found, command.submitted_at)
+        ):
+            yield
+
+    def wake(self, command_ids: Iterable[str | None]) -> None:
+        """Look at once if somebody waits for one of these: it was decided just now."""
+        if any(command_id in self._waiters for command_id in command_ids):
+            self._look_now.set()
+
+    def close(self) -> None:
+        """End every wait: the process is about to stop."""
+        self.closing = True
+        self._look_now.set()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.found.done():
+                    waiter.found.set_result(None)
+
+    @contextmanager
+    def _waiting(self, command_id: str, waiter: _Waiter) -> Iterator[None]:
+        if self.closing and not waiter.found.done():
+            waiter.found.set_result(None)
+        waiters = self._waiters.setdefault(command_id, set())
+        waiters.add(waiter)
+        self._look_now.set()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(command_id, None)
+
+    async def _look(self) -> None:
+        try:
+            while self._waiters:
+                self._look_now.clear()
+                if await self._look_once():
+                    await self._pause()
+                else:
+                    await asyncio.sleep(RETRY_AFTER_SECONDS)
+        finally:
+            self._looking = None
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                await self._look_now.wait()
+
+    async def _look_once(self) -> bool:
+        """Ask for all that are waited for; tell whether there was an answer."""
+        wanted = list(self._waiters)
+        try:
+            for start in range(0, len(wanted), MAX_IDS_A_QUESTION):
+                for recorded in await self._find(wanted[start : start + MAX_IDS_A_QUESTION]):
+                    for waiter in self._waiters.get(recorded.command_id, set()):
+                        waiter.take(recorded)
+        except ProblemError as problem:
+            _log.warning("cannot look for outcomes: %s", problem)
+            return False
+        except Exception:
+            # A bug, perhaps with one document; the others still wait.
+            _log.exception("cannot look for outcomes")
+            return False
+        return True

@@ -1,0 +1,55 @@
+"""Keeps one connection to the broker: connects, serves, and connects again when it is lost."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from yarl import URL
+
+CONNECT_TIMEOUT_SECONDS = 5
+RECONNECT_SECONDS = 0.5
+HEARTBEAT_SECONDS = 10
+
+_log = logging.getLogger(__name__)
+
+
+async def keep_connected(
+    broker_url: str, name: str, serve: Callable[[AbstractConnection], Awaitable[None]]
+) -> None:
+    """Call `serve` with each connection in turn, for ever; it returns when it lost its channel.
+
+    Plain connections instead of aio-pika's robust ones: who publishes must know at once that
+    there is none, and wait for nobody.
+    """
+    # Without a heartbeat a half-open connection is noticed after minutes.
+    url = URL(broker_url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
+    while True:
+        try:
+            await _serve_once(url, serve)
+            _log.warning("%s: the channel to the broker was closed", name)
+        except asyncio.CancelledError:
+            if _stopping():
+                raise
+            _log.warning("%s: the connection to the broker was lost", name)
+        except Exception as error:
+            # Whatever it was, the next attempt may find it mended; it must never end the loop.
+            _log.warning("%s: no connection to the broker: %r", name, error)
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _serve_once(url: URL, serve: Callable[[AbstractConnection], Awaitable[None]]) -> None:
+    connection = await aio_pika.connect(url, timeout=CONNECT_TIMEOUT_SECONDS)
+    try:
+        await serve(connection)
+    finally:
+        # A broker that is gone answers no farewell.
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            await connection.close()
+
+
+def _stopping() -> bool:
+    """Tell a cancellation of this task from one that aio-pika raises when it loses its socket."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,75 @@
+"""What every command carries beside what it asks for: who asks, when, and under which ID."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated, TypedDict
+
+from fastapi import Depends, Request
+
+from gateway.auth import ShowsAuthorize, current_user
+from gateway.problems import ProblemError
+from gateway.services import services_of
+from shared.ids import MAX_AHEAD_SECONDS, is_uuid7, new_id, unix_ms
+
+
+class Envelope(TypedDict):
+    command_id: str
+    user_id: str
+    submitted_at: datetime
+
+
+async def by_current_user(request: Request, _: ShowsAuthorize = None) -> Envelope:
+    """Address a command as that of the user whose token the request bears.
+
+    Raises `unauthenticated`, `invalid_command_id` or `stale_command`.
+    """
+    user_id = await current_user(request)
+    return Envelope(
+        command_id=_command_id(request), user_id=user_id, submitted_at=datetime.now(UTC)
+    )
+
+
+async def by_new_user(request: Request) -> Envelope:
+    """Address a command as that of a user to be: the ID of the command becomes the user's.
+
+    Raises `invalid_command_id` or `stale_command`.
+    """
+    command_id = _command_id(request)
+    return Envelope(command_id=command_id, user_id=command_id, submitted_at=datetime.now(UTC))
+
+
+ByCurrentUser = Annotated[Envelope, Depends(by_current_user)]
+ByNewUser = Annotated[Envelope, Depends(by_new_user)]
+
+
+def read_command_id(text: str) -> str:
+    """Return a command ID in canonical form.
+
+    Raises `invalid_command_id` for what is no UUIDv7 or lies ahead of the clock.
+    """
+    if not is_uuid7(text) or _age_seconds(text) < -MAX_AHEAD_SECONDS:
+        raise ProblemError("invalid_command_id")
+    return text.lower()
+
+
+def is_stale(command_id: str, window_seconds: int) -> bool:
+    """Tell whether the ID is too old to be accepted still."""
+    return _age_seconds(command_id) > window_seconds
+
+
+def _command_id(request: Request) -> str:
+    """Return the ID that the Idempotency-Key header gives the command, or a fresh one."""
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return new_id()
+    if len(keys) > 1:
+        raise ProblemError("invalid_command_id", "A request carries one command, and one key.")
+    # draft-ietf-httpapi-idempotency-key-header: a string of structured fields is in quotes.
+    command_id = read_command_id(keys[0].removeprefix('"').removesuffix('"'))
+    if is_stale(command_id, services_of(request).settings.command_window_seconds):
+        raise ProblemError("stale_command", command_id=command_id)
+    return command_id
+
+
+def _age_seconds(command_id: str) -> float:
+    return time.time() - unix_ms(command_id) / 1_000

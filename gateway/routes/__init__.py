@@ -1,0 +1,1 @@
+"""One thin route for each command or query."""

@@ -1,0 +1,147 @@
+"""Registering, logging in, and who one is."""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from gateway.auth import CurrentUser
+from gateway.command_route import CommandRoute, Creation
+from gateway.envelope import ByNewUser
+from gateway.openapi import (
+    BODY_PROBLEMS,
+    USER_PROBLEMS,
+    Succeeded,
+    command_responses,
+    problem_responses,
+)
+from gateway.problems import ProblemError, invalid_request
+from gateway.request_body import read_body
+from gateway.services import services_of
+from gateway.tokens import LIFETIME_SECONDS
+from shared.commands import Body, Email, RegisterUser
+from shared.outcomes import User, UserResult
+
+FORM = "application/x-www-form-urlencoded"
+NOT_STORED = {"Cache-Control": "no-store"}
+
+router = APIRouter(prefix="/v1", tags=["accounts"], route_class=CommandRoute)
+queries = APIRouter(prefix="/v1", tags=["accounts"])
+_USER = TypeAdapter(User)
+
+NewPassword = Annotated[
+    str, StringConstraints(min_length=12, max_length=128, pattern=r"^[^\x00]*$")
+]
+
+
+class Registration(Body):
+    email: Annotated[Email, Field(examples=["ada@example.com"])]
+    password: Annotated[NewPassword, Field(examples=["correct horse battery"])]
+
+
+class Login(BaseModel):
+    """The form of OAuth2's password flow (RFC 6749, section 4.3.2)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    grant_type: Literal["password"] = "password"
+    username: Annotated[
+        str,
+        Field(
+            max_length=254,
+            pattern=r"^[^\x00]*$",
+            description="The e-mail address.",
+            examples=["ada@example.com"],
+        ),
+    ]
+    # No lower bound and no pattern: what cannot be a password is a wrong one. The upper bound
+    # keeps a long one from being hashed.
+    password: Annotated[
+        str,
+        Field(
+            max_length=128,
+            json_schema_extra={"format": "password"},
+            examples=["correct horse battery"],
+        ),
+    ]
+
+
+class Token(BaseModel):
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - no password
+    expires_in: Annotated[int, Field(description="Seconds.")] = LIFETIME_SECONDS
+
+
+LOGIN_FORM: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {FORM: {"schema": Login.model_json_schema()}}}
+}
+
+
+@router.post(
+    "/users",
+    status_code=201,
+    summary="Register",
+    response_model=Succeeded[UserResult],
+    responses=command_responses(201, "email_taken", "overloaded", *BODY_PROBLEMS),
+)
+async def register_user(request: Request, envelope: ByNewUser, body: Registration) -> Creation:
+    """Register with an e-mail address and a password of 12 to 128 characters."""
+    passwords = services_of(request).passwords
+    password_hash = await passwords.hash(body.password, envelope["command_id"])
+    command = RegisterUser(**envelope, email=body.email, password_hash=password_hash)
+    return Creation(command, location="/v1/me")
+
+
+@queries.post(
+    "/tokens",
+    summary="Log in",
+    response_model=Token,
+    openapi_extra=LOGIN_FORM,
+    responses=problem_responses(
+        "invalid_credentials",
+        "invalid_request",
+        *BODY_PROBLEMS,
+        "overloaded",
+        "database_unavailable",
+        "internal",
+    ),
+)
+async def create_token(request: Request) -> Response:
+    """Get a bearer token for an e-mail address and a password."""
+    login = _read_login(await read_body(request, FORM))
+    services = services_of(request)
+    credentials = await services.queries.credentials(login.username)
+    # Checked as long for an unknown address as for a known one.
+    known_hash = credentials.password_hash if credentials else None
+    if not await services.passwords.matches(login.password, known_hash) or credentials is None:
+        raise ProblemError("invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
+    token = Token(access_token=services.tokens.issue(credentials.user_id))
+    return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
+
+
+@queries.get(
+    "/me",
+    summary="Who am I?",
+    response_model=User,
+    responses=problem_responses(*USER_PROBLEMS, "internal"),
+)
+async def read_me(request: Request, user_id: CurrentUser) -> Response:
+    """The user whose token this is."""
+    user = await services_of(request).queries.user(user_id)
+    if user is None:
+        raise ProblemError("unauthenticated")
+    return Response(_USER.dump_json(user), media_type="application/json")
+
+
+def _read_login(body: bytes) -> Login:
+    try:
+        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError:
+        raise invalid_request([{"loc": ["body"], "msg": "is no form"}]) from None
+    if repeated := [name for name, values in fields.items() if len(values) > 1]:
+        raise invalid_request([{"loc": ["body"], "msg": "names a field twice"} for _ in repeated])
+    try:
+        return Login.model_validate({name: values[0] for name, values in fields.items()})
+    except ValidationError as error:
+        raise invalid_request(error.errors(), where="body") from None

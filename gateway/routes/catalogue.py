@@ -1,0 +1,231 @@
+"""Events and ticket types: their organizers change them, anybody may read them."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.command_route import CommandRoute, Creation
+from gateway.envelope import ByCurrentUser
+from gateway.openapi import (
+    BODY_PROBLEMS,
+    USER_PROBLEMS,
+    Succeeded,
+    command_responses,
+    problem_responses,
+)
+from gateway.problems import ProblemError, invalid_request
+from gateway.queries import EventPage, Place
+from gateway.services import services_of
+from shared.commands import (
+    CancelEvent,
+    ChangeTicketType,
+    CreateEvent,
+    CreateTicketType,
+    EndEvent,
+    EventBody,
+    TicketTypeBody,
+    TicketTypeChanges,
+)
+from shared.ids import Id
+from shared.outcomes import Event, EventResult, TicketTypeResult
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+
+CONCERT = {
+    "name": "Concert",
+    "starts_at": "2099-06-01T19:00:00Z",
+    "ends_at": "2099-06-01T23:00:00Z",
+}
+STALLS = {
+    "name": "Stalls",
+    "total_quantity": 100,
+    "sale_starts_at": "2026-01-01T00:00:00Z",
+    "sale_ends_at": "2099-06-01T19:00:00Z",
+}
+NewEvent = Annotated[EventBody, Body(openapi_examples={"concert": {"value": CONCERT}})]
+NewTicketType = Annotated[TicketTypeBody, Body(openapi_examples={"stalls": {"value": STALLS}})]
+Changes = Annotated[
+    TicketTypeChanges, Body(openapi_examples={"more": {"value": {"total_quantity": 200}}})
+]
+
+router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=CommandRoute)
+queries = APIRouter(prefix="/v1", tags=["catalogue"])
+
+
+@dataclass(slots=True)
+class Events:
+    """A page of the list of events, in the order of their start."""
+
+    items: list[Event]
+    next_cursor: str | None
+
+
+_EVENT_PAGE = TypeAdapter(EventPage)
+_EVENTS = TypeAdapter(Events)
+_PLACE = TypeAdapter(Place)
+
+
+@router.post(
+    "/events",
+    status_code=201,
+    summary="Create an event",
+    response_model=Succeeded[EventResult],
+    responses=command_responses(201, *USER_PROBLEMS, *BODY_PROBLEMS),
+)
+def create_event(envelope: ByCurrentUser, body: NewEvent) -> Creation:
+    """Create an event, with you as its organizer."""
+    command = CreateEvent(**envelope, **dict(body))
+    return Creation(command, location=f"/v1/events/{command.command_id}")
+
+
+@router.post(
+    "/events/{event_id}/cancel",
+    summary="Cancel an event",
+    response_model=Succeeded[EventResult],
+    responses=command_responses(
+        200,
+        "event_not_found",
+        "not_the_organizer",
+        "event_ended",
+        "event_cancelled",
+        *USER_PROBLEMS,
+    ),
+)
+def cancel_event(envelope: ByCurrentUser, event_id: Id) -> CancelEvent:
+    """Call the event off: nothing of it is sold from now on."""
+    return CancelEvent(**envelope, event_id=event_id)
+
+
+@router.post(
+    "/events/{event_id}/end",
+    summary="End an event",
+    response_model=Succeeded[EventResult],
+    responses=command_responses(
+        200,
+        "event_not_found",
+        "not_the_organizer",
+        "event_ended",
+        "event_cancelled",
+        *USER_PROBLEMS,
+    ),
+)
+def end_event(envelope: ByCurrentUser, event_id: Id) -> EndEvent:
+    """End the event before its time."""
+    return EndEvent(**envelope, event_id=event_id)
+
+
+@router.post(
+    "/events/{event_id}/ticket-types",
+    status_code=201,
+    summary="Create a ticket type",
+    response_model=Succeeded[TicketTypeResult],
+    responses=command_responses(
+        201,
+        "event_not_found",
+        "not_the_organizer",
+        "event_ended",
+        "event_cancelled",
+        *USER_PROBLEMS,
+        *BODY_PROBLEMS,
+    ),
+)
+def create_ticket_type(envelope: ByCurrentUser, event_id: Id, body: NewTicketType) -> Creation:
+    """Put a number of tickets on sale; the event's page lists them."""
+    command = CreateTicketType(**envelope, event_id=event_id, **dict(body))
+    return Creation(command, location=f"/v1/events/{event_id}")
+
+
+@router.patch(
+    "/ticket-types/{ticket_type_id}",
+    summary="Change a ticket type",
+    response_model=Succeeded[TicketTypeResult],
+    responses=command_responses(
+        200,
+        "ticket_type_not_found",
+        "not_the_organizer",
+        "event_ended",
+        "event_cancelled",
+        "total_below_committed",
+        *USER_PROBLEMS,
+        *BODY_PROBLEMS,
+    ),
+)
+def change_ticket_type(
+    envelope: ByCurrentUser, ticket_type_id: Id, body: Changes
+) -> ChangeTicketType:
+    """Change what is named; the rest stays as it is."""
+    return ChangeTicketType(**envelope, ticket_type_id=ticket_type_id, **dict(body))
+
+
+@queries.get(
+    "/events",
+    summary="List events",
+    response_model=Events,
+    responses=problem_responses("invalid_request", "database_unavailable", "internal"),
+)
+async def list_events(
+    request: Request,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None, Query(description="The `next_cursor` of the page before.")
+    ] = None,
+) -> Response:
+    """All events in the order of their start, a page at a time."""
+    after = _read_cursor(cursor) if cursor else None
+    services = services_of(request)
+
+    async def page() -> bytes:
+        # One more than asked for tells whether there is a next page.
+        events = await services.queries.events(limit + 1, after)
+        items = events[:limit]
+        next_cursor = _cursor(items[-1]) if len(events) > limit else None
+        return _EVENTS.dump_json(Events(items, next_cursor))
+
+    return _json(await services.catalogue.read((limit, after), page))
+
+
+@queries.get(
+    "/events/{event_id}",
+    summary="Look at an event",
+    response_model=EventPage,
+    responses=problem_responses(
+        "event_not_found", "invalid_request", "database_unavailable", "internal"
+    ),
+)
+async def read_event(request: Request, event_id: Id) -> Response:
+    """An event with its ticket types and what is left of each."""
+    services = services_of(request)
+
+    async def page() -> bytes | None:
+        event = await services.queries.event(event_id)
+        return None if event is None else _EVENT_PAGE.dump_json(event)
+
+    document = await services.catalogue.read(event_id, page)
+    if document is None:
+        raise ProblemError("event_not_found", event_id=event_id)
+    return _json(document)
+
+
+def _json(document: bytes | None) -> Response:
+    return Response(document, media_type="application/json")
+
+
+def _cursor(event: Event) -> str:
+    """Return the place of an event in the list, for the client to hand back unread."""
+    return (
+        urlsafe_b64encode(_PLACE.dump_json(Place(event.starts_at, event.id))).decode().rstrip("=")
+    )
+
+
+def _read_cursor(cursor: str) -> Place:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        return _PLACE.validate_json(urlsafe_b64decode(padded.encode("ascii")))
+    except (NotBase64, UnicodeEncodeError, ValidationError):
+        error = {"loc": ["query", "cursor"], "msg": "is none of ours"}
+        raise invalid_request([error]) from None

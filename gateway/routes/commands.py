@@ -1,0 +1,107 @@
+"""What became of a command: at once, after a while, or as a stream."""
+
+from collections.abc import AsyncIterator
+from time import monotonic
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gateway.auth import CurrentUser
+from gateway.envelope import is_stale, read_command_id
+from gateway.openapi import PREFER_HEADER, USER_PROBLEMS, problem_responses
+from gateway.prefer import read_preferences
+from gateway.problems import RETRY_AFTER_SECONDS, ProblemError
+from gateway.replies import Decided
+from gateway.services import Services, services_of
+from shared.outcomes import Outcome, encode_outcome
+
+HEARTBEAT_SECONDS = 10
+STREAM_SECONDS = 120
+"""A stream ends after this time; an EventSource then connects again by itself."""
+
+router = APIRouter(prefix="/v1", tags=["commands"])
+PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
+CommandPath = Annotated[
+    str, Path(description="The ID of a command.", json_schema_extra={"format": "uuid"})
+]
+
+
+@router.get(
+    "/commands/{command_id}",
+    summary="What became of a command?",
+    response_model=Outcome,
+    openapi_extra={"parameters": [PREFER_HEADER]},
+    responses={**PROBLEMS},
+)
+async def read_command(request: Request, command_id: CommandPath, user_id: CurrentUser) -> Response:
+    """The outcome document, also of a refused command; `Prefer: wait=N` waits for it.
+
+    `pending` where no worker has decided a command of yours under this ID.
+    """
+    services = services_of(request)
+    command_id = read_command_id(command_id)
+    preferences = read_preferences(request.headers.getlist("prefer"))
+    decided = await _outcome(services, command_id, user_id, preferences.wait_or(0))
+    headers = {}
+    if preferences.wait_seconds is not None:
+        headers["Preference-Applied"] = f"wait={preferences.wait_seconds}"
+    if decided is None:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    document = decided.document if decided else _pending(command_id)
+    return Response(document, headers=headers, media_type="application/json")
+
+
+@router.get(
+    "/commands/{command_id}/events",
+    summary="Be told what becomes of a command",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "`event: outcome` once decided, with the outcome document as data;"
+            " comments until then.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        **PROBLEMS,
+    },
+)
+async def follow_command(
+    request: Request, command_id: CommandPath, user_id: CurrentUser
+) -> Response:
+    """The outcome as server-sent events; the stream ends with it, or after two minutes."""
+    services = services_of(request)
+    command_id = read_command_id(command_id)
+    decided = await _outcome(services, command_id, user_id, 0)
+    return StreamingResponse(
+        _events(services, command_id, user_id, decided),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+async def _outcome(
+    services: Services, command_id: str, user_id: str, wait_seconds: int
+) -> Decided | None:
+    """Return the user's outcome; None while there is none. Raises `command_not_found`."""
+    decided = await services.watch.look(command_id, user_id)
+    if decided is None and is_stale(command_id, services.settings.command_window_seconds):
+        raise ProblemError("command_not_found", command_id=command_id)
+    if decided is None and wait_seconds > 0:
+        decided = await services.watch.recorded(command_id, user_id, wait_seconds)
+    return decided
+
+
+async def _events(
+    services: Services, command_id: str, user_id: str, decided: Decided | None
+) -> AsyncIterator[str]:
+    ends_at = monotonic() + STREAM_SECONDS
+    while decided is None:
+        yield ": waiting\n\n"
+        if monotonic() >= ends_at or services.watch.closing:
+            return
+        decided = await services.watch.recorded(command_id, user_id, HEARTBEAT_SECONDS)
+    yield f"event: outcome\ndata: {decided.document}\n\n"
+
+
+def _pending(command_id: str) -> str:
+    return encode_outcome(Outcome(command_id, None, "pending", None, None, None, None))

@@ -1,0 +1,56 @@
+"""Health and metrics, for whoever runs the gateway."""
+
+import asyncio
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from gateway.openapi import problem_responses
+from gateway.problems import ProblemError
+from gateway.services import Services, services_of
+
+PING_TIMEOUT_SECONDS = 2
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/health/live", summary="Does the process run?")
+async def live() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get(
+    "/health/ready",
+    summary="Can it serve?",
+    responses=problem_responses("not_ready"),
+)
+async def ready(request: Request) -> dict[str, str]:
+    """Whether Postgres answers and the broker is connected; else a 503 that names what is not."""
+    services = services_of(request)
+    failing = [
+        *([] if await _database_answers(services) else ["postgres"]),
+        *([] if services.publisher.connected else ["broker"]),
+        *([] if services.replies.connected else ["replies"]),
+    ]
+    if failing:
+        raise ProblemError("not_ready", f"Not available: {', '.join(failing)}.", failing=failing)
+    return {"status": "ok"}
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    return Response(services_of(request).metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _database_answers(services: Services) -> bool:
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_SECONDS):
+            await services.queries.ping()
+    except (ProblemError, TimeoutError):
+        return False
+    return True

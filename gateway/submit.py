@@ -1,0 +1,225 @@
+"""Hands commands to the broker, many in a message, and awaits what becomes of them.
+
+Commands that arrive while a publish awaits its confirm leave together in the next message.
+Alone, a command waits for nobody: there is no timer.
+"""
+
+import asyncio
+import logging
+from collections import deque
+
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractConnection, AbstractExchange
+from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
+
+from gateway.awaiting import Watch
+from gateway.replies import Decided
+from gateway.telemetry import Metrics
+from shared.commands import Command
+from shared.ids import new_id
+from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, encode_commands
+from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
+
+LANES = 4
+"""How many messages may await their confirm at the same time."""
+MAX_PENDING = 5_000
+"""How many commands may stand in line for a lane."""
+MAX_AWAITED = 20_000
+"""How many commands may await their reply; beyond, the answer is 202 without waiting."""
+CONFIRM_TIMEOUT_SECONDS = 3.0
+REPLY_PATIENCE_SECONDS = 0.5
+"""A reply that takes longer may be lost: from then on the read model is asked too."""
+
+Ticket = tuple[str, int]
+"""The message that carries a command, and its place in it: a reply names both."""
+
+_log = logging.getLogger(__name__)
+
+
+class BrokerUnavailableError(Exception):
+    """The broker did not confirm the command: whether it was enqueued is unknown."""
+
+
+class Submission:
+    """A command on its way: what it is on the wire, and the two answers it waits for."""
+
+    __slots__ = ("awaited", "command", "confirmed", "decided", "text", "ticket")
+
+    def __init__(self, command: Command, *, awaited: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self.command = command
+        self.text = encode_commands([command])[1:-1]
+        self.awaited = awaited
+        self.ticket: Ticket | None = None
+        self.confirmed: asyncio.Future[bool] = loop.create_future()
+        self.decided: asyncio.Future[Decided | None] = loop.create_future()
+        """None where the publish failed, so that no reply will come."""
+
+    def settle(self, *, confirmed: bool) -> None:
+        """Say whether the broker has the command on disk."""
+        if not self.confirmed.done():
+            self.confirmed.set_result(confirmed)
+        if not confirmed and not self.decided.done():
+            self.decided.set_result(None)
+
+    def decide(self, decided: Decided) -> None:
+        """Say what became of the command."""
+        # A reply proves that the broker had the command, also when it overtakes the confirm.
+        self.settle(confirmed=True)
+        if not self.decided.done():
+            self.decided.set_result(decided)
+
+
+class Publisher:
+    """The line of commands, the lanes that carry them off, and who waits for a reply."""
+
+    def __init__(self, reply_to: str, watch: Watch, metrics: Metrics) -> None:
+        self._reply_to = reply_to
+        self._watch = watch
+        self._metrics = metrics
+        self._exchange: AbstractExchange | None = None
+        self._line: deque[Submission] = deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._unanswered: dict[Ticket, Submission] = {}
+        metrics.awaiting_reply.set_function(lambda: len(self._unanswered))
+
+    @property
+    def connected(self) -> bool:
+        return self._exchange is not None
+
+    async def submit(self, command: Command, wait_seconds: float) -> Decided | None:
+        """Hand `command` in and await its outcome; None where it was not decided in time.
+
+        Returns after the broker confirmed it. Raises `BrokerUnavailableError`.
+        """
+        if len(self._unanswered) >= MAX_AWAITED:
+            wait_seconds = 0
+        submission = self._stand_in_line(command, awaited=wait_seconds > 0)
+        try:
+            decided = await self._await_outcome(submission, wait_seconds)
+            if decided is None and not await submission.confirmed:
+                raise BrokerUnavailableError
+            return decided
+        finally:
+            submission.awaited = False
+            if submission.ticket is not None:
+                self._unanswered.pop(submission.ticket, None)
+
+    def answer(self, correlation_id: str, answers: list[Decided]) -> None:
+        """Take a reply: what became of the commands of one message, in their order.
+
+        By message and place, not by command ID: another user may have used the same ID, and
+        the refusal of the one is no answer to the other.
+        """
+        for place, decided in enumerate(answers):
+            submission = self._unanswered.pop((correlation_id, place), None)
+            if submission is not None and submission.command.command_id == decided.command_id:
+                submission.decide(decided)
+
+    async def serve(self, connection: AbstractConnection) -> None:
+        """Publish through `connection` until its channel is closed."""
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._exchange = await channel.get_exchange(COMMANDS_EXCHANGE, ensure=False)
+        try:
+            await channel.closed()
+        finally:
+            self._exchange = None
+            self._dismiss_line()
+
+    async def drain(self) -> None:
+        """Wait until every message that is on its way was confirmed, or failed."""
+        while self._lanes:
+            await asyncio.wait(self._lanes)
+
+    def _stand_in_line(self, command: Command, *, awaited: bool) -> Submission:
+        if self._exchange is None:
+            raise self._unavailable("no_connection")
+        if len(self._line) >= MAX_PENDING:
+            raise self._unavailable("line_full")
+        submission = Submission(command, awaited=awaited)
+        self._metrics.commands.labels(command.kind).inc()
+        self._line.append(submission)
+        if len(self._lanes) < LANES:
+            lane = asyncio.create_task(self._serve_lane())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        return submission
+
+    async def _await_outcome(self, submission: Submission, seconds: float) -> Decided | None:
+        decided = submission.decided
+        if seconds > 0:
+            await asyncio.wait([decided], timeout=min(seconds, REPLY_PATIENCE_SECONDS))
+        if seconds > REPLY_PATIENCE_SECONDS and not decided.done():
+            with self._watch.looking_for_outcome_of(submission.command, decided):
+                await asyncio.wait([decided], timeout=seconds - REPLY_PATIENCE_SECONDS)
+        return decided.result() if decided.done() else None
+
+    async def _serve_lane(self) -> None:
+        while self._line:
+            load = self._take_load()
+            confirmed = await self._publish(load)
+            for submission in load:
+                submission.settle(confirmed=confirmed)
+
+    def _take_load(self) -> list[Submission]:
+        """Take as many commands from the line as one message may carry."""
+        load = [self._line.popleft()]
+        size = len(load[0].text) + len("[]")
+        while self._line and len(load) < MAX_COMMANDS_A_MESSAGE:
+            size += len(self._line[0].text) + len(",")
+            if size > MAX_MESSAGE_BYTES:
+                break
+            load.append(self._line.popleft())
+        return load
+
+    async def _publish(self, load: list[Submission]) -> bool:
+        """Publish one message; tell whether the broker confirmed that it is on disk."""
+        exchange = self._exchange
+        if exchange is None:
+            return False
+        message = self._message(load)
+        self._metrics.message_commands.observe(len(load))
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT_SECONDS):
+                await exchange.publish(message, COMMANDS_ROUTING_KEY, mandatory=True)
+        # PublishError first: it is a DeliveryError too.
+        except PublishError:
+            _log.error("the broker has no queue for commands: the message came back")
+            self._metrics.publish_failures.labels("returned").inc()
+        except DeliveryError:
+            self._metrics.publish_failures.labels("refused").inc()
+        except TimeoutError:
+            self._metrics.publish_failures.labels("no_confirm").inc()
+            # Who stands behind would only find out the same, each three seconds later.
+            self._dismiss_line()
+        # Whatever waits on a connection that is lost, aio-pika may cancel.
+        except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:
+            _log.warning("a publish failed: %r", error)
+            self._metrics.publish_failures.labels("connection_lost").inc()
+        else:
+            return True
+        return False
+
+    def _message(self, load: list[Submission]) -> Message:
+        correlation_id = new_id()
+        for place, submission in enumerate(load):
+            if submission.awaited:
+                submission.ticket = (correlation_id, place)
+                self._unanswered[submission.ticket] = submission
+        return Message(
+            b"[%b]" % b",".join(submission.text for submission in load),
+            content_type="application/json",
+            delivery_mode=DeliveryMode.PERSISTENT,
+            # aiormq tells returned messages apart by it: fresh for each attempt.
+            message_id=new_id(),
+            correlation_id=correlation_id,
+            reply_to=self._reply_to,
+        )
+
+    def _dismiss_line(self) -> None:
+        while self._line:
+            self._line.popleft().settle(confirmed=False)
+
+    def _unavailable(self, reason: str) -> BrokerUnavailableError:
+        self._metrics.publish_failures.labels(reason).inc()
+        return BrokerUnavailableError(reason)

@@ -1,0 +1,94 @@
+"""What the gateway counts, and the ASGI layer that counts requests."""
+
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_COMMANDS = (1, 2, 5, 10, 20, 50, 100)
+
+
+class Metrics:
+    """The gateway's metrics, in a registry of their own: one for each app, none at import."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "holdfast_http_request_seconds",
+            "How long requests took, by route template, method and status.",
+            ["route", "method", "status"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.commands = Counter(
+            "holdfast_commands_submitted_total",
+            "Commands handed in, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.message_commands = Histogram(
+            "holdfast_message_commands",
+            "Commands in a message.",
+            buckets=_COMMANDS,
+            registry=self.registry,
+        )
+        self.publish_failures = Counter(
+            "holdfast_publish_failures_total",
+            "Messages or commands that the broker did not confirm, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.replies = Counter(
+            "holdfast_replies_total", "Replies received.", registry=self.registry
+        )
+        self.awaiting_reply = Gauge(
+            "holdfast_awaiting_reply",
+            "Commands on their way whose outcome is awaited.",
+            registry=self.registry,
+        )
+        self.awaiting_outcome = Gauge(
+            "holdfast_awaiting_outcome",
+            "Outcomes looked for in the read model.",
+            registry=self.registry,
+        )
+
+    def exposition(self) -> bytes:
+        """Return all metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class Measured:
+    """Wraps an ASGI app and observes each request's duration and status."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._requests = metrics.requests
+        self._observers: dict[tuple[str, str, int], Histogram] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = perf_counter()
+        status = 500
+
+        async def observe_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe_status)
+        finally:
+            # The template, never the path itself: a path may hold any number of IDs.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._observer(route, scope["method"], status).observe(perf_counter() - started)
+
+    def _observer(self, route: str, method: str, status: int) -> Histogram:
+        key = (route, method, status)
+        observer = self._observers.get(key)
+        if observer is None:
+            observer = self._observers[key] = self._requests.labels(route, method, str(status))
+        return observer

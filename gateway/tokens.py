@@ -1,0 +1,99 @@
+"""Bearer tokens (RFC 6750, RFC 7519): signs them, and tells whose they are."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import jwt
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.problems import ProblemError
+from shared.ids import Id
+from shared.outcomes import User
+
+ALGORITHM = "HS256"
+ISSUER = AUDIENCE = "holdfast"
+LIFETIME_SECONDS = 3_600
+MAX_TOKEN_CHARACTERS = 8 * 1024
+MAX_KNOWN_TOKENS = 50_000
+
+_HEADER = {"alg": ALGORITHM, "typ": "JWT"}
+_REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
+_UUID: TypeAdapter[str] = TypeAdapter(Id)
+
+
+class Tokens:
+    """Signs tokens, and verifies each one once: what was found is kept until it expires."""
+
+    def __init__(self, secret: str, find_user: Callable[[str], Awaitable[User | None]]) -> None:
+        self._secret = secret
+        self._find_user = find_user
+        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    async def user_of(self, authorization: str | None) -> str:
+        """Return the ID of the user whom an Authorization header names.
+
+        Raises `unauthenticated`, or `database_unavailable`.
+        """
+        if authorization is None:
+            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        known = self._known.get(authorization)
+        if known is None:
+            known = await self._verify(authorization)
+        user_id, expires_at = known
+        if expires_at <= time.time():
+            raise ProblemError("unauthenticated")
+        return user_id
+
+    def issue(self, user_id: str) -> str:
+        """Return a token that is valid for `LIFETIME_SECONDS`."""
+        now = int(time.time())
+        claims = {
+            "sub": user_id,
+            "iat": now,
+            "exp": now + LIFETIME_SECONDS,
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+        }
+        return jwt.encode(claims, self._secret, ALGORITHM)
+
+    async def _verify(self, authorization: str) -> tuple[str, int]:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise ProblemError("unauthenticated", headers={"WWW-Authenticate": "Bearer"})
+        claims = self._claims(token.strip())
+        if await self._find_user(claims["sub"]) is None:
+            raise ProblemError("unauthenticated")
+        known = self._known[authorization] = (claims["sub"], claims["exp"])
+        if len(self._known) > MAX_KNOWN_TOKENS:
+            self._known.popitem(last=False)
+        return known
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """Return the claims of a token that is signed by us, in force, and as we make them."""
+        if len(token) > MAX_TOKEN_CHARACTERS:
+            raise ProblemError("unauthenticated")
+        try:
+            # Nothing else is in a header of ours, and nothing else is looked at: no key is
+            # chosen, and none fetched, by what a token says (kid, jku, x5u, jwk, crit).
+            if jwt.get_unverified_header(token) != _HEADER:
+                raise ProblemError("unauthenticated")
+            claims: dict[str, Any] = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                audience=AUDIENCE,
+                options={"require": _REQUIRED, "strict_aud": True},
+            )
+            claims["sub"] = _UUID.validate_python(claims["sub"])
+        # Beside its own errors, PyJWT lets through what numbers and nesting do to a JSON parser.
+        except (jwt.PyJWTError, ValidationError, ValueError, OverflowError, RecursionError):
+            raise ProblemError("unauthenticated") from None
+        issued_at, expires_at = claims["iat"], claims["exp"]
+        if type(issued_at) is not int or type(expires_at) is not int:
+            raise ProblemError("unauthenticated")
+        if expires_at - issued_at > LIFETIME_SECONDS:
+            raise ProblemError("unauthenticated")
+        return claims

@@ -1,0 +1,100 @@
+"""A publisher on real RabbitMQ, with an exchange and a queue of each test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from pydantic_core import from_json
+
+from gateway.awaiting import Recorded, Watch
+from gateway.broker_link import keep_connected
+from gateway.replies import Decided, Replies
+from gateway.submit import Publisher
+from gateway.telemetry import Metrics
+from shared.ids import new_id
+from shared.topology import COMMANDS_ROUTING_KEY
+from tests.gateway.proxy import Proxy
+
+WITHIN_SECONDS = 10
+
+
+@dataclass
+class Counter:
+    """A publisher at its broker, and what stands behind it: the queue and the read model."""
+
+    publisher: Publisher
+    replies: Replies
+    watch: Watch
+    metrics: Metrics
+    proxy: Proxy
+    channel: AbstractChannel
+    exchange: str
+    recorded: list[Recorded] = field(default_factory=list)
+
+    async def queue(self, **arguments: Any) -> AbstractQueue:
+        """Declare the queue of commands, with a broker's own arguments."""
+        queue = await self.channel.declare_queue(exclusive=True, arguments=arguments)
+        await queue.bind(self.exchange, COMMANDS_ROUTING_KEY)
+        return queue
+
+    async def answer(self, queue: AbstractQueue, outcome: Callable[..., str]) -> None:
+        """Answer every message as a worker would, with `outcome(command, place)` for each."""
+
+        async def reply(message: AbstractIncomingMessage) -> None:
+            documents = [outcome(c, place) for place, c in enumerate(from_json(message.body))]
+            await self.channel.default_exchange.publish(
+                aio_pika.Message(
+                    f"[{','.join(documents)}]".encode(), correlation_id=message.correlation_id
+                ),
+                message.reply_to,
+            )
+
+        await queue.consume(reply, no_ack=True)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, labels) or 0
+
+    async def connected(self) -> None:
+        async with asyncio.timeout(WITHIN_SECONDS):
+            while not (self.publisher.connected and self.replies.connected):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counter]:
+    exchange = f"test.{new_id()}"
+    monkeypatch.setattr("gateway.submit.COMMANDS_EXCHANGE", exchange)
+    recorded: list[Recorded] = []
+
+    async def find(command_ids: list[str]) -> list[Recorded]:
+        return [row for row in recorded if row.command_id in command_ids]
+
+    def on_reply(correlation_id: str, answers: list[Decided]) -> None:
+        publisher.answer(correlation_id, answers)
+        watch.wake(answer.command_id for answer in answers)
+
+    metrics = Metrics()
+    watch = Watch(find, metrics)
+    replies = Replies(on_reply)
+    publisher = Publisher(replies.queue_name, watch, metrics)
+    async with await aio_pika.connect(broker_url) as connection, Proxy(broker_url) as proxy:
+        channel = await connection.channel()
+        await channel.declare_exchange(exchange, auto_delete=True)
+        links = [
+            asyncio.create_task(keep_connected(proxy.url, "test", serve))
+            for serve in (publisher.serve, replies.serve)
+        ]
+        counter = Counter(publisher, replies, watch, metrics, proxy, channel, exchange, recorded)
+        await counter.connected()
+        yield counter
+        proxy.let_through()
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+        with suppress(aio_pika.exceptions.AMQPError):
+            await channel.exchange_delete(exchange)

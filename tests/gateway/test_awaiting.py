@@ -1,0 +1,117 @@
+"""Looking into the read model for outcomes that somebody waits for."""
+
+import asyncio
+
+import pytest
+
+from gateway.awaiting import Recorded, Watch
+from gateway.problems import ProblemError
+from gateway.telemetry import Metrics
+from shared.ids import new_id
+
+
+class ReadModel:
+    def __init__(self) -> None:
+        self.rows: list[Recorded] = []
+        self.questions: list[list[str]] = []
+        self.failure: Exception | None = None
+
+    async def find(self, command_ids: list[str]) -> list[Recorded]:
+        self.questions.append(command_ids)
+        if self.failure:
+            raise self.failure
+        return [row for row in self.rows if row.command_id in command_ids]
+
+    def record(self, command_id: str, user_id: str) -> str:
+        document = (
+            f'{{"command_id":"{command_id}","submitted_at":"2024-06-01T12:00:00Z","refusal":null}}'
+        )
+        self.rows.append(Recorded(command_id, user_id, document))
+        return document
+
+
+@pytest.fixture
+def read_model() -> ReadModel:
+    return ReadModel()
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def watch(read_model: ReadModel, metrics: Metrics) -> Watch:
+    return Watch(read_model.find, metrics)
+
+
+async def test_what_is_recorded_later_is_found(watch: Watch, read_model: ReadModel):
+    command_id, user_id = new_id(), new_id()
+    waiting = asyncio.create_task(watch.recorded(command_id, user_id, 5))
+    await asyncio.sleep(0.02)
+    document = read_model.record(command_id, user_id)
+    decided = await asyncio.wait_for(waiting, 0.5)
+    assert decided is not None
+    assert decided.document == document
+
+
+async def test_one_question_for_all_who_wait(watch: Watch, read_model: ReadModel):
+    ids = [new_id() for _ in range(50)]
+    await asyncio.gather(*(watch.recorded(command_id, new_id(), 0.12) for command_id in ids))
+    assert len(read_model.questions) <= 4
+    assert set(max(read_model.questions, key=len)) == set(ids)
+
+
+async def test_another_users_outcome_is_not_shown(watch: Watch, read_model: ReadModel):
+    command_id = new_id()
+    read_model.record(command_id, new_id())
+    assert await watch.look(command_id, new_id()) is None
+    assert await watch.recorded(command_id, new_id(), 0.12) is None
+
+
+async def test_a_reply_makes_it_look_at_once(
+    watch: Watch, read_model: ReadModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gateway.awaiting.LOOK_EVERY_SECONDS", 60)
+    command_id, user_id = new_id(), new_id()
+    waiting = asyncio.create_task(watch.recorded(command_id, user_id, 5))
+    await asyncio.sleep(0.02)
+    read_model.record(command_id, user_id)
+    watch.wake([new_id(), None, command_id])
+    assert await asyncio.wait_for(waiting, 0.5) is not None
+
+
+@pytest.mark.parametrize("failure", [ProblemError("database_unavailable"), ValueError("a bug")])
+async def test_a_database_that_fails_for_a_while_is_asked_again(
+    watch: Watch, read_model: ReadModel, monkeypatch: pytest.MonkeyPatch, failure: Exception
+):
+    monkeypatch.setattr("gateway.awaiting.RETRY_AFTER_SECONDS", 0.05)
+    command_id, user_id = new_id(), new_id()
+    read_model.failure = failure
+    waiting = asyncio.create_task(watch.recorded(command_id, user_id, 5))
+    await asyncio.sleep(0.12)
+    read_model.record(command_id, user_id)
+    read_model.failure = None
+    assert await asyncio.wait_for(waiting, 0.5) is not None
+
+
+async def test_it_looks_only_while_somebody_waits(
+    watch: Watch, read_model: ReadModel, metrics: Metrics
+):
+    waiting = asyncio.create_task(watch.recorded(new_id(), new_id(), 5))
+    await asyncio.sleep(0.02)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.sleep(0.1)
+    asked = len(read_model.questions)
+    await asyncio.sleep(0.15)
+    assert len(read_model.questions) == asked
+    assert metrics.registry.get_sample_value("holdfast_awaiting_outcome") == 0
+
+
+async def test_closing_ends_every_wait(watch: Watch):
+    waiting = asyncio.create_task(watch.recorded(new_id(), new_id(), 30))
+    await asyncio.sleep(0.02)
+    watch.close()
+    assert await asyncio.wait_for(waiting, 0.5) is None
+    assert await asyncio.wait_for(watch.recorded(new_id(), new_id(), 30), 0.5) is None
