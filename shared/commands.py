@@ -6,7 +6,7 @@ of its own (`ReservationBody`, …); the command adds who asks, when, and under 
 
 import hashlib
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (

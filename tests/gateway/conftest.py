@@ -61,7 +61,7 @@ class Counter:
 
     async def connected(self) -> None:
         async with asyncio.timeout(WITHIN_SECONDS):
-            while not (self.publisher.connected and self.replies.connected):  # noqa: ASYNC110
+            while not (self.publisher.connected and self.replies.connected):
                 await asyncio.sleep(0.01)
 
 
