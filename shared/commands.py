@@ -35,18 +35,16 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("lies outside of the calendar") from None
 
 
-def _is_rfc3339(text: Any) -> Any:
-    # pydantic reads more than that: a number in quotes, a date without seconds.
-    if isinstance(text, str) and not _RFC3339.match(text):
-        raise ValueError("must be a time of RFC 3339, such as 2026-12-01T19:00:00Z")
-    return text
+def _of_rfc3339(value: Any) -> Any:
+    # pydantic reads more than that: numbers, also in quotes, and dates without a time.
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.match(value)):
+        return value
+    raise ValueError("must be a time of RFC 3339, such as 2026-12-01T19:00:00Z")
 
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 
-Instant = Annotated[
-    AwareDatetime, Field(strict=True), AfterValidator(_in_utc), BeforeValidator(_is_rfc3339)
-]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_of_rfc3339)]
 """RFC 3339 text (section 5.6) with any offset on the wire, UTC from then on."""
 
 Name = Annotated[

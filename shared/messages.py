@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from shared.commands import Command, Instant, Kind
+from shared.commands import Command, Instant, Kind, Line
 from shared.ids import CommandId
 
 MAX_COMMANDS_A_MESSAGE = 100
@@ -81,9 +81,8 @@ class _Envelope(BaseModel):
 
 
 def _unreadable(entry: Any, error: ValidationError) -> Unreadable:
-    # Never the input itself: it may hold an e-mail address or a password.
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    text = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in problems[:5])
+    text = "; ".join(_sentence(problem["loc"], problem["msg"]) for problem in problems[:5])
     known: dict[str, Any] = {}
     if isinstance(entry, dict):
         for name in _Envelope.model_fields:
@@ -93,3 +92,18 @@ def _unreadable(entry: Any, error: ValidationError) -> Unreadable:
                 continue
             known[name] = getattr(readable, name)
     return Unreadable(text, to_json([entry]), **known)
+
+
+def _sentence(location: tuple[int | str, ...], message: str) -> str:
+    """Say what is wrong, and never quote: the input may hold an e-mail address or a password."""
+    if not location and message.startswith("Input tag"):
+        return "kind: is not that of a command"
+    path = [str(step) if step in _OUR_WORDS or isinstance(step, int) else "?" for step in location]
+    return f"{'.'.join(path)}: {message}" if path else message
+
+
+_OUR_WORDS = {
+    word
+    for command in get_args(Command)
+    for word in (*command.model_fields, command.model_fields["kind"].default)
+} | set(Line.model_fields)

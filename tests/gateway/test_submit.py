@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 from pydantic_core import from_json
-from tests.builders import FAR_AHEAD, LONG_AGO, NOW
 
 from gateway import submit
 from gateway.awaiting import Recorded
@@ -12,6 +11,7 @@ from gateway.submit import BrokerUnavailableError
 from shared.commands import CreateEvent, ReleaseCart
 from shared.ids import new_id
 from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
+from tests.builders import FAR_AHEAD, LONG_AGO, NOW
 from tests.gateway.conftest import Counter
 
 

@@ -1,0 +1,44 @@
+# What a developer runs. Everything happens in .venv, which is made when it is missing or the lock has changed.
+
+PYTHON ?= python3
+LOCK := requirements-dev.lock
+VENV := .venv
+BIN := $(VENV)/bin
+# Names the lock that .venv was made from.
+STAMP := $(VENV)/made-from.lock
+PIP_OPTIONS := --quiet --quiet --disable-pip-version-check --root-user-action=ignore --no-input
+LOCK_OPTIONS := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint types lock clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: $(STAMP) ## run the whole system in the foreground; Ctrl-C stops it
+	@exec $(BIN)/python -m dev.up
+
+test: $(STAMP) ## run the tests against real Postgres and RabbitMQ; ARGS="-k cart" picks some
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check style, format and which module may import which
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/lint-imports
+
+types: $(STAMP) ## check the types
+	@$(BIN)/mypy
+
+lock: $(STAMP) ## pin every dependency of pyproject.toml again
+	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \
+	$(BIN)/python -m venv "$$tools"; "$$tools/bin/pip" install $(PIP_OPTIONS) uv; \
+	"$$tools/bin/uv" pip compile $(LOCK_OPTIONS) pyproject.toml --output-file requirements.lock; \
+	"$$tools/bin/uv" pip compile $(LOCK_OPTIONS) pyproject.toml --group dev --output-file $(LOCK)
+
+clean: ## remove what was made here, the data of `make up` included
+	@rm -rf "$$(readlink -m .holdfast)" .holdfast $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): $(LOCK)
+	@dev/environment "$(PYTHON)" "$(VENV)" "$(LOCK)" "$@"

@@ -1,0 +1,151 @@
+"""Finds a Postgres or starts one, and makes and drops databases on it."""
+
+import os
+from contextlib import ExitStack
+
+import asyncpg
+
+from dev.addresses import LOOPBACK, answers, last_part, shown, with_last_part
+from dev.blocking import finish
+from dev.home import MakeHome
+from dev.patience import wait_while
+from dev.private_postgres import PrivatePostgres
+from dev.progress import slowly
+from dev.search import Server, Unavailable, first_found
+
+URL_VARIABLE = "HOLDFAST_DATABASE_URL"
+IMAGE = "postgres:17-alpine"
+PORT = 5432
+MAINTENANCE_DATABASE = "postgres"
+LOCAL_URL = f"postgresql://postgres@{LOOPBACK}:{PORT}/{MAINTENANCE_DATABASE}"
+CONNECT_SECONDS = 5.0
+CONTAINER_SECONDS = 90.0
+NEEDED = (
+    "Postgres is neither running nor to be had here: install PostgreSQL or Docker, "
+    f"or name a server in {URL_VARIABLE} (postgresql://user:password@host:port/name)."
+)
+CONNECT_FAILURES: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    ValueError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
+
+
+def find_postgres(home: MakeHome, stack: ExitStack) -> Server:
+    """What is started for it is stopped by `stack`."""
+    return first_found(
+        "postgres",
+        {
+            "environment": _named,
+            "local": _local,
+            "docker": lambda: _in_docker(home, stack),
+            "private": lambda: _private(home, stack),
+        },
+        otherwise=NEEDED,
+    )
+
+
+def _named() -> Server | None:
+    url = os.environ.get(URL_VARIABLE)
+    if not url:
+        return None
+    if failure := _failure_to_connect(url):
+        raise Unavailable(f"{URL_VARIABLE} names {shown(url)}, which does not let us in: {failure}")
+    return Server(url, f"{URL_VARIABLE} names {shown(url)}", "given")
+
+
+def _local() -> Server | None:
+    if not answers(LOOPBACK, PORT):
+        return None
+    if failure := _failure_to_connect(LOCAL_URL):
+        raise Unavailable(
+            f"{shown(LOCAL_URL)} answers, but does not let us in as postgres: {failure}"
+        )
+    return Server(LOCAL_URL, f"answering at {shown(LOCAL_URL)}", "shared")
+
+
+def _in_docker(home: MakeHome, stack: ExitStack) -> Server | None:
+    # Imported only here: it takes half a second and is seldom needed.
+    from dev.containers import docker_answers, start_container
+
+    if not docker_answers():
+        return None
+    own = home()
+    with slowly(f"postgres: starting {IMAGE} in Docker"):
+        host, port = start_container(
+            own,
+            stack,
+            name="postgres",
+            image=IMAGE,
+            port=PORT,
+            environment={"POSTGRES_PASSWORD": own.password},
+            data="/var/lib/postgresql/data",
+        )
+        url = f"postgresql://postgres:{own.password}@{host}:{port}/{MAINTENANCE_DATABASE}"
+        wait_while(
+            lambda: _failure_to_connect(url),
+            CONTAINER_SECONDS,
+            f"{IMAGE} in Docker does not answer",
+        )
+    return Server(url, f"{IMAGE} in Docker at {shown(url)}", "ours")
+
+
+def _private(home: MakeHome, stack: ExitStack) -> Server:
+    server = PrivatePostgres(home())
+    stack.callback(server.stop)
+    with slowly("postgres: starting one of our own"):
+        server.start()
+    return Server(server.url, f"started at {shown(server.url)}", "ours")
+
+
+def create_database(url: str, name: str) -> None:
+    """Makes the database unless it is there; `url` says on which server and as whom."""
+    finish(_create(url, name))
+
+
+def drop_database(url: str, name: str) -> None:
+    finish(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+async def _create(url: str, name: str) -> None:
+    try:
+        await _execute(url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    except asyncpg.DuplicateDatabaseError:
+        pass
+    except asyncpg.InsufficientPrivilegeError as refused:
+        raise Unavailable(
+            f"the Postgres user at {shown(url)} may not create the database {name}."
+        ) from refused
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await _connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    """Connects through the maintenance database where the one named does not exist yet."""
+    try:
+        return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    except asyncpg.InvalidCatalogNameError:
+        if last_part(url) == MAINTENANCE_DATABASE:
+            raise
+        return await asyncpg.connect(
+            with_last_part(url, MAINTENANCE_DATABASE), timeout=CONNECT_SECONDS
+        )
+
+
+def _failure_to_connect(url: str) -> str | None:
+    async def attempt() -> None:
+        await (await _connect(url)).close()
+
+    try:
+        finish(attempt())
+    except CONNECT_FAILURES as failure:
+        return str(failure) or type(failure).__name__
+    return None
