@@ -30,11 +30,16 @@ def database_url(own_services: Services) -> str:
 
 
 @pytest.fixture(scope="session")
-async def system(database_url: str, broker_url: str) -> AsyncIterator[Deployment]:
-    """Two gateways and two workers, as processes, on one database and one vhost."""
-    async with Deployment(database_url, broker_url) as deployment:
-        await deployment.start(gateways=2, workers=2)
-        yield deployment
+async def system() -> AsyncIterator[Deployment]:
+    """Two gateways and two workers, as processes, on a database and a vhost of their own.
+
+    Not on those of the other fixtures: its workers would take the commands of other tests.
+    """
+    with services("tests") as own:
+        migrate(own.database_url)
+        async with Deployment(own.database_url, own.broker_url) as deployment:
+            await deployment.start(gateways=2, workers=2)
+            yield deployment
 
 
 def migrate(database_url: str) -> None:

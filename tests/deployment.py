@@ -26,6 +26,11 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        await self.launch()
+        await self.ready()
+
+    async def launch(self) -> None:
+        """Start it without waiting until it can serve."""
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -35,7 +40,6 @@ class Process:
                 stdout=log,
                 stderr=log,
             )
-        await self.ready()
 
     async def ready(self) -> None:
         """Wait until it can serve."""

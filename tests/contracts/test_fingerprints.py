@@ -1,0 +1,108 @@
+"""Fingerprints: equal for equal requests of the same user, whatever the attempt."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.commands import Command, encode_commands, read_commands
+from shared.ids import new_id
+from tests.builders import NOW, PASSWORD_HASH, release_cart, release_item
+from tests.contracts.examples import COMMANDS, EVENT, SEATED, STANDING
+
+every_kind = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+
+
+@every_kind
+@pytest.mark.parametrize(
+    "attempt",
+    [{"command_id": new_id()}, {"submitted_at": NOW}, {"deadline": None}, {"deadline": NOW}],
+    ids=["another ID", "another time", "no deadline", "another deadline"],
+)
+def test_what_differs_between_attempts_does_not_count(
+    command: Command, attempt: dict[str, Any]
+) -> None:
+    assert command.model_copy(update=attempt).fingerprint() == command.fingerprint()
+
+
+@every_kind
+def test_the_user_counts(command: Command) -> None:
+    another = command.model_copy(update={"user_id": new_id()})
+
+    assert another.fingerprint() != command.fingerprint()
+
+
+CHANGES: list[tuple[str, dict[str, Any]]] = [
+    ("register_user", {"email": "bob@example.com"}),
+    ("register_user", {"email": "ann@example.com"}),
+    ("register_user", {"password_hash": PASSWORD_HASH + "x"}),
+    ("create_event", {"name": "A match"}),
+    ("create_event", {"starts_at": NOW}),
+    ("create_event", {"ends_at": NOW}),
+    ("cancel_event", {"event_id": SEATED}),
+    ("end_event", {"event_id": SEATED}),
+    ("create_ticket_type", {"event_id": SEATED}),
+    ("create_ticket_type", {"total_quantity": 99}),
+    ("change_ticket_type", {"ticket_type_id": SEATED}),
+    ("change_ticket_type", {"total_quantity": None}),
+    ("change_ticket_type", {"name": None}),
+    ("reserve_tickets", {"items": COMMANDS["reserve_tickets"].items[:1]}),
+    ("reserve_tickets", {"items": COMMANDS["reserve_tickets"].items[::-1]}),
+    ("set_quantity", {"quantity": 1}),
+    ("set_quantity", {"ticket_type_id": SEATED}),
+    ("release_item", {"ticket_type_id": SEATED}),
+]
+
+
+@pytest.mark.parametrize(("kind", "change"), CHANGES, ids=str)
+def test_each_field_of_what_is_asked_for_counts(kind: str, change: dict[str, Any]) -> None:
+    command = COMMANDS[kind]
+
+    assert command.model_copy(update=change).fingerprint() != command.fingerprint()
+
+
+def test_the_kind_counts() -> None:
+    prints = {command.fingerprint() for command in COMMANDS.values()}
+    assert len(prints) == len(COMMANDS)
+
+    cancel, end = COMMANDS["cancel_event"], COMMANDS["end_event"]
+    assert cancel.event_id == end.event_id == EVENT
+    one = release_item(cancel.user_id, STANDING)
+    assert one.fingerprint() != release_cart(cancel.user_id).fingerprint()
+
+
+@every_kind
+def test_a_fingerprint_has_sixteen_bytes_and_survives_the_wire(command: Command) -> None:
+    (read,) = read_commands(encode_commands([command]))
+
+    assert len(command.fingerprint()) == 16
+    assert read.fingerprint() == command.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "other_form"),
+    [
+        ("create_event", "starts_at", "2022-03-01T20:00:00+01:00"),
+        ("create_event", "starts_at", "2022-03-01T19:00:00.000Z"),
+        ("cancel_event", "event_id", EVENT.upper()),
+        ("cancel_event", "user_id", COMMANDS["cancel_event"].user_id.upper()),
+    ],
+)
+def test_another_form_of_the_same_value_is_the_same(kind: str, field: str, other_form: str) -> None:
+    body = json.loads(encode_commands([COMMANDS[kind]]))
+    body[0][field] = other_form
+
+    (read,) = read_commands(json.dumps(body).encode())
+
+    assert read.fingerprint() == COMMANDS[kind].fingerprint()
+
+
+def test_a_fingerprint_is_the_same_in_every_release() -> None:
+    """It is stored: a duplicate of yesterday's command is recognised by today's worker."""
+    later = COMMANDS["release_cart"].model_copy(update={"submitted_at": NOW + timedelta(seconds=1)})
+
+    assert later.fingerprint().hex() == FINGERPRINT_OF_RELEASE_CART
+
+
+FINGERPRINT_OF_RELEASE_CART = "90c655451ece7e13ac2aa727b5c0baf4"

@@ -1,0 +1,403 @@
+"""Reading a message: whatever stands in it, one entry for each command, and never an exception."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.commands import (
+    MAX_COMMANDS_A_MESSAGE,
+    MAX_LINES,
+    MAX_MESSAGE_BYTES,
+    Command,
+    Unreadable,
+    encode_commands,
+    read_commands,
+)
+from shared.ids import new_id
+from tests.builders import release_cart
+from tests.contracts.examples import COMMANDS, STANDING, USER
+
+CANARY = "canary ann@example.com hunter2"
+"""What must never come back in an error."""
+
+
+def body_of(kind: str) -> dict[str, Any]:
+    (body,) = json.loads(encode_commands([COMMANDS[kind]]))
+    return body
+
+
+def read(*entries: Any) -> list[Command | Unreadable]:
+    return read_commands(json.dumps(entries).encode())
+
+
+def error_of(entry: Any) -> str:
+    (unreadable,) = read(entry)
+    assert isinstance(unreadable, Unreadable), unreadable
+    return unreadable.error
+
+
+# --- messages that are none -----------------------------------------------------------------
+
+NO_MESSAGES = {
+    "empty": b"",
+    "no JSON": CANARY.encode(),
+    "half of an array": b'[{"kind":',
+    "an object": b'{"kind": "release_cart"}',
+    "a text": json.dumps(CANARY).encode(),
+    "null": b"null",
+    "an empty array": b"[]",
+    "no UTF-8": b'["\xff\xfe"]',
+    "a lone surrogate": b'["\\ud800"]',
+    "a hundred thousand levels": b"[" * 100_000,
+    "a number of 5000 digits": b"[" + b"9" * 5_000 + b"]",
+    "two documents": b"[] []",
+}
+
+
+@pytest.mark.parametrize("body", NO_MESSAGES.values(), ids=NO_MESSAGES)
+def test_a_body_that_is_no_message_is_one_unreadable_entry(body: bytes) -> None:
+    (entry,) = read_commands(body)
+
+    assert isinstance(entry, Unreadable)
+    assert entry.body == body
+    assert (entry.command_id, entry.kind, entry.submitted_at) == (None, None, None)
+    assert CANARY not in entry.error
+    assert len(entry.error) < 300
+
+
+@pytest.mark.parametrize(("count", "readable"), [(1, True), (100, True), (101, False)])
+def test_a_message_carries_one_to_a_hundred_commands(count: int, readable: bool) -> None:
+    entries = read_commands(encode_commands_unchecked([release_cart(USER)] * count))
+
+    assert len(entries) == (count if readable else 1)
+    assert isinstance(entries[0], Unreadable) is not readable
+
+
+def encode_commands_unchecked(commands: list[Command]) -> bytes:
+    return b"[" + b",".join(encode_commands([one])[1:-1] for one in commands) + b"]"
+
+
+@pytest.mark.parametrize(("excess", "readable"), [(0, True), (1, False)])
+def test_a_message_has_at_most_256_kib(excess: int, readable: bool) -> None:
+    body = encode_commands([release_cart(USER)])
+    padded = body + b" " * (MAX_MESSAGE_BYTES + excess - len(body))
+
+    (entry,) = read_commands(padded)
+
+    assert isinstance(entry, Unreadable) is not readable
+
+
+def test_the_limits_are_the_contracts() -> None:
+    assert (MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, MAX_LINES) == (100, 256 * 1024, 20)
+
+
+# --- commands that are none -----------------------------------------------------------------
+
+NO_ENTRIES = [None, 1, 1.5, "release_cart", True, [], {}, [[]]]
+NO_QUANTITIES = [0, -1, 2**31, 10**9, 10**30, 1.5, 1.0, "1", True, None, [1], {}, 1_000_001]
+NO_TOTALS = [-1, 2**31, 100_000_001, 1.5, 1.0, "1", True, [1], {}]
+NO_IDS = [
+    None,
+    1,
+    "",
+    "1",
+    USER[:-1],
+    f"{USER}0",
+    f"{USER}\n",
+    f"{{{USER}}}",
+    USER.replace("-", ""),
+]
+NO_COMMAND_IDS = [
+    *NO_IDS,
+    "017f22e2-79b0-4cc3-98c4-dc0c0c07398f",
+    "017f22e2-79b0-7cc3-c8c4-dc0c0c07398f",
+]
+NO_TIMES = [
+    None,
+    True,
+    1_645_557_742,
+    1_645_557_742.0,
+    "1645557742",
+    "1645557742.5",
+    "",
+    "tomorrow",
+    "2022-02-22",
+    "2022-02-22T19:22:22",
+    "2022-02-30T19:22:22Z",
+    "2022-02-22T25:22:22Z",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00",
+    {},
+]
+NO_NAMES = [None, 1, "", " ", "\t", "a\0b", "a\nb", "\x7f", "x" * 201, ["A concert"]]
+NO_ADDRESSES = [
+    None,
+    1,
+    "",
+    "ann",
+    "ann@",
+    "@example.com",
+    "ann@example.com\n",
+    "ann@exa mple.com",
+    "ann@@example.com",
+    "änn@example.com",
+    "ann\0@example.com",
+    "x" * 250 + "@example.com",
+]
+NO_HASHES = [None, "", "hunter2", "$argon2id$", "$argon2i$v=19$x", "$argon2id$ x", "$2b$12$abc"]
+
+BAD_FIELDS: list[tuple[str, str, list[Any]]] = [
+    ("release_cart", "command_id", NO_COMMAND_IDS),
+    ("release_cart", "user_id", NO_IDS),
+    ("release_cart", "submitted_at", NO_TIMES),
+    ("release_cart", "deadline", NO_TIMES[1:]),
+    ("release_item", "ticket_type_id", NO_IDS),
+    ("cancel_event", "event_id", NO_IDS),
+    ("set_quantity", "quantity", [q for q in NO_QUANTITIES if q != 0]),
+    ("create_event", "name", NO_NAMES),
+    ("create_event", "ends_at", [*NO_TIMES, "2022-03-01T19:00:00Z", "2021-01-01T00:00:00Z"]),
+    ("create_ticket_type", "total_quantity", [*NO_TOTALS, None]),
+    ("create_ticket_type", "sale_ends_at", [*NO_TIMES, "2022-02-22T19:22:22Z"]),
+    ("change_ticket_type", "total_quantity", NO_TOTALS),
+    ("change_ticket_type", "name", NO_NAMES[1:]),
+    ("change_ticket_type", "sale_ends_at", ["2022-02-22T19:22:22Z"]),
+    ("register_user", "email", NO_ADDRESSES),
+    ("register_user", "password_hash", NO_HASHES),
+    ("reserve_tickets", "items", [None, [], {}, "x", [None], [{}]]),
+]
+BAD_VALUES = [(kind, field, value) for kind, field, values in BAD_FIELDS for value in values]
+
+
+def label(value: Any) -> str:
+    return repr(value)[:40]
+
+
+@pytest.mark.parametrize(("kind", "field", "value"), BAD_VALUES, ids=label)
+def test_a_bad_value_is_refused_by_the_name_of_its_field(kind: str, field: str, value: Any) -> None:
+    """Or by the sentence that says how fields must relate."""
+    assert field in error_of(body_of(kind) | {field: value})
+
+
+@pytest.mark.parametrize("quantity", NO_QUANTITIES, ids=label)
+def test_a_line_of_a_bad_quantity_is_refused(quantity: Any) -> None:
+    items = [{"ticket_type_id": STANDING, "quantity": quantity}]
+
+    assert "items.0.quantity" in error_of(body_of("reserve_tickets") | {"items": items})
+
+
+@pytest.mark.parametrize("quantity", ["NaN", "Infinity", "-Infinity", "1e999", "2e0"])
+def test_a_number_that_json_does_not_know_is_refused(quantity: str) -> None:
+    body = json.dumps([body_of("set_quantity")]).replace('"quantity": 0', f'"quantity": {quantity}')
+
+    (entry,) = read_commands(body.encode())
+
+    assert isinstance(entry, Unreadable)
+
+
+@pytest.mark.parametrize(("count", "readable"), [(0, False), (1, True), (20, True), (21, False)])
+def test_a_reservation_has_one_to_twenty_lines(count: int, readable: bool) -> None:
+    items = [{"ticket_type_id": STANDING, "quantity": 1}] * count
+
+    (entry,) = read(body_of("reserve_tickets") | {"items": items})
+
+    assert isinstance(entry, Unreadable) is not readable
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_an_unknown_field_is_refused(kind: str) -> None:
+    for field in ("role", "state", "status", "id"):
+        error_of(body_of(kind) | {field: "admin"})
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_a_missing_field_is_refused(kind: str) -> None:
+    optional = {"deadline"}
+    if kind == "change_ticket_type":
+        optional |= {"name", "total_quantity", "sale_starts_at", "sale_ends_at"}
+    for field in body_of(kind).keys() - optional:
+        body = body_of(kind)
+        del body[field]
+        error_of(body)
+
+
+@pytest.mark.parametrize("kind", ["", "buy_tickets", "Reserve_Tickets", None, 1, [], {}], ids=label)
+def test_an_unknown_kind_is_refused(kind: Any) -> None:
+    error_of(body_of("release_cart") | {"kind": kind})
+
+
+@pytest.mark.parametrize("entry", NO_ENTRIES, ids=label)
+def test_an_entry_that_is_no_object_is_refused(entry: Any) -> None:
+    error_of(entry)
+
+
+def test_a_change_that_changes_nothing_is_refused() -> None:
+    body = body_of("change_ticket_type")
+    for field in ("name", "total_quantity", "sale_starts_at", "sale_ends_at"):
+        body[field] = None
+
+    error_of(body)
+
+
+# --- good ones ------------------------------------------------------------------------------
+
+
+def test_bad_commands_among_good_ones_spoil_only_themselves() -> None:
+    good = release_cart(USER)
+    written = json.loads(encode_commands([good]))[0]
+
+    entries = read(written, written | {"user_id": 1}, written, None, written)
+
+    assert [entry if entry == good else type(entry) for entry in entries] == [
+        good,
+        Unreadable,
+        good,
+        Unreadable,
+        good,
+    ]
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 200, "Ø — ‮☃ 演唱会", " a "])
+def test_a_name_is_any_line_of_text(name: str) -> None:
+    (event,) = read(body_of("create_event") | {"name": name})
+
+    assert event.name == name
+
+
+def test_a_time_of_any_offset_is_read_as_utc() -> None:
+    body = body_of("release_cart") | {"submitted_at": "2022-02-22T14:22:22.5-05:00"}
+
+    (command,) = read(body)
+
+    assert command.submitted_at.isoformat() == "2022-02-22T19:22:22.500000+00:00"
+
+
+def test_ids_are_read_in_their_canonical_form() -> None:
+    body = body_of("release_item")
+    upper = body | {k: body[k].upper() for k in ("command_id", "user_id", "ticket_type_id")}
+
+    assert read(upper) == [COMMANDS["release_item"]]
+
+
+@pytest.mark.parametrize("field", ["deadline"])
+def test_what_may_be_left_out_may_be_left_out(field: str) -> None:
+    body = body_of("release_cart")
+    del body[field]
+
+    (command,) = read(body)
+
+    assert getattr(command, field) is None
+
+
+# --- what is said of an unreadable command --------------------------------------------------
+
+
+def test_what_could_be_read_lets_the_sender_recognise_the_command() -> None:
+    body = body_of("reserve_tickets") | {"items": []}
+
+    (entry,) = read(body)
+
+    assert (entry.command_id, entry.kind) == (body["command_id"], "reserve_tickets")
+    assert entry.submitted_at == COMMANDS["reserve_tickets"].submitted_at
+
+
+@pytest.mark.parametrize("field", ["command_id", "kind", "submitted_at"])
+def test_what_could_not_be_read_is_not_guessed(field: str) -> None:
+    (entry,) = read(body_of("reserve_tickets") | {field: 1})
+
+    assert getattr(entry, field) is None
+    assert sum(getattr(entry, f) is None for f in ("command_id", "kind", "submitted_at")) == 1
+
+
+def test_what_was_read_can_be_handed_in_again() -> None:
+    bad = body_of("reserve_tickets") | {"items": []}
+    good = body_of("release_cart")
+
+    _, entry, _ = read(good, bad, good)
+
+    assert json.loads(entry.body) == [bad]
+
+
+@pytest.mark.parametrize("field", ["email", "password_hash", "user_id", "submitted_at", "deadline"])
+@pytest.mark.parametrize("value", [CANARY, [CANARY], {CANARY: CANARY}], ids=label)
+def test_an_error_never_quotes_a_value(field: str, value: Any) -> None:
+    assert CANARY not in error_of(body_of("register_user") | {field: value})
+
+
+@pytest.mark.parametrize("kind", [CANARY, [CANARY], {CANARY: 1}], ids=label)
+def test_an_error_never_quotes_a_kind(kind: Any) -> None:
+    assert CANARY not in error_of(body_of("register_user") | {"kind": kind})
+
+
+def test_an_error_never_quotes_the_name_of_an_unknown_field() -> None:
+    assert CANARY not in error_of(body_of("register_user") | {CANARY: 1})
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        body_of("release_cart") | {"x" * 100_000: 1},
+        body_of("release_cart") | {"kind": "x" * 100_000},
+        body_of("release_cart") | {f"field {n}": n for n in range(1_000)},
+    ],
+    ids=["a long field", "a long kind", "many fields"],
+)
+def test_an_error_is_short_enough_for_a_header(entry: Any) -> None:
+    """It becomes a header of the dead letter, and a frame of AMQP holds 128 KiB."""
+    assert len(error_of(entry)) < 2_000
+
+
+# --- anything -------------------------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=10,
+)
+mangled_commands = st.builds(
+    lambda kind, changes: body_of(kind) | changes,
+    st.sampled_from(list(COMMANDS)),
+    st.dictionaries(
+        st.sampled_from(["kind", "command_id", "submitted_at", "deadline", "items", "quantity"])
+        | st.text(max_size=5),
+        json_values | st.datetimes().map(str),
+        max_size=3,
+    ),
+)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read(body: bytes) -> None:
+    assert len(read_commands(body)) >= 1
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(json_values | mangled_commands, min_size=1, max_size=5))
+def test_any_json_is_read_entry_by_entry(entries: list[Any]) -> None:
+    body = json.dumps(entries).encode()
+
+    read_entries = read_commands(body)
+
+    assert len(read_entries) in (1, len(entries))
+    for entry in read_entries:
+        if not isinstance(entry, Unreadable):
+            assert read_commands(encode_commands([entry])) == [entry]
+
+
+@settings(deadline=None)
+@given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
+def test_any_time_with_an_offset_is_read_or_refused(at: Any, minutes: int) -> None:
+    sign = "-" if minutes < 0 else "+"
+    offset = f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+    body = body_of("release_cart") | {"submitted_at": f"{at.isoformat()}{offset}"}
+
+    assert len(read(body)) == 1
+
+
+def test_an_id_fresh_from_the_maker_is_read() -> None:
+    (command,) = read(body_of("release_cart") | {"command_id": new_id()})
+
+    assert not isinstance(command, Unreadable)

@@ -1,0 +1,49 @@
+"""The codes of refusals are one list, wherever it is written."""
+
+from typing import get_args
+
+from shared.outcomes import REFUSAL_CODES, Refusal
+
+# In the order of the contract, section 2.
+CONTRACT = [
+    "ticket_type_not_found",
+    "event_not_found",
+    "item_not_in_cart",
+    "user_not_found",
+    "not_the_organizer",
+    "event_ended",
+    "event_cancelled",
+    "sale_not_started",
+    "sale_ended",
+    "insufficient_availability",
+    "total_below_committed",
+    "email_taken",
+    "deadline_passed",
+    "stale_command",
+    "command_id_reused",
+    "unprocessable",
+]
+
+
+def test_the_list_names_each_refusal_once() -> None:
+    codes = [refusal.__dataclass_fields__["code"].default for refusal in get_args(Refusal)]
+
+    assert list(REFUSAL_CODES) == codes
+    assert len(set(codes)) == len(codes)
+
+
+def test_the_list_is_the_contracts() -> None:
+    assert set(REFUSAL_CODES) == set(CONTRACT)
+
+
+def test_a_refusal_admits_no_code_but_its_own() -> None:
+    for refusal in get_args(Refusal):
+        field = refusal.__dataclass_fields__["code"]
+        assert get_args(field.type) == (field.default,)
+
+
+def test_every_refusal_says_in_a_sentence_what_is_wrong() -> None:
+    for refusal in get_args(Refusal):
+        detail = refusal.__dataclass_fields__["detail"].default
+        assert detail[0].isupper()
+        assert detail.endswith(".")

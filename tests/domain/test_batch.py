@@ -1,0 +1,221 @@
+"""A batch: duplicates, reused IDs, commands set aside, and holds that are over."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.ids import new_id
+from shared.outcomes import Unprocessable, decode_outcome
+from tests.builders import (
+    A_MOMENT,
+    FAR_AHEAD,
+    HOLD,
+    NOW,
+    a_book,
+    a_cart,
+    a_ticket_type,
+    an_event,
+    release_cart,
+    reopened,
+    reserve,
+)
+from worker.domain.batch import Batch, Recorded, decide_batch
+from worker.domain.book import Book, Changes
+
+ANN, BOB = new_id(), new_id()
+TICKETS = new_id()
+
+
+def selling(total: int, **carts: int) -> Book:
+    """A book with `total` tickets on sale for Ann and Bob."""
+    event = an_event()
+    ticket_type = a_ticket_type(event, id=TICKETS, total=total)
+    return a_book(users=[ANN, BOB], events=[event], ticket_types=[ticket_type])
+
+
+def recorded(batch: Batch) -> dict[str, Recorded]:
+    return {
+        fresh.command.command_id: Recorded(fresh.fingerprint, fresh.document)
+        for fresh in batch.fresh
+    }
+
+
+def test_the_documents_stand_in_the_order_of_the_commands() -> None:
+    commands = [release_cart(user_id) for user_id in (ANN, BOB, ANN)]
+
+    batch = decide_batch(selling(1), commands, {})
+
+    ids = [decode_outcome(document).command_id for document in batch.documents]
+    assert ids == [command.command_id for command in commands]
+    assert [fresh.document for fresh in batch.fresh] == batch.documents
+
+
+def test_each_command_sees_what_the_one_before_it_did() -> None:
+    batch = decide_batch(
+        selling(1),
+        [
+            reserve(ANN, {TICKETS: 1}),
+            reserve(BOB, {TICKETS: 1}),
+            release_cart(ANN),
+            reserve(BOB, {TICKETS: 1}),
+        ],
+        {},
+    )
+
+    statuses = [decode_outcome(document).status for document in batch.documents]
+    assert statuses == ["succeeded", "refused", "succeeded", "succeeded"]
+
+
+def test_an_outcome_carries_the_command_and_the_clock_of_the_book() -> None:
+    command = reserve(ANN, {TICKETS: 1}, submitted_at=NOW - HOLD)
+
+    outcome = decide_batch(selling(1), [command], {}).fresh[0].outcome
+
+    assert (outcome.command_id, outcome.kind) == (command.command_id, "reserve_tickets")
+    assert (outcome.submitted_at, outcome.decided_at) == (NOW - HOLD, NOW)
+    assert outcome.refusal is None
+
+
+def test_a_duplicate_in_one_batch_gets_the_same_document_to_the_letter() -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    later = command.model_copy(update={"submitted_at": FAR_AHEAD, "deadline": FAR_AHEAD})
+
+    batch = decide_batch(selling(1), [command, later, command], {})
+
+    assert len(set(batch.documents)) == 1
+    assert len(batch.fresh) == 1
+    assert batch.changes.changed_ticket_types[TICKETS].reserved == 1
+
+
+def test_a_duplicate_gets_what_was_recorded_even_where_it_would_fare_otherwise_now() -> None:
+    command = reserve(ANN, {TICKETS: 1}, deadline=NOW + A_MOMENT)
+    first = decide_batch(selling(1), [command], {})
+    book = reopened(selling(0), now=NOW + HOLD)
+
+    again = decide_batch(book, [command], recorded(first))
+
+    assert again.documents == first.documents
+    assert again.fresh == []
+    assert again.changes == Changes()
+
+
+def test_a_refused_id_never_later_succeeds() -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    first = decide_batch(selling(0), [command], {})
+
+    again = decide_batch(selling(100), [command], recorded(first))
+
+    assert again.documents == first.documents
+    assert decode_outcome(again.documents[0]).status == "refused"
+
+
+@pytest.mark.parametrize("in_flight", [True, False], ids=["in this batch", "recorded before"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda id: reserve(ANN, {TICKETS: 2}, command_id=id),
+        lambda id: reserve(BOB, {TICKETS: 1}, command_id=id),
+        lambda id: release_cart(ANN, command_id=id),
+    ],
+    ids=["another quantity", "another user", "another kind"],
+)
+def test_another_payload_under_an_id_is_refused_and_recorded_nowhere(
+    other: object, in_flight: bool
+) -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    reused = other(command.command_id)  # type: ignore[operator]
+    book = selling(100)
+    known: dict[str, Recorded] = {}
+    if in_flight:
+        batch = decide_batch(book, [command, reused, command], {})
+    else:
+        known = recorded(decide_batch(book, [command], {}))
+        batch = decide_batch(reopened(book), [command, reused, command], known)
+
+    first, refused, again = batch.documents
+    assert decode_outcome(refused).refusal.code == "command_id_reused"
+    assert decode_outcome(refused).kind == reused.kind
+    assert first == again
+    assert decode_outcome(first).status == "succeeded"
+    assert [fresh.command for fresh in batch.fresh] == ([command] if in_flight else [])
+
+
+def test_a_command_set_aside_is_refused_untried() -> None:
+    book = selling(1)
+
+    batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {}, Unprocessable("It broke."))
+
+    refusal = decode_outcome(batch.documents[0]).refusal
+    assert (refusal.code, refusal.detail) == ("unprocessable", "It broke.")
+    assert len(batch.fresh) == 1
+    assert batch.changes == Changes()
+
+
+def test_a_command_that_was_decided_cannot_be_set_aside() -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    first = decide_batch(selling(1), [command], {})
+
+    batch = decide_batch(selling(1), [command], recorded(first), Unprocessable())
+
+    assert batch.documents == first.documents
+
+
+def held_by_bob(quantity: int, **fields: object) -> Book:
+    event = an_event()
+    ticket_type = a_ticket_type(event, id=TICKETS, total=5)
+    cart = a_cart(BOB, {TICKETS: quantity}, **fields)
+    return a_book(users=[ANN], events=[event], ticket_types=[ticket_type], carts=[cart])
+
+
+def test_a_hold_that_is_over_gives_back_before_anything_is_decided() -> None:
+    book = held_by_bob(5, expires_at=NOW)
+    bobs = book.carts[BOB]
+
+    batch = decide_batch(book, [reserve(ANN, {TICKETS: 5})], {})
+
+    assert decode_outcome(batch.documents[0]).status == "succeeded"
+    assert bobs.status == "expired"
+    assert batch.changes.closed_carts == {bobs.id: bobs}
+    assert book.ticket_types[TICKETS].reserved == 5
+
+
+def test_a_hold_lasts_until_its_last_moment() -> None:
+    book = held_by_bob(5, expires_at=NOW + A_MOMENT)
+
+    batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {})
+
+    assert decode_outcome(batch.documents[0]).refusal.code == "insufficient_availability"
+    assert batch.changes == Changes()
+
+
+def test_holds_that_are_over_expire_without_any_command() -> None:
+    book = held_by_bob(3, expires_at=NOW)
+
+    batch = decide_batch(book, [], {})
+
+    assert batch.documents == []
+    assert book.carts == {}
+    assert batch.changes.changed_ticket_types[TICKETS].reserved == 0
+
+
+def test_what_was_held_in_an_expired_cart_is_not_in_the_next() -> None:
+    book = held_by_bob(3, expires_at=NOW)
+    expired = book.carts[BOB].id
+    command = reserve(BOB, {TICKETS: 1})
+
+    batch = decide_batch(book, [command], {})
+
+    cart = decode_outcome(batch.documents[0]).result.cart
+    assert (cart.id, cart.expires_at) == (command.command_id, NOW + HOLD)
+    assert cart.id != expired
+    assert [item.quantity for item in cart.items] == [1]
+    assert book.ticket_types[TICKETS].reserved == 1
+
+
+def test_how_long_a_cart_holds_is_the_operators_to_say() -> None:
+    book = selling(1)
+    book.rules = replace(book.rules, hold=A_MOMENT)
+
+    batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {})
+
+    assert decode_outcome(batch.documents[0]).result.cart.expires_at == NOW + A_MOMENT

@@ -1,0 +1,157 @@
+"""Creating and changing ticket types."""
+
+from typing import Any
+
+import pytest
+
+from shared.ids import new_id
+from shared.outcomes import TotalBelowCommitted
+from tests.builders import (
+    A_MOMENT,
+    FAR_AHEAD,
+    LONG_AGO,
+    NOW,
+    a_book,
+    a_ticket_type,
+    an_event,
+    change_ticket_type,
+    create_ticket_type,
+    reserve,
+)
+from worker.domain.book import Book, TicketType
+from worker.domain.decide import decide
+
+ORGANIZER, STRANGER = new_id(), new_id()
+UNKNOWN = new_id()
+
+# Half of the hundred tickets are committed; the sale goes from long ago until far ahead.
+REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    # what is wrong with the request     what it changes                   the refusal
+    ({"ticket_type_id": UNKNOWN}, {}, "ticket_type_not_found"),
+    ({"user_id": STRANGER}, {}, "not_the_organizer"),
+    ({"ends_at": NOW}, {}, "event_ended"),
+    ({"status": "cancelled"}, {}, "event_cancelled"),
+    ({}, {"total_quantity": 49}, "total_below_committed"),
+    ({}, {"sale_ends_at": LONG_AGO}, "unprocessable"),
+]
+
+
+def half_committed(**event_fields: Any) -> tuple[Book, TicketType]:
+    event = an_event(ORGANIZER, **event_fields)
+    ticket_type = a_ticket_type(event, total=100, reserved=30, sold=20)
+    users = [ORGANIZER, STRANGER]
+    return a_book(users=users, events=[event], ticket_types=[ticket_type]), ticket_type
+
+
+def change(faults: dict[str, Any], **changes: Any) -> tuple[TicketType, Any]:
+    faults = dict(faults)
+    user_id, asked = faults.pop("user_id", ORGANIZER), faults.pop("ticket_type_id", None)
+    book, ticket_type = half_committed(**faults)
+    given = {"name": "Seated"} | changes
+    command = change_ticket_type(user_id, asked or ticket_type.id, **given)
+    return ticket_type, decide(book, command)
+
+
+@pytest.mark.parametrize(("fault", "changes", "expected"), REFUSALS)
+def test_each_rule_refuses_alone_and_nothing_changes(
+    fault: dict[str, Any], changes: dict[str, Any], expected: str
+) -> None:
+    ticket_type, decision = change(fault, **changes)
+
+    assert decision.code == expected
+    assert (ticket_type.name, ticket_type.total) == ("Standing", 100)
+
+
+@pytest.mark.parametrize("first", range(len(REFUSALS)))
+def test_of_several_broken_rules_the_first_is_named(first: int) -> None:
+    faults: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+    for fault, changed, _ in REFUSALS[first:]:
+        faults |= fault
+        changes |= changed
+
+    _, decision = change(faults, **changes)
+
+    assert decision.code == REFUSALS[first][2]
+
+
+def test_a_total_below_what_is_committed_is_refused_with_the_numbers() -> None:
+    _, decision = change({}, total_quantity=49)
+
+    assert decision == TotalBelowCommitted(reserved_quantity=30, sold_quantity=20)
+
+
+def test_the_total_may_fall_to_what_is_committed() -> None:
+    ticket_type, result = change({}, total_quantity=50)
+
+    assert (result.ticket_type.total_quantity, result.ticket_type.available) == (50, 0)
+    assert ticket_type.total == 50
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "stored"),
+    [
+        ("name", "Balcony", "name"),
+        ("total_quantity", 70, "total"),
+        ("sale_starts_at", NOW, "sale_starts_at"),
+        ("sale_ends_at", NOW, "sale_ends_at"),
+    ],
+)
+def test_what_is_not_named_stays_as_it_is(field: str, value: Any, stored: str) -> None:
+    book, ticket_type = half_committed()
+    as_it_was = {name: getattr(ticket_type, name) for name in TicketType.__slots__}
+
+    decide(book, change_ticket_type(ORGANIZER, ticket_type.id, **{field: value}))
+
+    assert {name: getattr(ticket_type, name) for name in TicketType.__slots__} == (
+        as_it_was | {stored: value}
+    )
+    assert book.changes.changed_ticket_types == {ticket_type.id: ticket_type}
+
+
+def test_the_total_may_fall_to_zero_where_nothing_is_committed() -> None:
+    event = an_event(ORGANIZER)
+    ticket_type = a_ticket_type(event)
+    book = a_book(users=[ORGANIZER], events=[event], ticket_types=[ticket_type])
+
+    result = decide(book, change_ticket_type(ORGANIZER, ticket_type.id, total_quantity=0))
+
+    assert result.ticket_type.total_quantity == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"sale_starts_at": FAR_AHEAD}, True),
+        ({"sale_starts_at": FAR_AHEAD - A_MOMENT}, False),
+        ({"sale_ends_at": LONG_AGO}, True),
+        ({"sale_ends_at": LONG_AGO + A_MOMENT}, False),
+    ],
+)
+def test_a_sale_ends_after_it_starts(changes: dict[str, Any], refused: bool) -> None:
+    _, decision = change({}, **changes)
+
+    assert (getattr(decision, "code", None) == "unprocessable") is refused
+
+
+def test_a_ticket_type_gets_the_commands_id_and_all_of_it_is_available() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER], events=[event])
+    command = create_ticket_type(ORGANIZER, event.id, total_quantity=7)
+
+    created = decide(book, command).ticket_type
+
+    assert (created.id, created.event_id) == (command.command_id, event.id)
+    assert (created.total_quantity, created.available) == (7, 7)
+    assert (created.reserved_quantity, created.sold_quantity) == (0, 0)
+
+
+def test_what_was_created_in_a_batch_sells_in_the_same_batch() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER, STRANGER], events=[event])
+    created = decide(book, create_ticket_type(ORGANIZER, event.id, total_quantity=1)).ticket_type
+
+    assert decide(book, reserve(STRANGER, {created.id: 1})).cart.status == "active"
+    assert decide(book, reserve(ORGANIZER, {created.id: 1})).code == "insufficient_availability"
+    assert book.changes.new_ticket_types[created.id].reserved == 1
+    assert book.changes.changed_ticket_types == {}

@@ -1,0 +1,104 @@
+"""The migrations bring a database to what is declared, once and for all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dev.services import services
+from tests.conftest import migrate
+from worker.storage.engine import create_engine
+from worker.storage.tables import metadata
+
+FOLDER = Path(__file__).parents[2] / "migrations"
+
+
+@pytest.fixture(scope="module")
+async def migrated() -> AsyncIterator[tuple[AsyncEngine, str]]:
+    """A database of this module's own, migrated."""
+    with services("tests") as own:
+        migrate(own.database_url)
+        engine = create_engine(own.database_url, 3)
+        yield engine, own.database_url
+        await engine.dispose()
+
+
+async def content(engine: AsyncEngine) -> list[str]:
+    """Every relation, column, constraint and index of the two schemas, as text."""
+    statement = text("""
+        SELECT format('%s.%s.%s %s %s', table_schema, table_name, column_name, data_type,
+                      is_nullable)
+        FROM information_schema.columns WHERE table_schema IN ('booking', 'read_model')
+        UNION ALL
+        SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+        WHERE connamespace = 'booking'::regnamespace
+        UNION ALL
+        SELECT indexdef FROM pg_indexes WHERE schemaname = 'booking'
+        ORDER BY 1
+    """)
+    async with engine.connect() as connection:
+        return list((await connection.execute(statement)).scalars())
+
+
+async def test_the_head_equals_the_declared_tables(migrated: tuple[AsyncEngine, str]) -> None:
+    def differences(connection: Connection) -> list[object]:
+        options = {
+            "compare_type": True,
+            "compare_server_default": True,
+            "include_schemas": True,
+            "include_name": lambda name, kind, _: kind != "schema" or name == "booking",
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, metadata))
+
+    async with migrated[0].connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_each_declared_constraint_is_there_under_its_name(
+    migrated: tuple[AsyncEngine, str],
+) -> None:
+    """Checks, and what an index is partial to, escape the comparison above."""
+    migrated_content = [line for line in await content(migrated[0]) if "read_model" not in line]
+    with services("tests") as own:
+        engine = create_engine(own.database_url, 1)
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE SCHEMA booking"))
+            await connection.run_sync(metadata.create_all)
+        declared_content = await content(engine)
+        await engine.dispose()
+
+    assert sorted(migrated_content) == sorted(declared_content)
+
+
+def test_there_is_one_head() -> None:
+    scripts = ScriptDirectory(str(FOLDER))
+
+    assert len(scripts.get_heads()) == 1
+    assert len(scripts.get_bases()) == 1
+
+
+async def test_migrating_again_changes_nothing(migrated: tuple[AsyncEngine, str]) -> None:
+    engine, url = migrated
+    before = await content(engine)
+
+    await asyncio.to_thread(migrate, url)
+
+    assert await content(engine) == before
+
+
+async def test_migrating_twice_at_once_is_harmless() -> None:
+    """Two machines of one deployment start together."""
+    with services("tests") as own:
+        await asyncio.gather(*(asyncio.to_thread(migrate, own.database_url) for _ in range(2)))
+        engine = create_engine(own.database_url, 1)
+        async with engine.connect() as connection:
+            versions = await connection.execute(text("SELECT version_num FROM alembic_version"))
+            assert len(versions.all()) == 1
+        await engine.dispose()

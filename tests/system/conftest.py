@@ -1,0 +1,62 @@
+"""What the tests of the whole system share: the site, its people, its queue and its books."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+# Before they are imported, so that a check that fails in them tells why.
+pytest.register_assert_rewrite("tests.system.books", "tests.system.clients", "tests.system.traffic")
+
+from tests.deployment import Deployment  # noqa: E402
+from tests.system.amqp import Queue  # noqa: E402
+from tests.system.books import Books  # noqa: E402
+from tests.system.clients import Person, Site  # noqa: E402
+
+REQUEST_SECONDS = 40
+"""More than the longest wait that a client may prefer."""
+
+
+@pytest.fixture(scope="session")
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=500)
+    async with httpx.AsyncClient(timeout=REQUEST_SECONDS, limits=limits, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def site(system: Deployment, http: httpx.AsyncClient) -> Site:
+    return Site(system, http)
+
+
+@pytest.fixture(scope="session")
+async def queue(system: Deployment) -> AsyncIterator[Queue]:
+    async with Queue(system.broker_url) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+async def books(system: Deployment) -> AsyncIterator[Books]:
+    async with Books(system.database_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def organizer(site: Site) -> Person:
+    return await site.organizer()
+
+
+@pytest.fixture
+async def alice(site: Site, queue: Queue) -> Person:
+    return await site.person(queue)
+
+
+@pytest.fixture
+async def bob(site: Site, queue: Queue) -> Person:
+    return await site.person(queue)
+
+
+@pytest.fixture
+async def ticket_type_id(organizer: Person) -> str:
+    """Ten tickets on sale."""
+    return await organizer.sale(total=10)

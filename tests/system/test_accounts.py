@@ -1,0 +1,98 @@
+"""Accounts: registering, logging in, and who one is."""
+
+import pytest
+
+from shared.ids import new_id
+from tests.system.clients import PASSWORD, Person, Site, fresh_email, refused, succeeded
+
+
+async def test_registering_creates_a_user_at_the_place_that_location_names(site: Site) -> None:
+    email = fresh_email()
+    registered = await site.register(email)
+    user = succeeded(registered, 201)["user"]
+    assert user == {"id": user["id"], "email": email}
+    assert registered.json()["kind"] == "register_user"
+
+    logged_in = await site.log_in(email)
+    token = logged_in.json()["access_token"]
+    place = site.urls[0] + registered.headers["location"]
+    found = await site.http.get(place, headers={"Authorization": f"Bearer {token}"})
+    assert found.json() == user
+
+
+async def test_a_token_is_a_bearer_token_that_expires(site: Site, organizer: Person) -> None:
+    answer = await site.log_in(organizer.email)
+    assert answer.status_code == 200
+    token = answer.json()
+    assert set(token) == {"access_token", "token_type", "expires_in"}
+    assert token["token_type"] == "bearer"
+    assert token["expires_in"] > 0
+
+
+async def test_the_token_of_one_gateway_serves_at_the_other(organizer: Person) -> None:
+    for via in (0, 1):
+        me = await organizer.get("/me", via=via)
+        assert me.json() == {"id": organizer.id, "email": organizer.email}
+
+
+async def test_a_wrong_password_and_an_unknown_address_are_answered_alike(
+    site: Site, organizer: Person
+) -> None:
+    wrong = await site.log_in(organizer.email, "not the password")
+    unknown = await site.log_in(fresh_email(), PASSWORD)
+    refused(wrong, 401, "invalid_credentials")
+    assert wrong.headers["www-authenticate"]
+    assert unknown.status_code == wrong.status_code
+    assert unknown.content == wrong.content
+
+
+async def test_a_login_is_a_form_and_nothing_else(site: Site, organizer: Person) -> None:
+    url = f"{site.urls[0]}/v1/tokens"
+    body = {"username": organizer.email, "password": PASSWORD}
+    refused(await site.http.post(url, json=body), 415, "unsupported_media_type")
+    form = body | {"grant_type": "client_credentials"}
+    refused(await site.http.post(url, data=form), 422, "invalid_request")
+
+
+@pytest.mark.parametrize("length", [12, 128])
+async def test_a_password_of_12_to_128_characters_is_taken(site: Site, length: int) -> None:
+    email, password = fresh_email(), "é" * length
+    succeeded(await site.register(email, password), 201)
+    assert (await site.log_in(email, password)).status_code == 200
+
+
+@pytest.mark.parametrize("length", [0, 11, 129, 60_000])
+async def test_another_password_is_refused_without_saying_it(site: Site, length: int) -> None:
+    answer = await site.register(fresh_email(), "q" * length)
+    (error,) = refused(answer, 422, "invalid_request")["errors"]
+    assert error["loc"][-1] == "password"
+    assert "qqqq" not in answer.text
+
+
+@pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "a b@example.org", "x" * 250 + "@x.org"])
+async def test_what_is_no_email_address_is_refused(site: Site, email: str) -> None:
+    (error,) = refused(await site.register(email), 422, "invalid_request")["errors"]
+    assert error["loc"][-1] == "email"
+
+
+async def test_an_address_is_registered_once_in_whatever_case(site: Site) -> None:
+    email = fresh_email()
+    succeeded(await site.register(email), 201)
+    for again in (email, email.upper()):
+        answer = await site.register(again, "another password")
+        assert set(refused(answer, 409, "email_taken")) == {"command_id"}
+    assert (await site.log_in(email, "another password")).status_code == 401
+
+
+async def test_a_registration_is_retried_under_its_key_at_either_gateway(site: Site) -> None:
+    key, body = new_id(), {"email": fresh_email(), "password": PASSWORD}
+    headers = {"Idempotency-Key": key, "Prefer": "wait=10"}
+    answers = [
+        await site.http.post(f"{url}/v1/users", json=body, headers=headers)
+        for url in [*site.urls, site.urls[0]]
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 201]
+    assert len({answer.content for answer in answers}) == 1
+    other = body | {"password": "another password"}
+    answer = await site.http.post(f"{site.urls[0]}/v1/users", json=other, headers=headers)
+    assert refused(answer, 422, "command_id_reused") == {"command_id": key}

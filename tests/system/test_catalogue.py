@@ -1,0 +1,262 @@
+"""The catalogue: events, their ticket types, and the list of events."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.ids import new_id
+from tests.system.amqp import Document
+from tests.system.clients import Person, Site, eventually, from_now, refused, succeeded
+
+EVENT = {"name": "A match", "starts_at": "2031-05-01T20:00:00Z", "ends_at": "2031-05-01T22:00:00Z"}
+
+
+async def read(site: Site, event_id: str, via: int = 0) -> Document:
+    answer = await site.http.get(f"{site.urls[via]}/v1/events/{event_id}")
+    assert answer.status_code == 200, answer.text
+    page: Document = answer.json()
+    return page
+
+
+async def test_an_event_is_created_at_the_place_that_location_names(
+    site: Site, organizer: Person
+) -> None:
+    created = await organizer.ask("POST", "/events", json=EVENT, prefer="wait=10")
+    event = succeeded(created, 201)["event"]
+    identity = {"id": event["id"], "organizer_id": organizer.id, "status": "active"}
+    assert event == EVENT | identity
+    found = await site.http.get(site.urls[1] + created.headers["location"])
+    assert found.json() == event | {"ticket_types": []}
+
+
+async def test_times_are_told_in_utc(organizer: Person) -> None:
+    event = await organizer.event(
+        starts_at="2031-05-01T20:00:00+02:00", ends_at="2031-05-01T20:00:00.5-03:30"
+    )
+    assert event["starts_at"] == "2031-05-01T18:00:00Z"
+    ends_at = datetime.fromisoformat(event["ends_at"])
+    assert event["ends_at"].endswith("Z")
+    assert ends_at == datetime(2031, 5, 1, 23, 30, 0, 500_000, UTC)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"starts_at": "2031-05-01T20:00:00"},
+        {"starts_at": "2031-05-01"},
+        {"starts_at": 1_935_000_000},
+        {"starts_at": "soon"},
+        {"starts_at": None},
+        {"ends_at": EVENT["starts_at"]},
+        {"name": ""},
+        {"name": "   "},
+        {"name": "two\nlines"},
+        {"name": "nul \u0000"},
+        {"name": "x" * 201},
+        {"name": 7},
+    ],
+    ids=str,
+)
+async def test_an_event_that_makes_no_sense_is_refused(
+    organizer: Person, fields: dict[str, Any]
+) -> None:
+    answer = await organizer.ask("POST", "/events", json=EVENT | fields)
+    assert refused(answer, 422, "invalid_request")["errors"]
+
+
+@pytest.mark.parametrize(("how", "status"), [("cancel", "cancelled"), ("end", "ended")])
+async def test_its_organizer_closes_an_event_once(
+    site: Site, organizer: Person, how: str, status: str
+) -> None:
+    event = await organizer.event()
+    closed = succeeded(await organizer.close(event["id"], how))["event"]
+    assert closed == event | {"status": status}
+    assert (await read(site, event["id"], via=1))["status"] == status
+    for again in ("cancel", "end"):
+        problem = refused(await organizer.close(event["id"], again), 409, f"event_{status}")
+        assert problem["event_id"] == event["id"]
+
+
+async def test_only_its_organizer_changes_an_event_and_what_belongs_to_it(
+    site: Site, organizer: Person, alice: Person
+) -> None:
+    event = await organizer.event()
+    ticket_type = await organizer.ticket_type(event["id"])
+    body = {
+        "name": "Mine",
+        "total_quantity": 1,
+        "sale_starts_at": from_now(),
+        "sale_ends_at": from_now(days=1),
+    }
+    before = await read(site, event["id"])
+    for answer in (
+        await alice.close(event["id"], "cancel"),
+        await alice.close(event["id"], "end"),
+        await alice.ask("POST", f"/events/{event['id']}/ticket-types", json=body, prefer="wait=10"),
+        await alice.change(ticket_type["id"], total_quantity=0),
+    ):
+        assert set(refused(answer, 403, "not_the_organizer")) == {"command_id"}
+    assert await read(site, event["id"]) == before
+
+
+async def test_an_absent_event_is_not_found(site: Site, organizer: Person) -> None:
+    absent = new_id()
+    ticket_type = {
+        "name": "Seated",
+        "total_quantity": 1,
+        "sale_starts_at": from_now(),
+        "sale_ends_at": from_now(days=1),
+    }
+    path = f"/events/{absent}/ticket-types"
+    for answer in (
+        await organizer.close(absent, "cancel"),
+        await organizer.close(absent, "end"),
+        await organizer.ask("POST", path, json=ticket_type, prefer="wait=10"),
+        await site.http.get(f"{site.urls[0]}/v1/events/{absent}"),
+    ):
+        assert refused(answer, 404, "event_not_found")["event_id"] == absent
+
+
+async def test_an_event_whose_end_has_passed_reads_and_behaves_as_ended(
+    site: Site, organizer: Person, alice: Person
+) -> None:
+    ends_at = datetime.now(UTC) + timedelta(seconds=1.5)
+    event = await organizer.event(starts_at=from_now(hours=-1), ends_at=ends_at.isoformat())
+    event_id, ticket_type_id = event["id"], (await organizer.ticket_type(event["id"]))["id"]
+    assert event["status"] == "active"
+    succeeded(await alice.reserve(ticket_type_id, 3))
+
+    async def status() -> str:
+        return str((await read(site, event_id))["status"])
+
+    await eventually(status, lambda now: now == "ended", within_seconds=5)
+    assert datetime.now(UTC) > ends_at - timedelta(milliseconds=50)
+    assert (await read(site, event_id, via=1))["status"] == "ended"
+    for answer in (
+        await alice.reserve(ticket_type_id),
+        await alice.set(ticket_type_id, 4),
+        await organizer.close(event_id, "cancel"),
+        await organizer.close(event_id, "end"),
+        await organizer.change(ticket_type_id, total_quantity=50),
+    ):
+        assert refused(answer, 409, "event_ended")["event_id"] == event_id
+    succeeded(await alice.set(ticket_type_id, 1))
+    succeeded(await alice.release(ticket_type_id))
+
+
+async def test_a_ticket_type_is_created_for_an_event(site: Site, organizer: Person) -> None:
+    event = await organizer.event()
+    body = {
+        "name": "Balcony",
+        "total_quantity": 40,
+        "sale_starts_at": "2026-01-01T00:00:00Z",
+        "sale_ends_at": "2031-01-01T00:00:00Z",
+    }
+    path = f"/events/{event['id']}/ticket-types"
+    created = await organizer.ask("POST", path, json=body, prefer="wait=10")
+    ticket_type = succeeded(created, 201)["ticket_type"]
+    numbers = {"reserved_quantity": 0, "sold_quantity": 0, "available": 40}
+    assert ticket_type == body | numbers | {"id": ticket_type["id"], "event_id": event["id"]}
+    found = await site.http.get(site.urls[1] + created.headers["location"])
+    assert found.json() == event | {"ticket_types": [ticket_type]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "Renamed"},
+        {"total_quantity": 0},
+        {"total_quantity": 75},
+        {"sale_starts_at": "2027-01-01T00:00:00Z"},
+        {"sale_ends_at": "2028-01-01T00:00:00Z", "name": "Both"},
+    ],
+    ids=str,
+)
+async def test_a_ticket_type_changes_in_what_is_named_only(
+    site: Site, organizer: Person, fields: dict[str, Any]
+) -> None:
+    event = await organizer.event()
+    before = await organizer.ticket_type(event["id"], sale_ends_at="2030-01-01T00:00:00Z")
+    after = succeeded(await organizer.change(before["id"], **fields))["ticket_type"]
+    expected = before | fields
+    assert after == expected | {"available": expected["total_quantity"]}
+    assert (await read(site, event["id"]))["ticket_types"] == [after]
+
+
+async def test_a_total_never_falls_below_what_is_reserved(
+    organizer: Person, alice: Person, ticket_type_id: str
+) -> None:
+    succeeded(await alice.reserve(ticket_type_id, 4))
+    problem = refused(
+        await organizer.change(ticket_type_id, total_quantity=3), 409, "total_below_committed"
+    )
+    assert problem.pop("command_id")
+    assert problem == {"reserved_quantity": 4, "sold_quantity": 0}
+    changed = succeeded(await organizer.change(ticket_type_id, total_quantity=4))["ticket_type"]
+    assert (changed["reserved_quantity"], changed["available"]) == (4, 0)
+
+
+async def test_an_absent_ticket_type_is_not_found(organizer: Person) -> None:
+    absent = new_id()
+    problem = refused(await organizer.change(absent, name="x"), 404, "ticket_type_not_found")
+    assert problem["ticket_type_id"] == absent
+
+
+async def test_a_sale_cannot_be_made_to_end_before_it_starts(
+    organizer: Person, ticket_type_id: str
+) -> None:
+    both = await organizer.change(
+        ticket_type_id, sale_starts_at=from_now(days=2), sale_ends_at=from_now(days=1)
+    )
+    refused(both, 422, "invalid_request")
+    # Only the worker knows when the sale starts.
+    one = await organizer.change(ticket_type_id, sale_ends_at=from_now(days=-2))
+    assert set(refused(one, 422, "unprocessable")) == {"command_id"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"total_quantity": -1}, {"total_quantity": 1.5}, {"total_quantity": "7"}, {"name": ""}],
+    ids=str,
+)
+async def test_a_change_that_makes_no_sense_is_refused(
+    organizer: Person, ticket_type_id: str, fields: dict[str, Any]
+) -> None:
+    assert refused(await organizer.change(ticket_type_id, **fields), 422, "invalid_request")
+
+
+async def test_the_pages_of_the_list_hold_every_event_once(site: Site, organizer: Person) -> None:
+    # Some start at the same instant.
+    starts = [from_now(days=days) for days in (5, 5, 5, 400, 1, 400, 2)]
+    mine = [
+        (await organizer.event(starts_at=at, ends_at=from_now(days=500)))["id"] for at in starts
+    ]
+    listed: list[Document] = []
+    cursor, pages = None, 0
+    while cursor or not pages:
+        query = {"limit": 3} | ({"cursor": cursor} if cursor else {})
+        answer = await site.http.get(f"{site.urls[pages % 2]}/v1/events", params=query)
+        assert answer.status_code == 200
+        page = answer.json()
+        assert set(page) == {"items", "next_cursor"}
+        cursor, pages = page["next_cursor"], pages + 1
+        assert len(page["items"]) == 3 or cursor is None
+        listed += page["items"]
+        assert pages < 1_000
+    ids = [event["id"] for event in listed]
+    assert len(ids) == len(set(ids))
+    assert set(mine) <= set(ids)
+    found = {event["id"]: event for event in listed}
+    for event_id in mine:
+        page = await read(site, event_id)
+        page.pop("ticket_types")
+        assert found[event_id] == page
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-1", "limit=x", "limit=1000000", "cursor=nonsense"]
+)
+async def test_a_page_that_does_not_exist_is_refused(site: Site, query: str) -> None:
+    answer = await site.http.get(f"{site.urls[0]}/v1/events?{query}")
+    assert refused(answer, 422, "invalid_request")["errors"]

@@ -1,0 +1,110 @@
+"""Workers and gateways killed or stopped while commands flow: nothing is lost or doubled."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from dev.services import services
+from tests.conftest import migrate
+from tests.deployment import Deployment
+from tests.system.amqp import Queue
+from tests.system.books import Books
+from tests.system.clients import Site
+from tests.system.traffic import Traffic, audited, open_traffic, recovers
+
+
+@pytest.fixture(scope="module")
+async def lasting_site(http: httpx.AsyncClient) -> AsyncIterator[Site]:
+    with services("tests") as own:
+        migrate(own.database_url)
+        async with Deployment(own.database_url, own.broker_url) as deployment:
+            await deployment.start(gateways=2, workers=2)
+            yield Site(deployment, http)
+
+
+@pytest.fixture
+async def own_site(lasting_site: Site) -> Site:
+    """With everybody at work, whatever became of them in the test before."""
+    deployment = lasting_site.deployment
+    for process in deployment.workers + deployment.gateways:
+        if not process.is_running:
+            await process.start()
+    return lasting_site
+
+
+@asynccontextmanager
+async def shopping(site: Site) -> AsyncIterator[Traffic]:
+    """Traffic while the books are audited; afterwards all that was said is held against them."""
+    url = site.deployment.database_url
+    async with Queue(site.deployment.broker_url) as queue, Books(url) as books:
+        traffic = await open_traffic(site, queue)
+        async with audited(books), traffic:
+            await traffic.progress()
+            yield traffic
+        await traffic.audit(books)
+        await recovers(site)
+
+
+async def test_killed_workers_lose_nothing_and_double_nothing(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        for worker in own_site.deployment.workers:
+            await worker.kill()
+            await traffic.progress()  # the other one goes on
+            await worker.start()
+            await traffic.progress()
+
+
+async def test_what_no_worker_was_there_for_is_decided_once_there_is_one(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        await asyncio.gather(*(worker.kill() for worker in own_site.deployment.workers))
+        alice = await own_site.organizer()
+        waiting = [await alice.release(via=via, prefer="wait=0") for via in (0, 1)]
+        assert [answer.status_code for answer in waiting] == [202, 202]
+        await asyncio.gather(*(worker.start() for worker in own_site.deployment.workers))
+        for answer in waiting:
+            outcome = await alice.outcome(answer.json()["command_id"])
+            assert outcome["status"] == "succeeded"
+        await traffic.progress()
+
+
+async def test_killed_gateways_lose_nothing_and_double_nothing(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        for gateway in own_site.deployment.gateways:
+            await gateway.kill()
+            await traffic.progress()
+            await gateway.start()
+            await traffic.progress()
+        assert traffic.unknown, "the kills went unnoticed"
+
+
+async def test_a_worker_told_to_stop_under_load_finishes_and_exits_with_0(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        for worker in own_site.deployment.workers:
+            assert await worker.stop() == 0
+            await traffic.progress()
+            await worker.start()
+            await traffic.progress()
+    # Nothing had to be asked again over HTTP or the queue: a stop is no fault.
+    assert traffic.unknown == 0
+
+
+async def test_a_gateway_told_to_stop_under_load_finishes_and_exits_with_0(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        for gateway in own_site.deployment.gateways:
+            assert await gateway.stop() == 0
+            await traffic.progress()
+            await gateway.start()
+            await traffic.progress()
+
+
+async def test_a_worker_frozen_for_a_while_is_waited_for_or_done_without(own_site: Site) -> None:
+    async with shopping(own_site) as traffic:
+        for worker in own_site.deployment.workers:
+            worker.signal(signal.SIGSTOP)
+            await asyncio.sleep(1)  # long enough for its locks to be in the way
+            worker.signal(signal.SIGCONT)
+            await traffic.progress()

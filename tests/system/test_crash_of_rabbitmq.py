@@ -1,0 +1,176 @@
+"""RabbitMQ killed and started again on the same data: nothing accepted is lost or doubled."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from dev.private_rabbitmq import PrivateRabbit
+from dev.search import Unavailable
+from dev.services import private_rabbitmq, services
+from shared.ids import new_id
+from tests.conftest import migrate
+from tests.deployment import Deployment, Process
+from tests.system.amqp import Queue
+from tests.system.books import Books
+from tests.system.clients import Person, Site, eventually, is_live, refused, succeeded
+from tests.system.traffic import audited, open_traffic, recovers
+
+REFUSED_WITHIN_SECONDS = 5
+
+
+@pytest.fixture(scope="module")
+async def rabbitmq() -> AsyncIterator[PrivateRabbit]:
+    try:
+        context = private_rabbitmq()
+        node = await asyncio.to_thread(context.__enter__)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    yield node
+    await asyncio.to_thread(context.__exit__, None, None, None)
+
+
+@pytest.fixture(scope="module")
+async def own_site(rabbitmq: PrivateRabbit, http: httpx.AsyncClient) -> AsyncIterator[Site]:
+    with services("tests") as own:
+        migrate(own.database_url)
+        async with Deployment(own.database_url, rabbitmq.url) as deployment:
+            await deployment.start(gateways=2, workers=1)
+            yield Site(deployment, http)
+
+
+async def kill(node: PrivateRabbit) -> None:
+    """Kill the node and wait until its port is free: its VM may die a moment after its parent."""
+    await asyncio.to_thread(node.kill)
+    address = urlsplit(node.url)
+
+    async def answers() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(address.hostname, address.port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    await eventually(answers, lambda answered: not answered, within_seconds=5)
+
+
+async def test_a_killed_broker_loses_no_accepted_command_and_doubles_none(
+    own_site: Site, rabbitmq: PrivateRabbit
+) -> None:
+    async with Queue(rabbitmq.url) as queue:
+        traffic = await open_traffic(own_site, queue)
+    async with Books(own_site.deployment.database_url) as books:
+        async with audited(books), traffic:
+            await traffic.progress()
+            accepted: list[str] = []
+            hurrying = asyncio.create_task(hurry(await own_site.organizer(), accepted))
+            await eventually(lambda: in_number(accepted), lambda number: number >= 50, 20)
+            await kill(rabbitmq)
+            await hurrying
+            await asyncio.to_thread(rabbitmq.start)
+            await recovers(own_site)
+            await traffic.progress()
+        assert traffic.unknown, "the kill went unnoticed"
+        await traffic.audit(books)
+
+        async def lost() -> int:
+            return len(set(accepted) - set(await books.outcomes(accepted)))
+
+        await eventually(lost, lambda number: number == 0, within_seconds=10)
+
+
+async def in_number(accepted: list[str]) -> int:
+    return len(accepted)
+
+
+async def hurry(person: Person, accepted: list[str]) -> None:
+    """Hand in more than the broker confirms at once, until it is gone; list what was accepted.
+
+    So that there are commands at every point of their way when it is killed.
+    """
+    gone = asyncio.Event()
+
+    async def hand_in(via: int) -> None:
+        while not gone.is_set():
+            answer = await person.release(via=via, prefer="respond-async")
+            if answer.status_code == 202:
+                accepted.append(answer.json()["command_id"])
+            else:
+                refused(answer, 503, "broker_unavailable")
+                gone.set()
+
+    async with asyncio.timeout(40):
+        await asyncio.gather(*(hand_in(number % 2) for number in range(30)))
+
+
+async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
+    own_site: Site, rabbitmq: PrivateRabbit
+) -> None:
+    organizer = await own_site.organizer()
+    tickets = await organizer.sale(total=4)
+    key = new_id()
+    before = succeeded(await organizer.reserve(tickets))["cart"]
+    await kill(rabbitmq)
+
+    for _ in range(5):
+        for via in (0, 1):
+            for prefer in ("respond-async", "wait=10", None):
+                started = time.monotonic()
+                answer = await organizer.reserve(tickets, key=key, via=via, prefer=prefer)
+                assert refused(answer, 503, "broker_unavailable") == {"command_id": key}
+                assert int(answer.headers["retry-after"]) >= 1
+                assert time.monotonic() - started < REFUSED_WITHIN_SECONDS
+    # What needs no broker goes on.
+    assert await organizer.cart() == before
+    assert (await organizer.poll(key))["status"] == "pending"
+    for process in own_site.deployment.gateways:
+        assert (await own_site.http.get(f"{process.url}/health/ready")).status_code == 503
+        assert (await own_site.http.get(f"{process.url}/health/live")).status_code == 200
+
+    await asyncio.to_thread(rabbitmq.start)
+    for process in own_site.deployment.gateways + own_site.deployment.workers:
+        await process.ready()  # by itself: nobody has started it again
+    await recovers(own_site)
+    answers = await asyncio.gather(
+        *(organizer.reserve(tickets, key=key, via=via) for via in (0, 1))
+    )
+    assert succeeded(answers[0]) == succeeded(answers[1])
+    # The recovery has emptied the cart before.
+    assert await organizer.holds() == {tickets: 1}
+
+
+async def test_a_gateway_started_before_the_broker_is_ready_when_it_comes(
+    own_site: Site, rabbitmq: PrivateRabbit
+) -> None:
+    organizer = await own_site.organizer()
+    gateway, worker = own_site.deployment.gateways[0], own_site.deployment.workers[0]
+    await kill(rabbitmq)
+    await asyncio.gather(gateway.kill(), worker.kill())
+    await asyncio.gather(gateway.launch(), worker.launch())
+
+    await eventually(lambda: is_live(gateway, own_site.http), bool, within_seconds=20)
+    assert (await own_site.http.get(f"{gateway.url}/health/ready")).status_code == 503
+    refused(await organizer.release(via=0, prefer="wait=5"), 503, "broker_unavailable")
+    # A worker may wait, too, or end so that it is started again; it must not seem to be done.
+    code = await ended_within(worker, 10)
+    assert code != 0
+
+    await asyncio.to_thread(rabbitmq.start)
+    if code is not None:
+        await worker.start()
+    for process in own_site.deployment.gateways + own_site.deployment.workers:
+        await process.ready()
+    await recovers(own_site)
+
+
+async def ended_within(process: Process, seconds: float) -> int | None:
+    """The exit code of a process, or None when it has gone on for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await process.ended()
+    except TimeoutError:
+        return None

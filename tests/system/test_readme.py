@@ -1,0 +1,96 @@
+"""The README: its curl lines, run as they stand there, do what it says."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from shutil import which
+
+import httpx
+import pytest
+
+from dev.demo import add_demo_event
+from dev.processes import REPOSITORY
+from dev.services import services
+from tests.conftest import migrate
+from tests.deployment import Deployment
+from tests.system.amqp import Document
+from tests.system.clients import Person, Site
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+BLOCK = re.compile(r"<!-- curl: (?P<what>.+?) -->\n```sh\n(?P<lines>.+?)```", re.DOTALL)
+BLOCKS = [match["lines"] for match in BLOCK.finditer((REPOSITORY / "README.md").read_text())]
+
+
+@pytest.fixture(scope="module")
+async def demo(http: httpx.AsyncClient) -> AsyncIterator[Site]:
+    """What `make up` leaves in an empty database."""
+    with services("tests") as own:
+        migrate(own.database_url)
+        async with Deployment(own.database_url, own.broker_url) as deployment:
+            await deployment.start()
+            assert await asyncio.to_thread(add_demo_event, deployment.url)
+            yield Site(deployment, http)
+
+
+async def test_a_buyer_follows_the_readme_and_holds_two_tickets(demo: Site, tmp_path: Path) -> None:
+    (lines,) = BLOCKS
+    output, errors = await run(lines, demo, tmp_path)
+    registered, reserved, cart = read_documents(output)
+    assert errors == ""
+    assert registered["status"] == reserved["status"] == "succeeded"
+    assert registered["result"]["user"]["email"] == "ada@example.com"
+    assert [item["quantity"] for item in cart["items"]] == [2]
+    assert reserved["result"]["cart"] == cart
+    (event,) = (await demo.http.get(f"{demo.urls[0]}/v1/events")).json()["items"]
+    assert cart["items"][0]["event_id"] == event["id"]
+
+    # What it says of a second run: the buyer is there already, and the tickets add up.
+    again, _ = await run(lines, demo, tmp_path)
+    registered, _, cart = read_documents(again)
+    assert registered["code"] == "email_taken"
+    assert [item["quantity"] for item in cart["items"]] == [4]
+
+
+async def test_the_demo_event_is_added_once_and_can_be_bought(demo: Site) -> None:
+    assert not await asyncio.to_thread(add_demo_event, demo.deployment.url)
+    buyer: Person = await demo.newcomer()
+    (event,) = (await demo.http.get(f"{demo.urls[0]}/v1/events")).json()["items"]
+    page = (await demo.http.get(f"{demo.urls[0]}/v1/events/{event['id']}")).json()
+    lines = [(ticket_type["id"], 1) for ticket_type in page["ticket_types"]]
+    assert lines
+    assert (await buyer.reserve_all(lines)).status_code == 200
+
+
+async def run(lines: str, site: Site, folder: Path) -> tuple[str, str]:
+    """Run a block of the README in a shell, at this site; return what it printed."""
+    if which("curl") is None:
+        pytest.skip("there is no curl")
+    assert DEFAULT_URL in lines
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        "-euo",
+        "pipefail",
+        "-c",
+        lines.replace(DEFAULT_URL, site.urls[0]),
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "no_proxy": "*"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(30):
+        output, errors = await shell.communicate()
+    assert shell.returncode == 0, errors.decode()
+    return output.decode(), errors.decode()
+
+
+def read_documents(output: str) -> list[Document]:
+    """JSON documents, one after the other, with or without space between them."""
+    decoder, documents = json.JSONDecoder(), []
+    while output := output.strip():
+        document, end = decoder.raw_decode(output)
+        documents.append(document)
+        output = output[end:]
+    return documents

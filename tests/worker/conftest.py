@@ -1,0 +1,64 @@
+"""A database, a vhost and an engine for the worker's tests alone.
+
+The processes of other tests would sweep this database's carts and take this vhost's messages.
+"""
+
+import functools
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dev.services import Services, services
+from tests.builders import RULES
+from tests.conftest import migrate
+from tests.worker.box_office import BoxOffice
+from worker.apply import apply
+from worker.committer import Committer
+from worker.storage.engine import create_engine
+
+
+@pytest.fixture(scope="session")
+def own_services() -> Iterator[Services]:
+    with services("tests") as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def broker_url(own_services: Services) -> str:
+    return own_services.broker_url
+
+
+@pytest.fixture(scope="session")
+def database_url(own_services: Services) -> str:
+    migrate(own_services.database_url)
+    return own_services.database_url
+
+
+@pytest.fixture(scope="session")
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url, 20)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def office(engine: AsyncEngine) -> BoxOffice:
+    return BoxOffice(engine)
+
+
+@pytest.fixture
+async def committer(engine: AsyncEngine) -> AsyncIterator[Committer]:
+    committer = Committer(functools.partial(apply, engine, RULES))
+    committer.start()
+    yield committer
+    await committer.stop()
+
+
+@pytest.fixture
+async def other_committer(engine: AsyncEngine) -> AsyncIterator[Committer]:
+    """Another worker's: what both are given is never decided in one batch."""
+    committer = Committer(functools.partial(apply, engine, RULES))
+    committer.start()
+    yield committer
+    await committer.stop()

@@ -1,0 +1,295 @@
+"""The committer by itself: what goes together, what is tried again, what is narrowed down."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from shared.commands import Command
+from shared.ids import new_id
+from shared.outcomes import Unprocessable, decode_outcome
+from tests.builders import a_book, release_cart
+from tests.worker.box_office import eventually
+from worker import committer as group_commit
+from worker.committer import MAX_BATCH_COMMANDS, MAX_CONFLICTS, Committer
+from worker.domain.batch import Batch, decide_batch
+
+SOMEBODY = new_id()
+
+
+class Script:
+    """An `apply` that does what a test says, and notes what it was given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Command]] = []
+        self.due_users: list[list[str]] = []
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+        self.fault: Callable[[Sequence[Command], Sequence[str]], Exception | None] = (
+            lambda commands, due_users: None
+        )
+
+    async def __call__(
+        self,
+        commands: Sequence[Command],
+        due_users: Sequence[str] = (),
+        *,
+        set_aside: Unprocessable | None = None,
+    ) -> Batch:
+        self.batches.append(list(commands))
+        self.due_users.append(list(due_users))
+        await self.may_commit.wait()
+        if set_aside is None and (error := self.fault(commands, due_users)):
+            raise error
+        return decide_batch(a_book(users=[SOMEBODY]), commands, {}, set_aside)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(batch) for batch in self.batches]
+
+
+@pytest.fixture
+async def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    monkeypatch.setattr(group_commit, "FIRST_PAUSE_SECONDS", 0.001)
+    return Script()
+
+
+@pytest.fixture
+async def committer(script: Script) -> AsyncIterator[Committer]:
+    committer = Committer(script)
+    committer.start()
+    yield committer
+    await committer.stop()
+
+
+def some(count: int) -> list[Command]:
+    return [release_cart(SOMEBODY) for _ in range(count)]
+
+
+async def all_lanes_busy(script: Script, committer: Committer) -> list[asyncio.Task[list[str]]]:
+    """Hold the commits, and occupy each lane with one command."""
+    script.may_commit.clear()
+    tasks = []
+    for lane in range(1, group_commit.LANES + 1):
+        tasks.append(asyncio.create_task(committer.decide(some(1))))
+
+        async def taken(lane: int = lane) -> bool:
+            return len(script.batches) == lane
+
+        await eventually(taken)
+    return tasks
+
+
+def ids(documents: Sequence[str]) -> list[str | None]:
+    return [decode_outcome(document).command_id for document in documents]
+
+
+class PassingError(OSError):
+    """A fault of the infrastructure."""
+
+
+class ConflictError(Exception):
+    sqlstate = "23505"
+
+
+# --- what goes together ---------------------------------------------------------------------
+
+
+async def test_a_command_alone_is_taken_at_once(script: Script, committer: Committer) -> None:
+    async with asyncio.timeout(0.5):
+        (command,) = some(1)
+        assert ids(await committer.decide([command])) == [command.command_id]
+
+
+async def test_what_arrives_while_a_transaction_runs_goes_together_in_the_next(
+    script: Script, committer: Committer
+) -> None:
+    first = await all_lanes_busy(script, committer)
+    messages = [some(count) for count in (1, 3, 2)]
+    waiting = [asyncio.create_task(committer.decide(message)) for message in messages]
+    await asyncio.sleep(0.01)
+    script.may_commit.set()
+
+    answers = await asyncio.gather(*waiting)
+    await asyncio.gather(*first)
+
+    assert script.sizes == [1] * group_commit.LANES + [6]
+    for message, documents in zip(messages, answers, strict=True):
+        assert ids(documents) == [command.command_id for command in message]
+
+
+async def test_a_batch_takes_no_more_than_its_bound(script: Script, committer: Committer) -> None:
+    await all_lanes_busy(script, committer)
+    waiting = [asyncio.create_task(committer.decide(some(100))) for _ in range(7)]
+    await asyncio.sleep(0.01)
+    script.may_commit.set()
+    await asyncio.gather(*waiting)
+
+    sizes = script.sizes[group_commit.LANES :]
+    assert sum(sizes) == 700
+    assert max(sizes) == MAX_BATCH_COMMANDS == 500
+
+
+async def test_a_message_is_never_split(script: Script, committer: Committer) -> None:
+    await all_lanes_busy(script, committer)
+    waiting = [asyncio.create_task(committer.decide(some(70))) for _ in range(8)]
+    await asyncio.sleep(0.01)
+    script.may_commit.set()
+    await asyncio.gather(*waiting)
+
+    assert sorted(script.sizes[group_commit.LANES :]) == [70, 490]
+
+
+async def test_due_users_go_with_the_batch(script: Script, committer: Committer) -> None:
+    await committer.decide((), ["ann", "bob"])
+
+    assert script.due_users == [["ann", "bob"]]
+
+
+# --- faults that pass -----------------------------------------------------------------------
+
+
+async def test_a_passing_fault_is_waited_out_however_often_it_comes(
+    script: Script, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "LONGEST_PAUSE_SECONDS", 0.002)
+    faults = iter([PassingError()] * 30)
+    script.fault = lambda commands, due_users: next(faults, None)
+    commands = some(3)
+
+    async with asyncio.timeout(5):
+        assert ids(await committer.decide(commands)) == [c.command_id for c in commands]
+    assert script.sizes == [3] * 31
+
+
+def test_the_pauses_double_up_to_a_bound_and_are_never_in_step() -> None:
+    pauses = [pause for pause, _ in zip(group_commit._pauses(), range(12), strict=False)]
+    longest = group_commit.LONGEST_PAUSE_SECONDS
+
+    assert pauses[0] < 2 * group_commit.FIRST_PAUSE_SECONDS < longest
+    assert all(0.5 * longest <= pause <= 1.5 * longest for pause in pauses[-3:])
+    assert len(set(pauses)) == len(pauses)
+
+
+async def test_a_conflict_with_another_worker_is_tried_again(
+    script: Script, committer: Committer
+) -> None:
+    faults = iter([ConflictError()])
+    script.fault = lambda commands, due_users: next(faults, None)
+
+    (document,) = await committer.decide(some(1))
+
+    assert decode_outcome(document).status == "succeeded"
+
+
+async def test_a_conflict_that_does_not_pass_is_a_bug(script: Script, committer: Committer) -> None:
+    script.fault = lambda commands, due_users: ConflictError()
+
+    (document,) = await committer.decide(some(1))
+
+    assert decode_outcome(document).refusal.code == "unprocessable"
+    assert len(script.batches) == 1 + MAX_CONFLICTS + 1
+
+
+# --- faults that stay -----------------------------------------------------------------------
+
+
+def failing_for(bad: Command, error: Callable[[], Exception] = ValueError) -> Any:
+    return lambda commands, due_users: error() if bad in commands else None
+
+
+@pytest.mark.parametrize("place", [0, 1, 31, 32, 63])
+async def test_a_failing_command_is_narrowed_down_in_few_tries(
+    script: Script, committer: Committer, place: int
+) -> None:
+    commands = some(64)
+    script.fault = failing_for(commands[place])
+
+    documents = await committer.decide(commands)
+
+    outcomes = [decode_outcome(document) for document in documents]
+    assert [outcome.command_id for outcome in outcomes] == [c.command_id for c in commands]
+    refused = [number for number, outcome in enumerate(outcomes) if outcome.refusal]
+    assert refused == [place]
+    assert len(script.batches) <= 2 * math.log2(64) + 2
+
+
+async def test_an_outcome_that_cannot_be_recorded_is_answered_all_the_same(
+    script: Script, committer: Committer
+) -> None:
+    async def always_fails(*_: Any, **__: Any) -> Batch:
+        raise ValueError
+
+    committer._apply = always_fails
+
+    (document,) = await committer.decide(some(1))
+
+    outcome = decode_outcome(document)
+    assert outcome.refusal.code == "unprocessable"
+    assert outcome.decided_at is None
+
+
+async def test_setting_aside_waits_out_passing_faults(script: Script, committer: Committer) -> None:
+    faults = iter([ValueError(), PassingError(), PassingError()])
+
+    async def apply(
+        commands: Sequence[Command], due: Any, set_aside: Unprocessable | None = None
+    ) -> Batch:
+        if error := next(faults, None):
+            raise error
+        return decide_batch(a_book(users=[SOMEBODY]), commands, {}, set_aside)
+
+    committer._apply = apply
+
+    (document,) = await committer.decide(some(1))
+
+    assert decode_outcome(document).refusal.code == "unprocessable"
+    assert decode_outcome(document).decided_at is not None
+
+
+async def test_due_carts_that_cannot_expire_are_left_out_first(
+    script: Script, committer: Committer
+) -> None:
+    script.fault = lambda commands, due_users: ValueError() if due_users else None
+
+    (document,) = await committer.decide(some(1), ["somebody"])
+
+    assert decode_outcome(document).status == "succeeded"
+    assert await committer.decide((), ["somebody"]) == []
+
+
+# --- who waits, and the end -----------------------------------------------------------------
+
+
+async def test_a_cancelled_waiter_does_not_harm_the_others(
+    script: Script, committer: Committer
+) -> None:
+    await all_lanes_busy(script, committer)
+    messages = [some(2) for _ in range(3)]
+    tasks = [asyncio.create_task(committer.decide(message)) for message in messages]
+    await asyncio.sleep(0.01)
+    tasks[1].cancel()
+    script.may_commit.set()
+
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        await committer.decide(some(1))
+
+    assert isinstance(answers[1], asyncio.CancelledError)
+    for number in (0, 2):
+        assert ids(answers[number]) == [c.command_id for c in messages[number]]
+
+
+async def test_stopping_abandons_what_is_not_decided(script: Script, committer: Committer) -> None:
+    busy = await all_lanes_busy(script, committer)
+    waiting = asyncio.create_task(committer.decide(some(1)))
+    await asyncio.sleep(0.01)
+
+    await committer.stop()
+
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*busy, waiting, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {asyncio.CancelledError}
+    assert script.sizes == [1] * group_commit.LANES

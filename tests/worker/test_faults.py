@@ -1,0 +1,141 @@
+"""Faults of Postgres are waited out, and what was applied is applied once."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.outcomes import decode_outcome
+from tests.builders import RULES, release_cart, reserve
+from tests.worker.box_office import BoxOffice
+from tests.worker.wire import Wire
+from worker.apply import apply
+from worker.committer import Committer
+from worker.storage import engine as engines
+from worker.storage.engine import create_engine
+from worker.telemetry import RETRIES
+
+
+@asynccontextmanager
+async def a_committer_of(engine: AsyncEngine) -> AsyncIterator[Committer]:
+    committer = Committer(functools.partial(apply, engine, RULES))
+    committer.start()
+    yield committer
+    await committer.stop()
+    await engine.dispose()
+
+
+def retries() -> float:
+    return RETRIES._value.get()
+
+
+async def test_a_backend_terminated_while_it_waits_is_retried(
+    office: BoxOffice, committer: Committer
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    before = retries()
+    async with office.locked("ticket_types", tickets) as other:
+        deciding = asyncio.create_task(committer.decide([reserve(ann, {tickets: 1})]))
+        (pid,) = await office.waiting(1)
+        await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        await office.waiting(1)
+
+    (document,) = await deciding
+    assert decode_outcome(document).status == "succeeded"
+    assert retries() > before
+    assert await office.held(tickets) == 1
+
+
+async def test_a_statement_cancelled_while_it_waits_is_retried(
+    office: BoxOffice, committer: Committer
+) -> None:
+    """So ends a statement that exceeds its time-out, too."""
+    ann, tickets = await office.user(), await office.ticket_type()
+    before = retries()
+    async with office.locked("ticket_types", tickets) as other:
+        deciding = asyncio.create_task(committer.decide([reserve(ann, {tickets: 1})]))
+        (pid,) = await office.waiting(1)
+        await other.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": pid})
+        async with asyncio.timeout(5):
+            while retries() == before:
+                await asyncio.sleep(0.01)
+
+    (document,) = await deciding
+    assert decode_outcome(document).status == "succeeded"
+    assert await office.held(tickets) == 1
+
+
+async def test_a_lock_time_out_is_retried(
+    office: BoxOffice, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engines.SERVER_SETTINGS, "lock_timeout", "20ms")
+    ann, tickets = await office.user(), await office.ticket_type()
+    before = retries()
+    async with a_committer_of(create_engine(database_url, 4)) as committer:
+        async with office.locked("ticket_types", tickets):
+            deciding = asyncio.create_task(committer.decide([reserve(ann, {tickets: 1})]))
+            async with asyncio.timeout(5):
+                while retries() < before + 2:
+                    await asyncio.sleep(0.01)
+            assert not deciding.done()
+        (document,) = await deciding
+
+    assert decode_outcome(document).status == "succeeded"
+    assert await office.held(tickets) == 1
+
+
+async def test_a_deadlock_is_retried(office: BoxOffice, committer: Committer) -> None:
+    """Somebody who locks in another order, with `psql` say, costs a retry and no command."""
+    ann, (first, second) = await office.user(), await office.ticket_types(2)
+    before = retries()
+    async with office.locked("ticket_types", second) as other:
+        deciding = asyncio.create_task(committer.decide([reserve(ann, {first: 1, second: 1})]))
+        await office.waiting(1)
+        crossing = other.execute(
+            text(f"SELECT FROM booking.ticket_types WHERE id = '{first}' FOR UPDATE")
+        )
+        await crossing  # ours once the worker, as the victim, has let go
+
+    (document,) = await deciding
+    assert decode_outcome(document).status == "succeeded"
+    assert retries() > before
+    assert await office.held(first) == await office.held(second) == 1
+
+
+async def test_a_commit_whose_answer_was_lost_is_applied_once(
+    office: BoxOffice, database_url: str
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    command = reserve(ann, {tickets: 1})
+    wire, before = Wire(database_url), retries()
+    async with wire.open() as url, a_committer_of(create_engine(url, 4)) as committer:
+        await committer.decide([release_cart(ann)])
+        wire.cut_after_commit = True
+
+        (document,) = await committer.decide([command])
+
+    assert wire.commits_cut == 1
+    assert retries() > before
+    assert [document] == await office.recorded(command)
+    assert await office.held(tickets) == await office.reserved(tickets) == 1
+
+
+async def test_a_database_that_is_away_is_waited_for(office: BoxOffice, database_url: str) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    wire, before = Wire(database_url), retries()
+    async with wire.open() as url:
+        engine = create_engine(url, 4)
+    async with a_committer_of(engine) as committer:
+        deciding = asyncio.create_task(committer.decide([reserve(ann, {tickets: 1})]))
+        async with asyncio.timeout(5):
+            while retries() < before + 2:
+                await asyncio.sleep(0.01)
+
+        assert not deciding.done()
+        deciding.cancel()
+
+    assert await office.held(tickets) == 0

@@ -1,0 +1,81 @@
+"""A command that cannot be applied is narrowed down and set aside; its neighbours succeed."""
+
+from sqlalchemy import text
+
+from shared.outcomes import decode_outcome
+from tests.builders import release_cart, reserve
+from tests.worker.box_office import BoxOffice, summary
+from worker.committer import Committer
+
+
+async def damaged_hold(office: BoxOffice) -> str:
+    """A user whose cart cannot be given back: somebody set the reserved quantity to 0 by hand."""
+    tickets, (ann,) = await office.ticket_type(), await office.users(1)
+    await office.apply(reserve(ann, {tickets: 2}))
+    async with office.engine.begin() as connection:
+        await connection.execute(
+            text(f"UPDATE booking.ticket_types SET reserved = 0 WHERE id = '{tickets}'")
+        )
+    return ann
+
+
+async def test_its_neighbours_succeed_and_it_gets_unprocessable(
+    office: BoxOffice, committer: Committer
+) -> None:
+    damaged, tickets = await damaged_hold(office), await office.ticket_type()
+    buyers = await office.users(20)
+    commands = [reserve(user, {tickets: 1}) for user in buyers]
+    bad = release_cart(damaged)
+    commands.insert(13, bad)
+
+    documents = await committer.decide(commands)
+
+    codes = summary(map(decode_outcome, documents))
+    assert codes.pop(13) == "unprocessable"
+    assert set(codes) == {"succeeded"}
+    assert await office.held(tickets) == await office.reserved(tickets) == 20
+    assert await office.recorded(bad) == [documents[13]]
+
+
+async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
+    office: BoxOffice, committer: Committer
+) -> None:
+    bad = release_cart(await damaged_hold(office))
+
+    first = await committer.decide([bad])
+
+    assert await committer.decide([bad]) == first
+    refusal = decode_outcome(first[0]).refusal
+    assert refusal.code == "unprocessable"
+    assert "reserved" not in refusal.detail
+
+
+async def test_it_changes_nothing(office: BoxOffice, committer: Committer) -> None:
+    damaged = await damaged_hold(office)
+
+    await committer.decide([release_cart(damaged)])
+
+    assert [status for status, _ in await office.carts(damaged)] == ["active"]
+
+
+async def test_several_of_them_are_each_found(office: BoxOffice, committer: Committer) -> None:
+    tickets, buyers = await office.ticket_type(), await office.users(6)
+    commands = [reserve(user, {tickets: 1}) for user in buyers]
+    for place in (0, 3, 8):
+        commands.insert(place, release_cart(await damaged_hold(office)))
+
+    codes = summary(map(decode_outcome, await committer.decide(commands)))
+
+    assert [n for n, code in enumerate(codes) if code == "unprocessable"] == [0, 3, 8]
+    assert codes.count("succeeded") == 6
+
+
+async def test_a_due_cart_that_cannot_expire_fails_no_buyer_of_other_tickets(
+    office: BoxOffice, committer: Committer
+) -> None:
+    damaged, tickets = await damaged_hold(office), await office.ticket_type()
+    await office.let_holds_pass([damaged])
+
+    documents = await committer.decide([reserve(await office.user(), {tickets: 1})], [damaged])
+
+    assert summary(map(decode_outcome, documents)) == ["succeeded"]

@@ -1,0 +1,355 @@
+"""What happens when several workers want the same thing at the same time."""
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.ids import new_id
+from tests.builders import (
+    cancel_event,
+    create_ticket_type,
+    register_user,
+    release_cart,
+    reserve,
+    set_quantity,
+)
+from tests.worker.box_office import BoxOffice, summary
+from worker.committer import Committer
+from worker.storage.engine import create_engine
+
+
+@pytest.fixture
+async def two_workers(database_url: str) -> AsyncIterator[tuple[AsyncEngine, AsyncEngine]]:
+    """Two engines, as two processes would have."""
+    engines = create_engine(database_url, 5), create_engine(database_url, 5)
+    yield engines
+    for engine in engines:
+        await engine.dispose()
+
+
+async def test_two_users_and_the_last_ticket(
+    office: BoxOffice, two_workers: tuple[AsyncEngine, AsyncEngine]
+) -> None:
+    ann, bob = await office.users(2)
+    for _ in range(20):
+        last = await office.ticket_type(total=1)
+
+        outcomes = await asyncio.gather(
+            office.apply(reserve(ann, {last: 1}), engine=two_workers[0]),
+            office.apply(reserve(bob, {last: 1}), engine=two_workers[1]),
+        )
+
+        codes = sorted(summary(outcome for (outcome,) in outcomes))
+        assert codes == ["insufficient_availability", "succeeded"]
+        assert await office.reserved(last) == await office.held(last) == 1
+
+
+async def test_a_double_click_holds_once(
+    office: BoxOffice, two_workers: tuple[AsyncEngine, AsyncEngine]
+) -> None:
+    ann = await office.user()
+    for _ in range(20):
+        tickets = await office.ticket_type()
+        click = reserve(ann, {tickets: 1})
+
+        (first,), (second,) = await asyncio.gather(
+            office.apply(click, engine=two_workers[0]),
+            office.apply(click, engine=two_workers[1]),
+        )
+
+        assert first == second
+        assert first.status == "succeeded"
+        assert await office.reserved(tickets) == await office.held(tickets) == 1
+
+
+async def test_fifty_clicks_at_once_hold_once_and_get_fifty_equal_answers(
+    office: BoxOffice, committer: Committer
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    click = reserve(ann, {tickets: 2})
+
+    straight = [office.apply(click) for _ in range(15)]
+    answers = await asyncio.gather(*straight)
+    batched = await asyncio.gather(*(committer.decide([click]) for _ in range(35)))
+
+    assert len({str(answer) for answer in answers}) == 1
+    assert {document for (document,) in batched} == set(await office.recorded(click))
+    assert await office.held(tickets) == 2
+
+
+async def test_twenty_workers_sell_a_hundred_tickets_and_not_one_more(office: BoxOffice) -> None:
+    tickets = await office.ticket_type(total=100)
+    buyers = await office.users(160)
+    deadlocks = await office.deadlocks()
+
+    async def work(own: list[str]) -> list[str]:
+        return [summary(await office.apply(reserve(user, {tickets: 1})))[0] for user in own]
+
+    answers = await asyncio.gather(*(work(buyers[worker::20]) for worker in range(20)))
+
+    assert Counter(itertools.chain(*answers)) == {"succeeded": 100, "insufficient_availability": 60}
+    assert await office.reserved(tickets) == await office.held(tickets) == 100
+    assert await office.deadlocks() == deadlocks
+
+
+async def test_lines_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> None:
+    ticket_types = await office.ticket_types(6, total=10_000)
+    deadlocks = await office.deadlocks()
+
+    async def work(seed: int) -> None:
+        order = random.Random(seed)
+        for user in await office.users(5):
+            wanted = order.sample(ticket_types, 4)
+            await office.apply(
+                reserve(user, dict.fromkeys(wanted, 1)),
+                reserve(user, dict.fromkeys(reversed(wanted), 1)),
+                set_quantity(user, wanted[0], 1),
+            )
+
+    await asyncio.gather(*(work(seed) for seed in range(15)))
+
+    assert sum([await office.held(id) for id in ticket_types]) == 15 * 5 * 7
+    assert await office.deadlocks() == deadlocks
+
+
+async def test_users_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> None:
+    users = await office.users(40)
+    deadlocks = await office.deadlocks()
+
+    async def work(order: list[str]) -> None:
+        for _ in range(5):
+            await office.apply(*[release_cart(user) for user in order])
+
+    await asyncio.gather(work(users), work(users[::-1]), work(users), work(users[::-1]))
+
+    assert await office.deadlocks() == deadlocks
+
+
+# --- cancelling against reserving -----------------------------------------------------------
+
+
+async def test_a_reservation_that_waited_for_a_cancellation_is_refused(office: BoxOffice) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    async with office.locked("ticket_types", tickets) as other:
+        cancelling = asyncio.create_task(office.apply(cancel_event(office.organizer, office.event)))
+        await office.waiting(1)
+        reserving = asyncio.create_task(office.apply(reserve(ann, {tickets: 1})))
+        await office.waiting(2)
+        await other.rollback()
+
+    assert summary(await cancelling) == ["succeeded"]
+    assert summary(await reserving) == ["event_cancelled"]
+    assert await office.reserved(tickets) == 0
+
+
+async def test_a_cancellation_that_waited_for_a_reservation_leaves_the_hold(
+    office: BoxOffice,
+) -> None:
+    (ann, bob), tickets = await office.users(2), await office.ticket_type()
+    async with office.locked("ticket_types", tickets) as other:
+        reserving = asyncio.create_task(office.apply(reserve(ann, {tickets: 1})))
+        await office.waiting(1)
+        cancelling = asyncio.create_task(office.apply(cancel_event(office.organizer, office.event)))
+        await office.waiting(2)
+        await other.rollback()
+
+    assert summary(await reserving) == ["succeeded"]
+    assert summary(await cancelling) == ["succeeded"]
+    assert summary(await office.apply(reserve(bob, {tickets: 1}))) == ["event_cancelled"]
+    assert await office.held(tickets) == 1
+
+
+async def test_no_hold_succeeds_once_a_cancellation_is_committed(office: BoxOffice) -> None:
+    tickets, buyers = await office.ticket_type(), await office.users(60)
+    cancelled = asyncio.Event()
+    too_late: list[str] = []
+
+    async def buy(user: str) -> None:
+        was_cancelled = cancelled.is_set()
+        (code,) = summary(await office.apply(reserve(user, {tickets: 1})))
+        if was_cancelled:
+            too_late.append(code)
+
+    async def work(own: list[str]) -> None:
+        for user in own:
+            await buy(user)
+
+    async def cancel() -> None:
+        await asyncio.sleep(0.02)
+        await office.apply(cancel_event(office.organizer, office.event))
+        cancelled.set()
+
+    await asyncio.gather(cancel(), *(work(buyers[worker::6]) for worker in range(6)))
+    await buy(await office.user())
+
+    assert set(too_late) == {"event_cancelled"}
+
+
+async def test_a_ticket_type_created_while_its_event_is_cancelled_sells_nothing(
+    office: BoxOffice,
+) -> None:
+    ann, _ = await office.user(), await office.ticket_type()
+    create = create_ticket_type(office.organizer, office.event)
+
+    await asyncio.gather(
+        office.apply(create), office.apply(cancel_event(office.organizer, office.event))
+    )
+
+    (code,) = summary(await office.apply(reserve(ann, {create.command_id: 1})))
+    assert code in {"event_cancelled", "ticket_type_not_found"}
+
+
+# --- holds that are over --------------------------------------------------------------------
+
+
+async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: BoxOffice) -> None:
+    ann, tickets = await office.user(), await office.ticket_type(total=3)
+    (bob,) = await office.due_carts(1, {tickets: 3})
+
+    assert summary(await office.apply(reserve(ann, {tickets: 3}))) == ["succeeded"]
+    assert await office.carts(bob) == [("expired", {tickets: 3})]
+    assert await office.held(tickets) == await office.reserved(tickets) == 3
+
+
+async def test_expired_holds_on_any_line_of_any_command_refuse_nobody(office: BoxOffice) -> None:
+    standing, seated = await office.ticket_types(2, total=2)
+    await office.due_carts(2, {standing: 1, seated: 1})
+    ann, bob, carl = await office.users(3)
+
+    outcomes = await office.apply(
+        reserve(ann, {standing: 1}),
+        set_quantity(bob, standing, 1),
+        reserve(carl, {seated: 2}),
+    )
+
+    assert summary(outcomes) == ["succeeded"] * 3
+
+
+async def test_many_buyers_of_expired_tickets_at_once_get_each_ticket_once(
+    office: BoxOffice,
+) -> None:
+    tickets = await office.ticket_type(total=10)
+    await office.due_carts(10, {tickets: 1})
+    buyers = await office.users(15)
+
+    answers = await asyncio.gather(*(office.apply(reserve(b, {tickets: 1})) for b in buyers))
+
+    codes = Counter(summary(outcome for (outcome,) in answers))
+    assert codes == {"succeeded": 10, "insufficient_availability": 5}
+    assert await office.held(tickets) == await office.reserved(tickets) == 10
+
+
+async def test_a_hold_that_its_owner_releases_as_it_expires_is_given_back_once(
+    office: BoxOffice,
+) -> None:
+    tickets = await office.ticket_type(total=1)
+    for _ in range(10):
+        (bob,) = await office.due_carts(1, {tickets: 1})
+        ann = await office.user()
+
+        (bought,), (released,) = await asyncio.gather(
+            office.apply(reserve(ann, {tickets: 1})), office.apply(release_cart(bob))
+        )
+
+        assert summary([bought, released]) == ["succeeded", "succeeded"]
+        assert await office.reserved(tickets) == await office.held(tickets) == 1
+        await office.apply(release_cart(ann))
+
+
+# --- e-mail addresses and IDs ---------------------------------------------------------------
+
+
+async def test_one_address_registered_twice_at_once_has_one_user(
+    office: BoxOffice, committer: Committer, other_committer: Committer
+) -> None:
+    for round_ in range(10):
+        email = f"ann-{round_}-{office.event}@example.com"
+        both = [register_user(email=email), register_user(email=email.upper())]
+        documents = await asyncio.gather(
+            committer.decide(both[:1]), other_committer.decide(both[1:])
+        )
+
+        codes = sorted('"email_taken"' in document for (document,) in documents)
+        assert codes == [False, True]
+        rows = await office.rows(
+            "SELECT id FROM booking.users WHERE lower(email) = lower(:email)", email=email
+        )
+        assert len(rows) == 1
+
+
+async def test_an_id_used_by_two_users_at_once_belongs_to_one_of_them(
+    office: BoxOffice, committer: Committer, other_committer: Committer
+) -> None:
+    ann, bob = await office.users(2)
+    for _ in range(10):
+        tickets = await office.ticket_type()
+        hers = reserve(ann, {tickets: 1})
+        his = reserve(bob, {tickets: 1}, command_id=hers.command_id)
+
+        (first,), (second,) = await asyncio.gather(
+            committer.decide([hers]), other_committer.decide([his])
+        )
+
+        assert sorted('"command_id_reused"' in one for one in (first, second)) == [False, True]
+        winner = second if "command_id_reused" in first else first
+        assert await office.recorded(hers) == [winner]
+        assert await office.held(tickets) == 1
+
+
+async def test_the_same_registrations_in_opposite_orders_do_not_deadlock(
+    office: BoxOffice, committer: Committer
+) -> None:
+    """No lock can be taken on users who are not there yet: the order of the inserts is all."""
+    newcomers = sorted((register_user() for _ in range(9)), key=lambda one: one.user_id)
+    middle = newcomers[4]
+    deadlocks = await office.deadlocks()
+
+    async with office.engine.connect() as other:
+        await other.execute(
+            text("""
+                INSERT INTO booking.users (id, email, password_hash, registered_at)
+                VALUES (CAST(:id AS uuid), :email, '$argon2id$', now())
+            """),
+            {"id": middle.user_id, "email": middle.email},
+        )
+        forwards = asyncio.create_task(committer.decide(newcomers))
+        await office.waiting(1)
+        backwards = asyncio.create_task(committer.decide(newcomers[::-1]))
+        await office.waiting(2)
+        await other.rollback()
+
+    assert await forwards == (await backwards)[::-1]
+    assert await office.deadlocks() == deadlocks
+
+
+async def test_the_same_commands_of_nobody_in_opposite_orders_do_not_deadlock(
+    office: BoxOffice, committer: Committer
+) -> None:
+    """A user who does not exist cannot be locked either, and the refusals are recorded."""
+    commands = [release_cart(new_id()) for _ in range(9)]
+    middle = commands[4]
+    deadlocks = await office.deadlocks()
+
+    async with office.engine.connect() as other:
+        await other.execute(
+            text("""
+                INSERT INTO booking.outcomes
+                    (command_id, user_id, fingerprint, document, decided_at)
+                VALUES (CAST(:id AS uuid), CAST(:id AS uuid), '', '', now())
+            """),
+            {"id": middle.command_id},
+        )
+        forwards = asyncio.create_task(committer.decide(commands))
+        await office.waiting(1)
+        backwards = asyncio.create_task(committer.decide(commands[::-1]))
+        await office.waiting(2)
+        await other.rollback()
+
+    assert await forwards == (await backwards)[::-1]
+    assert await office.deadlocks() == deadlocks

@@ -1,0 +1,189 @@
+"""A worker as a process: killed at the worst moments, told to stop, cut off from the broker."""
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import aio_pika
+import httpx
+import pytest
+
+from shared import topology
+from tests.builders import release_cart, reserve
+from tests.deployment import Deployment, Process
+from tests.worker.box_office import BoxOffice, eventually
+from tests.worker.queue_client import QueueClient
+
+
+@pytest.fixture
+async def deployment(database_url: str, broker_url: str) -> AsyncIterator[Deployment]:
+    async with Deployment(database_url, broker_url) as deployment:
+        yield deployment
+
+
+@pytest.fixture
+async def worker(deployment: Deployment) -> Process:
+    await deployment.start(gateways=0, workers=1)
+    return deployment.workers[0]
+
+
+@pytest.fixture
+async def client(worker: Process, broker_url: str) -> AsyncIterator[QueueClient]:
+    async with QueueClient.connected(broker_url) as client:
+        yield client
+
+
+async def test_it_lives_is_ready_and_counts(worker: Process) -> None:
+    async with httpx.AsyncClient(base_url=worker.url) as http:
+        for path in ("/health/live", "/health/ready", "/metrics", "/asyncapi.json"):
+            assert (await http.get(path)).status_code == 200
+
+
+async def test_killed_inside_its_transaction_it_leaves_the_message_to_the_next(
+    office: BoxOffice, deployment: Deployment, worker: Process, client: QueueClient
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    command = reserve(ann, {tickets: 1})
+
+    async with office.locked("ticket_types", tickets):
+        correlation_id = await client.publish([command])
+        await office.waiting(1)
+        assert await client.ready_messages() == 0
+        await worker.kill()
+
+        async def is_back() -> bool:
+            return await client.ready_messages() == 1
+
+        await eventually(is_back)
+        assert await office.recorded(command) == []
+
+    await deployment.add("worker", deployment.workers).start()
+    (outcome,) = json.loads(await client.reply_to(correlation_id))
+    assert outcome["status"] == "succeeded"
+    assert await office.held(tickets) == 1
+
+
+async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
+    office: BoxOffice, deployment: Deployment, worker: Process, client: QueueClient
+) -> None:
+    await stop(worker)
+    ann, tickets = await office.user(), await office.ticket_type()
+    command = reserve(ann, {tickets: 1})
+    doomed = deployment.add("tests.worker.dies_before_ack", deployment.workers)
+    await doomed.start()
+
+    correlation_id = await client.publish([command])
+    assert await doomed.ended() == -signal.SIGKILL
+    (recorded,) = await office.recorded(command)
+
+    async def is_back() -> bool:
+        return await client.ready_messages() == 1
+
+    await eventually(is_back)
+    client.replies.clear()  # the reply of the doomed, if it got out
+    await deployment.add("worker", deployment.workers).start()
+
+    assert await client.reply_to(correlation_id) == f"[{recorded}]"
+    assert await office.held(tickets) == await office.reserved(tickets) == 1
+
+
+async def test_told_to_stop_it_finishes_what_it_has_taken(
+    office: BoxOffice, worker: Process, client: QueueClient
+) -> None:
+    tickets, users = await office.ticket_type(total=1_000), await office.users(300)
+    async with office.locked("ticket_types", tickets):
+        sent = [await client.publish([reserve(user, {tickets: 1})]) for user in users]
+        await office.waiting(1)
+        worker.signal(signal.SIGTERM)
+
+        async def is_stopping() -> bool:
+            return "shutting down" in worker.log.read_text()
+
+        await eventually(is_stopping)
+        await asyncio.sleep(0.3)
+        late = await client.publish([release_cart(users[0])])
+
+    assert_stopped_cleanly(worker, await worker.ended())
+    answers = [json.loads(await client.reply_to(one))[0]["status"] for one in sent]
+    assert Counter(answers) == {"succeeded": 300}
+    assert late not in {reply.correlation_id for reply in client.replies}
+    assert await client.ready_messages() == 1, "only what it had not taken is left"
+    queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
+    left = await queue.get()
+    await left.ack()
+    assert not left.redelivered, "it was pushed, and came back with a delivery counted in vain"
+
+
+async def test_told_to_stop_before_its_first_message_it_stops(worker: Process) -> None:
+    await stop(worker)
+
+
+async def test_cut_off_from_the_broker_it_comes_back(
+    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    await client.ask([reserve(ann, {tickets: 1})])
+    await close_connections_of_others(client, broker_url)
+
+    await worker.ready()
+    async with QueueClient.connected(broker_url) as again:
+        (outcome,) = await again.ask([release_cart(ann)])
+
+    assert outcome["status"] == "succeeded"
+    await stop(worker)
+
+
+async def test_told_to_stop_while_it_is_cut_off_it_stops(
+    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+) -> None:
+    """The consumer that it would cancel has gone with its channel."""
+    await client.ask([release_cart(await office.user())])
+    await close_connections_of_others(client, broker_url)
+    await worker.ready()
+
+    await stop(worker)
+
+
+async def stop(worker: Process) -> None:
+    """Stop it as an operator would."""
+    assert_stopped_cleanly(worker, await worker.stop())
+
+
+def assert_stopped_cleanly(worker: Process, exit_code: int) -> None:
+    """Uvicorn ends itself by the signal that it got, once everything is shut down."""
+    log = worker.log.read_text()
+    assert exit_code == -signal.SIGTERM, log
+    assert "shut down gracefully" in log, log
+    assert "shutdown failed" not in log, log
+
+
+async def close_connections_of_others(client: QueueClient, broker_url: str) -> None:
+    """As an operator does; only those in the vhost of these tests."""
+    vhost = broker_url.rpartition("/")[2]
+    process = await asyncio.create_subprocess_exec(
+        "rabbitmqctl", "-q", "close_all_connections", "--vhost", vhost, "the tests ask for it"
+    )
+    assert await process.wait() == 0
+
+
+async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
+    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+) -> None:
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(topology.COMMANDS_QUEUE)
+
+    async def recovered_or_ended() -> bool:
+        if not worker.is_running:
+            return True
+        async with httpx.AsyncClient(base_url=worker.url) as http:
+            return (await http.get("/health/ready")).status_code == 200
+
+    await eventually(recovered_or_ended, within_seconds=10, every_seconds=0.1)
+    if not worker.is_running:
+        assert await worker.ended() != 0
+    else:
+        (outcome,) = await client.ask([release_cart(await office.user())])
+        assert outcome["status"] == "succeeded"
