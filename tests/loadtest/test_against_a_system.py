@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from loadtest.amqp import BrokerError
 from loadtest.bench.hot_row import measure_hot_row
 from loadtest.desk import PreparationError
@@ -18,7 +19,6 @@ from loadtest.progress import Progress
 from loadtest.queue_run import run_queue
 from loadtest.result import Result
 from loadtest.workload import Workload
-
 from tests.deployment import JWT_SECRET, Deployment
 
 SECONDS = 1.5

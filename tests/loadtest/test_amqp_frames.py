@@ -1,9 +1,10 @@
 """The frames that we write are those that pamqp reads, and the other way round."""
 
-from loadtest.amqp_frames import FrameReader, PublishFrames, confirm, content, method_id
 from pamqp import commands, frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
+
+from loadtest.amqp_frames import FrameReader, PublishFrames, confirm, content, method_id
 
 CHANNEL = 1
 

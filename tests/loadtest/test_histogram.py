@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from loadtest.histogram import MAX_SECONDS, Histogram
 
 

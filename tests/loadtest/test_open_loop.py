@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from loadtest.http_load import HttpLoad
 from loadtest.options import HttpOptions
 from loadtest.progress import Progress
@@ -79,3 +80,10 @@ async def test_who_is_told_to_come_again_asks_again() -> None:
     assert load.ledger.tries_again == 1
     assert load.ledger.unanswered == 0
     assert load.timeline.latency.max_seconds > 1.0
+
+
+async def test_what_is_due_while_the_server_stalls_is_sent_after_the_end() -> None:
+    async with a_server([], SECONDS + 0.5) as url:
+        load = await look(url, RATE)
+    assert load.ledger.asked == pytest.approx(SECONDS * RATE, abs=2)
+    assert (load.ledger.unanswered, load.ledger.not_sent) == (0, 0)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from loadtest.queue_load import Pace, QueueLoad
 from loadtest.stage import Account, Stage
 from loadtest.workload import Workload
@@ -44,7 +45,7 @@ async def a_load(repeats: float = 0.0) -> tuple[QueueLoad, SilentLink]:
     link = SilentLink()
     load._link = link  # type: ignore[assignment]
     load.start(0.0)
-    load.stop_sending()
+    load.stop_sending(0.0)
     return load, link
 
 
@@ -95,4 +96,4 @@ async def test_what_the_broker_does_not_take_has_no_outcome() -> None:
     load, _ = await a_load()
     load._on_confirm(1, False, False)
     assert load.ledger.not_accepted == COMMANDS
-    assert load.backlog(0.0) == 0
+    assert load.ledger.unanswered == 0

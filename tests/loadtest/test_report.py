@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
 from loadtest.books import Line, Verdict
 from loadtest.charts import MAX_POINTS, Series, chart, nice_ticks, thin
 from loadtest.report import html, write_report
@@ -28,6 +29,7 @@ RESULT = Result(
     repeats=3,
     tries_again=0,
     not_accepted=0,
+    not_sent=0,
     own_cpu_us_per_command=4.5,
     books=BALANCED,
     timeline=[

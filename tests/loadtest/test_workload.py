@@ -4,7 +4,6 @@ import json
 from collections import Counter
 
 from loadtest.workload import CommandIds, Draw, Workload
-
 from shared.ids import is_uuid7
 
 TYPES = [f"type {number}" for number in range(5)]

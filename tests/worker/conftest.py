@@ -53,3 +53,12 @@ async def committer(engine: AsyncEngine) -> AsyncIterator[Committer]:
     committer.start()
     yield committer
     await committer.stop()
+
+
+@pytest.fixture
+async def other_committer(engine: AsyncEngine) -> AsyncIterator[Committer]:
+    """Another worker's: what both are given is never decided in one batch."""
+    committer = Committer(functools.partial(apply, engine, RULES))
+    committer.start()
+    yield committer
+    await committer.stop()

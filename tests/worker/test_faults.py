@@ -50,6 +50,25 @@ async def test_a_backend_terminated_while_it_waits_is_retried(
     assert await office.held(tickets) == 1
 
 
+async def test_a_statement_cancelled_while_it_waits_is_retried(
+    office: BoxOffice, committer: Committer
+) -> None:
+    """So ends a statement that exceeds its time-out, too."""
+    ann, tickets = await office.user(), await office.ticket_type()
+    before = retries()
+    async with office.locked("ticket_types", tickets) as other:
+        deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
+        (pid,) = await office.waiting(1)
+        await other.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": pid})
+        async with asyncio.timeout(5):
+            while retries() == before:
+                await asyncio.sleep(0.01)
+
+    (document,) = await deciding
+    assert decode_outcome(document).status == "succeeded"
+    assert await office.held(tickets) == 1
+
+
 async def test_a_lock_time_out_is_retried(
     office: BoxOffice, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.commands import Command
+from shared.ids import new_id
 from tests.builders import (
     RULES,
     cancel_event,
@@ -86,7 +87,7 @@ class Scene:
         return state
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=30, phases=[Phase.reuse, Phase.generate])  # shrinking lasts
 @given(st.lists(st.lists(wishes, min_size=1, max_size=8), min_size=1, max_size=3))
 async def test_a_batch_leaves_what_its_commands_leave_one_by_one(
     engine: AsyncEngine, batches: list[list[Wish]]
@@ -124,3 +125,27 @@ async def test_everything_that_a_command_says_is_stored(office: BoxOffice) -> No
     assert [tuple(row) for row in users] == [(newcomer.email, newcomer.password_hash)]
     assert [row[0] for row in names] == ["Box"]
     assert [row[0] for row in events] == ["cancelled"]
+
+
+async def test_lines_are_stored_as_they_are_raised_lowered_and_taken_out(office: BoxOffice) -> None:
+    ann, (standing, seated) = await office.user(), await office.ticket_types(2)
+    steps = [
+        (reserve(ann, {standing: 2, seated: 1}), {standing: 2, seated: 1}),
+        (set_quantity(ann, standing, 5), {standing: 5, seated: 1}),
+        (set_quantity(ann, standing, 1), {standing: 1, seated: 1}),
+        (release_item(ann, standing), {seated: 1}),
+        (reserve(ann, {standing: 3}), {standing: 3, seated: 1}),
+        (set_quantity(ann, seated, 0), {standing: 3}),
+    ]
+    for command, lines in steps:
+        await office.apply(command)
+        assert await office.carts(ann) == [("active", lines)]
+
+    await office.apply(release_cart(ann))
+    await office.apply(
+        *[command.model_copy(update={"command_id": new_id()}) for command, _ in steps]
+    )
+
+    assert await office.carts(ann) == [("released", {standing: 3}), ("active", {standing: 3})]
+    assert await office.reserved(standing) == 3
+    assert await office.reserved(seated) == 0

@@ -1,0 +1,1 @@
+"""Load for any Holdfast, through its queue or over HTTP, with a report and checked books."""

@@ -1,0 +1,98 @@
+"""The AMQP frames of the hot path, cut and joined as bytes: a publish, and what comes back."""
+
+import struct
+from collections.abc import Iterator
+
+METHOD, CONTENT_HEADER, BODY = 1, 2, 3
+FRAME_END = b"\xce"
+ENVELOPE_BYTES = 8
+"""What a frame adds to its payload: seven bytes before it and one behind."""
+
+_BASIC_PUBLISH = b"\x00\x3c\x00\x28"
+_BASIC = b"\x00\x3c\x00\x00"
+_MANDATORY = b"\x01"
+_PERSISTENT = b"\x02"
+_CONTENT_TYPE, _ENCODING, _HEADERS, _MODE = 1 << 15, 1 << 14, 1 << 13, 1 << 12
+_PRIORITY, _CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 11, 1 << 10, 1 << 9, 1 << 7
+_PROPERTIES = struct.pack(">H", _CONTENT_TYPE | _MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID)
+_FLAGS_AT, _FIRST_PROPERTY_AT = 12, 14
+"""Places in the payload of a content header."""
+
+
+class PublishFrames:
+    """Writes messages for one exchange: persistent, mandatory, with a reply wanted."""
+
+    def __init__(
+        self, channel: int, exchange: str, routing_key: str, reply_to: str, max_frame_bytes: int
+    ) -> None:
+        self._channel = channel
+        self._max_body_bytes = max_frame_bytes - ENVELOPE_BYTES
+        names = _short(exchange) + _short(routing_key)
+        self._publish = self._frame(METHOD, _BASIC_PUBLISH + b"\x00\x00" + names + _MANDATORY)
+        self._fixed = _PROPERTIES + _short("application/json") + _PERSISTENT
+        self._reply_to = _short(reply_to)
+
+    def message(self, name: str, body: bytes) -> bytes:
+        """Return the frames of a message with `name` as its correlation and message ID."""
+        short = _short(name)
+        header = (_BASIC, len(body).to_bytes(8), self._fixed, short, self._reply_to, short)
+        step = self._max_body_bytes
+        bodies = [self._frame(BODY, body[at : at + step]) for at in range(0, len(body), step)]
+        return b"".join((self._publish, self._frame(CONTENT_HEADER, b"".join(header)), *bodies))
+
+    def _frame(self, kind: int, payload: bytes) -> bytes:
+        head = struct.pack(">BHI", kind, self._channel, len(payload))
+        return b"".join((head, payload, FRAME_END))
+
+
+class FrameReader:
+    """Cuts what was received into frames; half a frame waits for its other half."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Return the whole frames, with their envelopes."""
+        received = self._received
+        received += data
+        at, end = 0, len(received)
+        while end - at >= ENVELOPE_BYTES:
+            (size,) = struct.unpack_from(">I", received, at + 3)
+            stop = at + size + ENVELOPE_BYTES
+            if stop > end:
+                break
+            yield bytes(received[at:stop])
+            at = stop
+        del received[:at]
+
+
+def method_id(frame: bytes) -> int:
+    """Return class and method of a method frame as one number."""
+    return int.from_bytes(frame[7:11])
+
+
+def confirm(frame: bytes) -> tuple[int, bool]:
+    """Read Basic.Ack or Basic.Nack: the delivery tag, and whether all before it are meant."""
+    return int.from_bytes(frame[11:19]), bool(frame[19] & 1)
+
+
+def content(frame: bytes) -> tuple[int, str]:
+    """Read a content header: the size of the body, and the correlation ID, empty without one."""
+    payload = frame[7:-1]
+    (flags,) = struct.unpack_from(">H", payload, _FLAGS_AT)
+    at = _FIRST_PROPERTY_AT
+    for flag in (_CONTENT_TYPE, _ENCODING):
+        if flags & flag:
+            at += 1 + payload[at]
+    if flags & _HEADERS:
+        at += 4 + int.from_bytes(payload[at : at + 4])
+    at += bool(flags & _MODE) + bool(flags & _PRIORITY)
+    body_bytes = int.from_bytes(payload[4:12])
+    if not flags & _CORRELATION_ID:
+        return body_bytes, ""
+    return body_bytes, payload[at + 1 : at + 1 + payload[at]].decode()
+
+
+def _short(text: str) -> bytes:
+    encoded = text.encode()
+    return bytes((len(encoded),)) + encoded

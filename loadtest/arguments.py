@@ -1,0 +1,202 @@
+"""The command line: reads it into the options of a run."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from loadtest.options import HttpOptions, QueueOptions
+from loadtest.workload import Workload
+from shared.commands import MAX_LINES, MAX_TOTAL_QUANTITY
+from shared.messages import MAX_COMMANDS_A_MESSAGE
+
+MAX_BUYERS = 200_000
+MAX_CONNECTIONS = 20_000
+MAX_TICKET_TYPES = 10_000
+MAX_HTTP_SECONDS = 3_300
+"""Tokens live an hour."""
+DAY_SECONDS = 86_400
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Path | None]:
+    """Return the options and where the report goes; ends the process when they are wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest",
+        description="Load for a running Holdfast. The exit code is 0 only if the books balance.",
+    )
+    ways = parser.add_subparsers(dest="way", required=True, metavar="queue|http")
+    queue = ways.add_parser(
+        "queue",
+        help="publish commands to the exchange and await the replies",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    http = ways.add_parser(
+        "http",
+        help="be buyers at the gateway",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    _add_queue(queue)
+    _add_http(http)
+    _add_common(queue, buyers=2_000, most_buyers=MAX_BUYERS, most_seconds=DAY_SECONDS)
+    _add_common(http, buyers=200, most_buyers=MAX_CONNECTIONS, most_seconds=MAX_HTTP_SECONDS)
+    found = parser.parse_args(arguments)
+    if found.lines > found.ticket_types:
+        parser.error("--lines wants more ticket types in a cart than --ticket-types offers")
+    workload = Workload(
+        buyers=found.buyers,
+        ticket_types=found.ticket_types,
+        skew=found.skew,
+        lines=found.lines,
+        repeats=found.repeats,
+        tickets=found.tickets,
+    )
+    if found.way == "queue":
+        return _queue_options(found, workload), found.report
+    if found.jwt_secret and not found.broker_url:
+        parser.error("--jwt-secret needs --broker-url: only the queue registers without passwords")
+    return _http_options(found, workload), found.report
+
+
+def _add_queue(queue: argparse.ArgumentParser) -> None:
+    queue.add_argument("--broker-url", required=True, help="amqp://user:pass@host:port/vhost")
+    queue.add_argument(
+        "--commands-per-message",
+        type=_whole(1, MAX_COMMANDS_A_MESSAGE),
+        default=100,
+        metavar="N",
+        help="how many commands travel together",
+    )
+    queue.add_argument(
+        "--in-flight",
+        type=_whole(1, 10_000),
+        default=20,
+        metavar="N",
+        help="how many messages may be unanswered at a time",
+    )
+
+
+def _add_http(http: argparse.ArgumentParser) -> None:
+    http.add_argument(
+        "--url",
+        action="append",
+        help=f"a gateway; given several times, the buyers are shared out (default: {DEFAULT_URL})",
+    )
+    http.add_argument("--broker-url", help="register buyers through the queue, which is faster")
+    http.add_argument("--jwt-secret", help="sign the buyers' tokens instead of logging them in")
+    http.add_argument(
+        "--mode",
+        choices=("await", "poll"),
+        default="await",
+        help="await the outcome, or take a 202 and poll",
+    )
+    http.add_argument(
+        "--poll-seconds",
+        type=_number(0.01, 60),
+        default=0.1,
+        metavar="S",
+        help="how long a buyer waits before asking (again)",
+    )
+    http.add_argument("--reads", action="store_true", help="look at the event, buy nothing")
+
+
+def _add_common(
+    parser: argparse.ArgumentParser, *, buyers: int, most_buyers: int, most_seconds: int
+) -> None:
+    add = parser.add_argument
+    add("--database-url", help="check the books in the tables themselves")
+    add(
+        "--rate",
+        type=_number(0.1, 1_000_000),
+        metavar="N",
+        help="commands a second, on a schedule that waits for nobody; else as fast as it goes",
+    )
+    add("--buyers", type=_whole(1, most_buyers), default=buyers, metavar="N")
+    add("--ticket-types", type=_whole(1, MAX_TICKET_TYPES), default=1, metavar="N")
+    add(
+        "--skew",
+        type=_number(0, 10),
+        default=0.0,
+        metavar="S",
+        help="Zipf's exponent: how much more some ticket types are wanted than others",
+    )
+    add(
+        "--lines",
+        type=_whole(1, MAX_LINES),
+        default=1,
+        metavar="N",
+        help="ticket types in each reservation",
+    )
+    add(
+        "--repeats",
+        type=_number(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of commands that are sent again under the same ID",
+    )
+    add(
+        "--tickets",
+        type=_whole(0, MAX_TOTAL_QUANTITY),
+        default=MAX_TOTAL_QUANTITY,
+        metavar="N",
+        help="of each type; few sell out",
+    )
+    add("--seconds", type=_number(1, most_seconds), default=20.0, metavar="S")
+    add(
+        "--warm-up",
+        type=_number(0, most_seconds),
+        default=0.0,
+        metavar="S",
+        help="seconds at the start that do not count in the figures",
+    )
+    add("--report", type=Path, metavar="FOLDER", help="write report.html and result.json there")
+
+
+def _queue_options(found: argparse.Namespace, workload: Workload) -> QueueOptions:
+    return QueueOptions(
+        workload,
+        broker_url=found.broker_url,
+        database_url=found.database_url,
+        commands_per_message=found.commands_per_message,
+        messages_in_flight=found.in_flight,
+        rate_per_second=found.rate,
+        seconds=found.seconds,
+        warm_up_seconds=found.warm_up,
+    )
+
+
+def _http_options(found: argparse.Namespace, workload: Workload) -> HttpOptions:
+    return HttpOptions(
+        workload,
+        urls=tuple(found.url or [DEFAULT_URL]),
+        broker_url=found.broker_url,
+        database_url=found.database_url,
+        jwt_secret=found.jwt_secret,
+        mode=found.mode,
+        poll_seconds=found.poll_seconds,
+        reads=found.reads,
+        rate_per_second=found.rate,
+        seconds=found.seconds,
+        warm_up_seconds=found.warm_up,
+    )
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text.replace("_", ""))
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least:,} to {most:,}")
+        return number
+
+    read.__name__ = "whole number"  # argparse shows it
+    return read
+
+
+def _number(least: float, most: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = float(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not from {least:g} to {most:g}")
+        return number
+
+    read.__name__ = "number"
+    return read

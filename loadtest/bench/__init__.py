@@ -1,0 +1,1 @@
+"""Holdfast beside one transaction a reservation, on one machine and in turn."""

@@ -1,0 +1,70 @@
+"""What the bench runs: each case with what it measures, on how many workers and gateways."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from loadtest.workload import Workload
+
+IN_FLIGHT_COMMANDS = 2_000
+"""Through the queue so many commands are under way, in however many messages."""
+MAX_IN_FLIGHT_MESSAGES = 500
+SOON_SOLD_OUT = 100
+
+MANY_BUYERS = Workload(buyers=2_000)
+BUYERS_200 = Workload(buyers=200)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One line of the table."""
+
+    name: str
+    group: str
+    """The letter under which the table lists it."""
+    way: Literal["hot row", "baseline", "queue", "http"]
+    workload: Workload = field(default_factory=Workload)
+    commands_per_message: int = 100
+    reads: bool = False
+    workers: int = 1
+    gateways: int = 1
+
+    @property
+    def messages_in_flight(self) -> int:
+        return min(MAX_IN_FLIGHT_MESSAGES, IN_FLIGHT_COMMANDS // self.commands_per_message)
+
+
+HOT_ROW = Case("pgbench, one hot row, 16 clients", "a", "hot row")
+BASELINE = Case("a row lock for each, 200 buyers", "b", "baseline", BUYERS_200)
+QUEUE_100 = Case("queue, 100 commands a message", "c", "queue", MANY_BUYERS)
+HTTP_200 = Case("HTTP awaited, 200 buyers", "d", "http", BUYERS_200)
+LONE = Case("HTTP awaited, 1 buyer", "d", "http", Workload(buyers=1))
+
+SHORT: Sequence[Case] = (HOT_ROW, QUEUE_100, HTTP_200, LONE)
+"""What the README tells."""
+
+ALL: Sequence[Case] = (
+    HOT_ROW,
+    BASELINE,
+    Case("queue, 1 command a message", "c", "queue", MANY_BUYERS, commands_per_message=1),
+    Case("queue, 10 commands a message", "c", "queue", MANY_BUYERS, commands_per_message=10),
+    QUEUE_100,
+    LONE,
+    Case("HTTP awaited, 16 buyers", "d", "http", Workload(buyers=16)),
+    Case("HTTP awaited, 64 buyers", "d", "http", Workload(buyers=64)),
+    HTTP_200,
+    Case("HTTP awaited, 1,000 buyers", "d", "http", Workload(buyers=1_000)),
+    replace(QUEUE_100, name="queue x 100, 2 workers", group="e", workers=2),
+    replace(QUEUE_100, name="queue x 100, 4 workers", group="e", workers=4),
+    replace(HTTP_200, name="HTTP 200, 2 workers", group="e", workers=2),
+    replace(HTTP_200, name="HTTP 200, 4 workers", group="e", workers=4),
+    replace(HTTP_200, name="HTTP 200, 2 gateways", group="e", gateways=2),
+    Case("queue x 100, 100 types", "f", "queue", Workload(ticket_types=100)),
+    Case("queue x 100, two-type carts", "f", "queue", Workload(ticket_types=100, lines=2)),
+    Case("HTTP 200, 100 types", "f", "http", replace(BUYERS_200, ticket_types=100)),
+    Case("HTTP 200, two-type carts", "f", "http", replace(BUYERS_200, ticket_types=100, lines=2)),
+    Case("queue x 100, sold out", "g", "queue", replace(MANY_BUYERS, tickets=SOON_SOLD_OUT)),
+    Case("HTTP 200, sold out", "g", "http", replace(BUYERS_200, tickets=SOON_SOLD_OUT)),
+    Case("reads of a hot event, 200 readers", "h", "http", BUYERS_200, reads=True),
+)
+"""What `docs/performance.md` tells."""

@@ -1,0 +1,98 @@
+"""Runs one case once, on the deployment that it needs."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import uvloop
+
+from loadtest.bench.cases import Case
+from loadtest.bench.deployment import Deployment
+from loadtest.bench.hot_row import measure_hot_row
+from loadtest.bench.ordinary import run_baseline
+from loadtest.http_run import run_http
+from loadtest.options import HttpOptions, QueueOptions
+from loadtest.progress import Progress
+from loadtest.queue_run import run_queue
+from loadtest.result import Result
+
+WARM_UP_SECONDS = 1.0
+"""At the start of each run, beside the measured seconds."""
+QUIET = Progress(quiet=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The figures of one case in one round."""
+
+    rate: float
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    cpu_us: dict[str, float] | None = None
+    """A command, by kind of process; `load` is the load itself."""
+    findings: tuple[str, ...] = ()
+    """Where the books do not balance."""
+    measured_with: str = "loadtest"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(case: Case, deployment: Deployment, seconds: float) -> Measured:
+    """Raises `PreparationError`, `BrokerError` or `Unavailable`."""
+    match case.way:
+        case "hot row":
+            deployment.stop()
+            hot_row = uvloop.run(measure_hot_row(deployment.database_url, seconds))
+            return Measured(hot_row.rate, measured_with=hot_row.measured_with)
+        case "baseline":
+            deployment.serve_baseline(case.gateways)
+        case _:
+            deployment.serve(case.workers, case.gateways)
+    meter = deployment.cpu_meter()
+    match case.way:
+        case "baseline":
+            result = uvloop.run(run_baseline(_http(case, deployment, seconds), QUIET, meter))
+        case "queue":
+            result = uvloop.run(run_queue(_queue(case, deployment, seconds), QUIET, meter))
+        case _:
+            result = uvloop.run(run_http(_http(case, deployment, seconds), QUIET, meter))
+    return _measured(result, meter.seconds)
+
+
+def _queue(case: Case, deployment: Deployment, seconds: float) -> QueueOptions:
+    return QueueOptions(
+        case.workload,
+        deployment.broker_url,
+        database_url=deployment.database_url,
+        commands_per_message=case.commands_per_message,
+        messages_in_flight=case.messages_in_flight,
+        seconds=seconds + WARM_UP_SECONDS,
+        warm_up_seconds=WARM_UP_SECONDS,
+    )
+
+
+def _http(case: Case, deployment: Deployment, seconds: float) -> HttpOptions:
+    urls = deployment.baseline_urls if case.way == "baseline" else deployment.gateway_urls
+    return HttpOptions(
+        case.workload,
+        tuple(urls),
+        broker_url=deployment.broker_url,
+        database_url=deployment.database_url,
+        jwt_secret=deployment.jwt_secret,
+        reads=case.reads,
+        seconds=seconds + WARM_UP_SECONDS,
+        warm_up_seconds=WARM_UP_SECONDS,
+    )
+
+
+def _measured(result: Result, cpu_seconds: dict[str, float]) -> Measured:
+    latency = result.latency_ms or {}
+    answered = max(1, result.answered)
+    cpu_us = {name: round(cpu * 1e6 / answered, 1) for name, cpu in cpu_seconds.items()}
+    return Measured(
+        rate=result.rate,
+        p50_ms=latency.get("p50"),
+        p99_ms=latency.get("p99"),
+        cpu_us=cpu_us | {"load": result.own_cpu_us_per_command},
+        findings=() if result.books is None else tuple(result.books.findings),
+    )

@@ -1,0 +1,56 @@
+"""What a run is told, whoever tells it: the command line or the bench."""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from loadtest.workload import Workload
+
+Mode = Literal["await", "poll"]
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueOptions:
+    """A run through the queue."""
+
+    workload: Workload
+    broker_url: str
+    database_url: str | None = None
+    commands_per_message: int = 100
+    messages_in_flight: int = 20
+    rate_per_second: float | None = None
+    seconds: float = 20.0
+    warm_up_seconds: float = 0.0
+
+    def settings(self) -> dict[str, Setting]:
+        """Return all that may be shown: no address, for it may hold a password."""
+        return _shown(self)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """A run over HTTP; each buyer keeps one connection and has one request in flight."""
+
+    workload: Workload
+    urls: tuple[str, ...]
+    """Gateways, among which the buyers are shared out."""
+    broker_url: str | None = None
+    database_url: str | None = None
+    jwt_secret: str | None = None
+    mode: Mode = "await"
+    poll_seconds: float = 0.1
+    reads: bool = False
+    rate_per_second: float | None = None
+    seconds: float = 20.0
+    warm_up_seconds: float = 0.0
+
+    def settings(self) -> dict[str, Setting]:
+        """Return all that may be shown: no address, for it may hold a password."""
+        return _shown(self)
+
+
+def _shown(options: QueueOptions | HttpOptions) -> dict[str, Setting]:
+    fields = asdict(options)
+    workload: dict[str, Setting] = fields.pop("workload")
+    hidden = {"broker_url", "database_url", "jwt_secret", "urls"}
+    return {name: value for name, value in fields.items() if name not in hidden} | workload

@@ -1,0 +1,41 @@
+"""Tells whoever waits what is going on, a line at a time."""
+
+import sys
+import time
+
+from loadtest.figures import milliseconds
+from loadtest.timeline import Second
+
+STEP_EVERY_SECONDS = 1.0
+
+
+def say(line: str) -> None:
+    """Write a line at once, also into a pipe."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class Progress:
+    """Lines for the steps of the preparation, and one for each second of a run."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._said_at = 0.0
+
+    def say(self, line: str) -> None:
+        if not self._quiet:
+            say(line)
+
+    def step(self, what: str, done: int, of: int) -> None:
+        """Say how far something has come: at its end, and once a second until then."""
+        now = time.monotonic()
+        if done == of or now - self._said_at >= STEP_EVERY_SECONDS:
+            self._said_at = now
+            self.say(f"{what}: {done:,} of {of:,}")
+
+    def second(self, row: Second) -> None:
+        refused = f"   refused {row.refused:,}" if row.refused else ""
+        self.say(
+            f"{row.second:>4} s  {row.rate:>9,.0f}/s   p50 {milliseconds(row.p50_ms):>8}"
+            f"   p99 {milliseconds(row.p99_ms):>8}   backlog {row.backlog:>7,}{refused}"
+        )

@@ -1,0 +1,117 @@
+"""What is asked for: reservations drawn at random, as JSON that costs next to nothing to write."""
+
+import heapq
+import json
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PREPARED_CARTS = 8_192
+"""So many carts are drawn beforehand, and drawn from during the run."""
+REPEAT_WITHIN_COMMANDS = 2_000
+"""A repeat follows its first, which may be still under way, at most so many commands later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What buyers want."""
+
+    buyers: int = 2_000
+    ticket_types: int = 1
+    skew: float = 0.0
+    """Zipf's exponent: 0 wants all ticket types alike, 1 the first twice as often as the second."""
+    lines: int = 1
+    repeats: float = 0.0
+    tickets: int = 100_000_000
+    """Of each type; fewer than are asked for, and they sell out."""
+
+
+class Reservation:
+    """One command, and what is known of its outcome so far."""
+
+    __slots__ = ("answer", "buyer", "command_id", "sent_again", "types")
+
+    def __init__(self, command_id: str, buyer: int, types: tuple[int, ...]) -> None:
+        self.command_id = command_id
+        self.buyer = buyer
+        self.types = types
+        """The ticket types wanted, one ticket of each, by their place in the list."""
+        self.sent_again = False
+        self.answer: object = None
+        """The first answer, kept only where the same command is sent again."""
+
+
+class Draw:
+    """Draws reservations, among them repeats of earlier ones under the same command ID."""
+
+    def __init__(self, workload: Workload, ticket_type_ids: Sequence[str]) -> None:
+        self._workload = workload
+        self._carts = [_draw_cart(workload) for _ in range(PREPARED_CARTS)]
+        self._items = {cart: _items(cart, ticket_type_ids) for cart in set(self._carts)}
+        self._ids = CommandIds()
+        self._to_repeat: list[tuple[int, int, Reservation]] = []
+        self._drawn = 0
+
+    def take(self, count: int) -> list[Reservation]:
+        """Return the next reservations, of whichever buyers."""
+        repeats = self._workload.repeats
+        buyers, carts = self._workload.buyers, self._carts
+        taken = []
+        for command_id in self._ids.take(count):
+            self._drawn += 1
+            if self._to_repeat and self._to_repeat[0][0] <= self._drawn:
+                taken.append(heapq.heappop(self._to_repeat)[2])
+                continue
+            cart = carts[int(random.random() * PREPARED_CARTS)]
+            reservation = Reservation(command_id, int(random.random() * buyers), cart)
+            if repeats and random.random() < repeats:
+                reservation.sent_again = True
+                due = self._drawn + random.randint(1, REPEAT_WITHIN_COMMANDS)
+                heapq.heappush(self._to_repeat, (due, self._drawn, reservation))
+            taken.append(reservation)
+        return taken
+
+    def take_for(self, buyer: int) -> Reservation:
+        """Return a fresh reservation of this buyer, who repeats it next where it says so."""
+        (command_id,) = self._ids.take(1)
+        cart = self._carts[int(random.random() * PREPARED_CARTS)]
+        reservation = Reservation(command_id, buyer, cart)
+        reservation.sent_again = random.random() < self._workload.repeats
+        return reservation
+
+    def items(self, reservation: Reservation) -> str:
+        """Return the JSON member `items` of a reservation."""
+        return self._items[reservation.types]
+
+
+class CommandIds:
+    """UUIDv7s by the thousand: unique by 32 random bits a run and a counter within it."""
+
+    def __init__(self) -> None:
+        self._run = secrets.token_hex(4)
+        self._counter = 0
+
+    def take(self, count: int) -> list[str]:
+        run, first = self._run, self._counter + 1
+        self._counter += count
+        milliseconds = f"{time.time_ns() // 1_000_000:012x}"
+        head = f"{milliseconds[:8]}-{milliseconds[8:]}-7{run[:3]}-8{run[3:6]}-{run[6:]}"
+        return [f"{head}{number:010x}" for number in range(first, first + count)]
+
+
+def _draw_cart(workload: Workload) -> tuple[int, ...]:
+    """Draw as many different ticket types as a cart has lines, the popular ones more often."""
+    weights = [1 / (place + 1) ** workload.skew for place in range(workload.ticket_types)]
+    cart: list[int] = []
+    for _ in range(workload.lines):
+        (place,) = random.choices(range(workload.ticket_types), weights)
+        weights[place] = 0.0
+        cart.append(place)
+    return tuple(cart)
+
+
+def _items(cart: Sequence[int], ticket_type_ids: Sequence[str]) -> str:
+    lines = [{"ticket_type_id": ticket_type_ids[place], "quantity": 1} for place in cart]
+    return f'"items":{json.dumps(lines)}'
