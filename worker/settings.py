@@ -12,7 +12,7 @@ class Settings(BaseModel):
     database_url: PostgresUrl = Field(repr=False)
     broker_url: BrokerUrl = Field(repr=False)
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
-    command_window_seconds: int = Field(default=86_400, ge=60, le=30 * 86_400)
+    command_window_seconds: int = Field(default=86_400, ge=1, le=30 * 86_400)
     worker_host: str = "127.0.0.1"
     worker_port: int = Field(default=8001, ge=1, le=65_535)
 
