@@ -11,7 +11,7 @@ LOCK_OPTIONS := --quiet --universal --generate-hashes --no-header --no-annotate 
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types lock clean
+.PHONY: help up test lint types bench lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(STAMP) ## check style, format and which module may import which
 
 types: $(STAMP) ## check the types
 	@$(BIN)/mypy
+
+bench: $(STAMP) ## measure it beside one transaction a reservation; ARGS=--report is the short form
+	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
 lock: $(STAMP) ## pin every dependency of pyproject.toml again
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \

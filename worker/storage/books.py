@@ -33,15 +33,16 @@ from worker.storage.statements import (
     LOCK_EVENTS,
     LOCK_TICKET_TYPES,
     LOCK_USERS,
-    OPEN_CARTS,
-    PUT_LINES,
     READ_CARTS,
     READ_EMAILS,
     READ_EVENTS,
+    SAVE_HOLDS,
     TICKET_TYPES_OF_EVENTS,
     UPDATE_EVENTS,
-    UPDATE_TICKET_TYPES,
 )
+
+Columns = dict[str, list[Any]]
+"""The parameters of a statement: an array for each column, one entry a row."""
 
 MAX_DUE_CARTS = 2_000
 """How many carts of others, whose hold is over, one batch takes along."""
@@ -88,55 +89,57 @@ async def lock_book(
 
 async def save_book(connection: AsyncConnection, changes: Changes) -> None:
     """Write what changed, with no statement for what did not."""
-    for statement, rows in _writes(changes):
-        if rows:
-            columns = zip(*rows, strict=True)
-            await connection.execute(
-                statement, {f"c{number}": list(column) for number, column in enumerate(columns)}
-            )
+    for statement, columns in _writes(changes):
+        if any(columns.values()):
+            await connection.execute(statement, columns)
 
 
-def _writes(changes: Changes) -> Iterable[tuple[TextClause, list[tuple[Any, ...]]]]:
-    """The statements of a save, in an order that no constraint minds, each with its rows."""
+def _writes(changes: Changes) -> Iterable[tuple[TextClause, Columns]]:
+    """The statements of a save and their columns, in an order that no constraint minds."""
     # Sorted, as no lock keeps two batches that register the same users from meeting here.
     new_users = sorted(changes.new_users, key=lambda user: user.id)
-    yield INSERT_USERS, [(u.id, u.email, u.password_hash) for u in new_users]
-    yield (
-        INSERT_EVENTS,
-        [
-            (e.id, e.organizer_id, e.name, e.starts_at, e.ends_at, e.status)
-            for e in changes.new_events.values()
-        ],
-    )
-    yield UPDATE_EVENTS, [(e.id, e.status) for e in changes.changed_events.values()]
-    yield INSERT_TICKET_TYPES, [_ticket_type_row(t) for t in changes.new_ticket_types.values()]
-    yield UPDATE_TICKET_TYPES, [_ticket_type_row(t) for t in changes.changed_ticket_types.values()]
+    yield INSERT_USERS, _columns(3, [(u.id, u.email, u.password_hash) for u in new_users])
+    new_events = [
+        (e.id, e.organizer_id, e.name, e.starts_at, e.ends_at, e.status)
+        for e in changes.new_events.values()
+    ]
+    yield INSERT_EVENTS, _columns(6, new_events)
+    yield UPDATE_EVENTS, _columns(2, [(e.id, e.status) for e in changes.changed_events.values()])
+    yield INSERT_TICKET_TYPES, _ticket_types(changes.new_ticket_types.values())
 
-    opened, closed = changes.opened_carts, changes.closed_carts
+    opened = changes.opened_carts
+    closed = [(c.id, c.status) for c in changes.closed_carts.values() if c.id not in opened]
     # Before the new ones: a user has one active cart.
-    yield CLOSE_CARTS, [(c.id, c.status) for c in closed.values() if c.id not in opened]
-    yield OPEN_CARTS, [(c.id, c.user_id, c.status, c.expires_at) for c in opened.values()]
-    puts, drops = [], []
+    yield CLOSE_CARTS, _columns(2, closed)
+    carts = [(c.id, c.user_id, c.status, c.expires_at) for c in opened.values()]
+    puts: list[tuple[Any, ...]] = []
+    drops: list[tuple[Any, ...]] = []
     for (cart_id, ticket_type_id), cart in changes.touched_lines.items():
         if quantity := cart.lines.get(ticket_type_id):
             puts.append((cart_id, ticket_type_id, quantity))
         elif cart_id not in opened:
             drops.append((cart_id, ticket_type_id))
-    yield PUT_LINES, puts
-    yield DROP_LINES, drops
-
-
-def _ticket_type_row(t: TicketType) -> tuple[Any, ...]:
-    return (
-        t.id,
-        t.event_id,
-        t.name,
-        t.total,
-        t.reserved,
-        t.sold,
-        t.sale_starts_at,
-        t.sale_ends_at,
+    yield (
+        SAVE_HOLDS,
+        _ticket_types(changes.changed_ticket_types.values())
+        | _columns(4, carts, "cart")
+        | _columns(3, puts, "line"),
     )
+    yield DROP_LINES, _columns(2, drops)
+
+
+def _ticket_types(ticket_types: Iterable[TicketType]) -> Columns:
+    rows = [
+        (t.id, t.event_id, t.name, t.total, t.reserved, t.sold, t.sale_starts_at, t.sale_ends_at)
+        for t in ticket_types
+    ]
+    return _columns(8, rows)
+
+
+def _columns(width: int, rows: list[tuple[Any, ...]], prefix: str = "c") -> Columns:
+    """Turn rows into one array for each column, as the statements take them."""
+    columns = zip(*rows, strict=True) if rows else ((),) * width
+    return {f"{prefix}{number}": list(column) for number, column in enumerate(columns)}
 
 
 def _wanted_ticket_types(commands: Sequence[Command]) -> set[str]:

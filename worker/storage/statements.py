@@ -94,30 +94,30 @@ INSERT_TICKET_TYPES = text(f"""
     SELECT * FROM {TICKET_TYPE_COLUMNS}
 """)
 
-UPDATE_TICKET_TYPES = text(f"""
-    UPDATE booking.ticket_types AS ticket_type
-    SET name = changed.name, total = changed.total, reserved = changed.reserved,
-        sold = changed.sold, sale_starts_at = changed.sale_starts_at,
-        sale_ends_at = changed.sale_ends_at
-    FROM {TICKET_TYPE_COLUMNS}
-    WHERE ticket_type.id = changed.id
-""")
-
 CLOSE_CARTS = text("""
     UPDATE booking.carts AS cart SET status = closed.status
     FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS text[])) AS closed (id, status)
     WHERE cart.id = closed.id
 """)
 
-OPEN_CARTS = text("""
-    INSERT INTO booking.carts (id, user_id, status, expires_at)
-    SELECT * FROM unnest(
-        CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[]), CAST(:c2 AS text[]), CAST(:c3 AS timestamptz[]))
-""")
-
-PUT_LINES = text("""
+# What every batch of reservations writes, in one round trip.
+SAVE_HOLDS = text(f"""
+    WITH changed_ticket_types AS (
+        UPDATE booking.ticket_types AS ticket_type
+        SET name = changed.name, total = changed.total, reserved = changed.reserved,
+            sold = changed.sold, sale_starts_at = changed.sale_starts_at,
+            sale_ends_at = changed.sale_ends_at
+        FROM {TICKET_TYPE_COLUMNS}
+        WHERE ticket_type.id = changed.id
+    ), opened_carts AS (
+        INSERT INTO booking.carts (id, user_id, status, expires_at)
+        SELECT * FROM unnest(
+            CAST(:cart0 AS uuid[]), CAST(:cart1 AS uuid[]), CAST(:cart2 AS text[]),
+            CAST(:cart3 AS timestamptz[]))
+    )
     INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
-    SELECT * FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[]), CAST(:c2 AS integer[]))
+    SELECT * FROM unnest(
+        CAST(:line0 AS uuid[]), CAST(:line1 AS uuid[]), CAST(:line2 AS integer[]))
     ON CONFLICT (cart_id, ticket_type_id) DO UPDATE SET quantity = excluded.quantity
 """)
 
