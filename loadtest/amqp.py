@@ -31,7 +31,7 @@ _ACK, _NACK = commands.Basic.Ack.index, commands.Basic.Nack.index
 _HEARTBEAT_FRAME = 8
 
 OnReply = Callable[[str, bytes], None]
-"""Takes a correlation ID and the body of the reply."""
+"""Takes the name of a message, and the array of what became of its commands."""
 OnConfirm = Callable[[int, bool, bool], None]
 """Takes the number of a publish, whether all before it are meant too, and whether it was taken."""
 Answer = TypeVar("Answer", bound=Frame)
@@ -61,7 +61,6 @@ class CommandsLink(asyncio.Protocol):
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
         self._delivered = 0
         """What the content that comes now belongs to: Deliver or Return."""
-        self._correlation_id = ""
         self._missing_bytes = 0
         self._body: list[bytes] = []
         self._heard = True
@@ -141,7 +140,7 @@ class CommandsLink(asyncio.Protocol):
             if kind == frames.METHOD:
                 self._on_method(received)
             elif kind == frames.CONTENT_HEADER:
-                self._missing_bytes, self._correlation_id = frames.content(received)
+                self._missing_bytes = frames.body_size(received)
                 self._body.clear()
                 self._end_content()
             elif kind == frames.BODY:
@@ -183,7 +182,8 @@ class CommandsLink(asyncio.Protocol):
             self.returned += 1
             self._lose("A message came back: no queue takes commands. Is a worker running?")
         else:
-            self._on_reply(self._correlation_id, b"".join(self._body))
+            for name, outcomes in frames.replies(b"".join(self._body)):
+                self._on_reply(name, outcomes)
         self._body.clear()
 
     def _send(self, method: Frame | Heartbeat, channel: int = CHANNEL) -> None:

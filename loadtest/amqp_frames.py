@@ -1,7 +1,10 @@
 """The AMQP frames of the hot path, cut and joined as bytes: a publish, and what comes back."""
 
+import re
 import struct
 from collections.abc import Iterator
+
+from shared.topology import MERGE_REPLIES_HEADER
 
 METHOD, CONTENT_HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
@@ -12,15 +15,15 @@ _BASIC_PUBLISH = b"\x00\x3c\x00\x28"
 _BASIC = b"\x00\x3c\x00\x00"
 _MANDATORY = b"\x01"
 _PERSISTENT = b"\x02"
-_CONTENT_TYPE, _ENCODING, _HEADERS, _MODE = 1 << 15, 1 << 14, 1 << 13, 1 << 12
-_PRIORITY, _CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 11, 1 << 10, 1 << 9, 1 << 7
-_PROPERTIES = struct.pack(">H", _CONTENT_TYPE | _MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID)
-_FLAGS_AT, _FIRST_PROPERTY_AT = 12, 14
-"""Places in the payload of a content header."""
+_CONTENT_TYPE, _HEADERS, _MODE = 1 << 15, 1 << 13, 1 << 12
+_CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 10, 1 << 9, 1 << 7
+_PROPERTIES = struct.pack(
+    ">H", _CONTENT_TYPE | _HEADERS | _MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID
+)
 
 
 class PublishFrames:
-    """Writes messages for one exchange: persistent, mandatory, with a reply wanted."""
+    """Writes messages for one exchange: persistent, mandatory, with a merged reply wanted."""
 
     def __init__(
         self, channel: int, exchange: str, routing_key: str, reply_to: str, max_frame_bytes: int
@@ -29,7 +32,9 @@ class PublishFrames:
         self._max_body_bytes = max_frame_bytes - ENVELOPE_BYTES
         names = _short(exchange) + _short(routing_key)
         self._publish = self._frame(METHOD, _BASIC_PUBLISH + b"\x00\x00" + names + _MANDATORY)
-        self._fixed = _PROPERTIES + _short("application/json") + _PERSISTENT
+        merge = _short(MERGE_REPLIES_HEADER) + b"t\x01"
+        headers = len(merge).to_bytes(4) + merge
+        self._fixed = _PROPERTIES + _short("application/json") + headers + _PERSISTENT
         self._reply_to = _short(reply_to)
 
     def message(self, name: str, body: bytes) -> bytes:
@@ -76,21 +81,24 @@ def confirm(frame: bytes) -> tuple[int, bool]:
     return int.from_bytes(frame[11:19]), bool(frame[19] & 1)
 
 
-def content(frame: bytes) -> tuple[int, str]:
-    """Read a content header: the size of the body, and the correlation ID, empty without one."""
-    payload = frame[7:-1]
-    (flags,) = struct.unpack_from(">H", payload, _FLAGS_AT)
-    at = _FIRST_PROPERTY_AT
-    for flag in (_CONTENT_TYPE, _ENCODING):
-        if flags & flag:
-            at += 1 + payload[at]
-    if flags & _HEADERS:
-        at += 4 + int.from_bytes(payload[at : at + 4])
-    at += bool(flags & _MODE) + bool(flags & _PRIORITY)
-    body_bytes = int.from_bytes(payload[4:12])
-    if not flags & _CORRELATION_ID:
-        return body_bytes, ""
-    return body_bytes, payload[at + 1 : at + 1 + payload[at]].decode()
+def body_size(frame: bytes) -> int:
+    """Read a content header: how many bytes of body follow."""
+    return int.from_bytes(frame[11:19])
+
+
+def replies(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """Take a merged reply apart: the array of outcomes of each message, by its name.
+
+    As text, because outcomes come by the thousand and their JSON need not be read for this: no
+    member of an outcome is named by an ID.
+    """
+    members = list(_MEMBER.finditer(body))
+    starts_of_next = [member.start() for member in members[1:]] + [len(body)]
+    for member, start_of_next in zip(members, starts_of_next, strict=True):
+        yield member[1].decode(), body[member.end() : start_of_next].rstrip(b", }")
+
+
+_MEMBER = re.compile(rb'"([0-9a-f]{8}-[0-9a-f-]{27}(?:\.\d+)?)" ?: ?(?=\[)')
 
 
 def _short(text: str) -> bytes:

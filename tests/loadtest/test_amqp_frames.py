@@ -1,15 +1,19 @@
 """The frames that we write are those that pamqp reads, and the other way round."""
 
+import json
+
+import pytest
 from pamqp import commands, frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from loadtest.amqp_frames import FrameReader, PublishFrames, confirm, content, method_id
+from loadtest.amqp_frames import FrameReader, PublishFrames, body_size, confirm, method_id, replies
+from shared.ids import new_id
 
 CHANNEL = 1
 
 
-def test_a_message_is_persistent_mandatory_and_asks_for_a_reply() -> None:
+def test_a_message_is_persistent_mandatory_and_asks_for_a_merged_reply() -> None:
     data = PublishFrames(CHANNEL, "an exchange", "a key", "a queue", 4096).message("a name", b"[]")
     used, channel, publish = frame.unmarshal(data)
     assert channel == CHANNEL
@@ -20,6 +24,7 @@ def test_a_message_is_persistent_mandatory_and_asks_for_a_reply() -> None:
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
     assert (properties.reply_to, properties.correlation_id) == ("a queue", "a name")
     assert properties.message_id == "a name"
+    assert properties.headers == {"x-merge-replies": True}
     assert frame.unmarshal(data[used + more :])[2].value == b"[]"
 
 
@@ -43,20 +48,19 @@ def test_frames_are_found_wherever_what_is_received_is_cut() -> None:
         assert [*reader.feed(stream[:cut_at]), *reader.feed(stream[cut_at:])] == sent
 
 
-def test_a_header_is_read_whatever_stands_before_the_correlation_id() -> None:
-    properties = commands.Basic.Properties(
-        content_type="text/plain",
-        content_encoding="utf-8",
-        headers={"x-some": "header"},
-        delivery_mode=1,
-        priority=3,
-        correlation_id="a name",
-        reply_to="a queue",
-    )
-    header = frame.marshal(ContentHeader(0, 70_000, properties), CHANNEL)
-    assert content(header) == (70_000, "a name")
-    bare = frame.marshal(ContentHeader(0, 3, commands.Basic.Properties()), CHANNEL)
-    assert content(bare) == (3, "")
+def test_a_header_tells_how_long_the_body_is() -> None:
+    properties = commands.Basic.Properties(content_type="text/plain", correlation_id="a name")
+    assert body_size(frame.marshal(ContentHeader(0, 70_000, properties), CHANNEL)) == 70_000
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_a_merged_reply_is_taken_apart(separators: tuple[str, str]) -> None:
+    names = [new_id(), f"{new_id()}.17"]
+    outcomes = [{"command_id": new_id(), "result": {"cart": {"items": [{"quantity": 1}]}}}]
+    body = json.dumps(dict.fromkeys(names, outcomes), separators=separators).encode()
+    found = list(replies(body))
+    assert [name for name, _ in found] == names
+    assert [json.loads(array) for _, array in found] == [outcomes, outcomes]
 
 
 def test_confirms_are_read() -> None:
