@@ -9,6 +9,7 @@ from shared.refusals import Unprocessable
 from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
 from worker.storage import books, outcomes
+from worker.storage.driver import transaction
 
 
 async def apply(
@@ -26,14 +27,14 @@ async def apply(
     or all was applied; applied again, `recall` tells which.
     """
     while True:
-        async with engine.begin() as connection:
-            book = await books.lock_book(connection, commands, due_users, rules)
+        async with transaction(engine) as driver:
+            book = await books.lock_book(driver, commands, due_users, rules)
             if book.more_are_due:  # too many for one transaction: this one is for them alone
                 batch = decide_batch(book, [], {})
             else:
-                recorded = await outcomes.recall(connection, commands)
+                recorded = await outcomes.recall(driver, commands)
                 batch = decide_batch(book, commands, recorded, set_aside)
-            await books.save_book(connection, batch.changes)
-            await outcomes.record(connection, batch.fresh)
+            await books.save_book(driver, batch.changes)
+            await outcomes.record(driver, batch.fresh)
         if not book.more_are_due:
             return batch

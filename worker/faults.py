@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from asyncpg import InterfaceError, InternalClientError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 PASSING_CLASSES = (
@@ -15,6 +16,9 @@ PASSING_CLASSES = (
     "57",  # operator intervention: shutdown, cancelled statement
     "58",  # system error
 )
+
+LOST = (InterfaceError, InternalClientError, PoolTimeoutError, OSError, asyncio.TimeoutError)
+"""No answer: the connection has gone, or there was none."""
 
 CONFLICT = "23505"
 """Unique violation: another worker has just recorded the same ID or e-mail address."""
@@ -28,7 +32,7 @@ def is_passing(error: BaseException) -> bool:
             return state.startswith(PASSING_CLASSES) or state == CONFLICT
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True
-        if isinstance(cause, InterfaceError | PoolTimeoutError | OSError | asyncio.TimeoutError):
+        if isinstance(cause, LOST):
             return True
     return False
 

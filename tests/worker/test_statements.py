@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import pytest
-from sqlalchemy import TextClause, event, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dev.services import services
@@ -35,22 +35,21 @@ STATEMENTS: dict[str, TextClause] = {
 }
 
 
-@contextmanager
-def counted(engine: AsyncEngine) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile."""
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The statements that the unit of work sends, as they begin; clear it to begin to count."""
     sent: list[str] = []
+    fetch = asyncpg.Connection.fetch
 
-    def note(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+    async def noted(self: asyncpg.Connection, statement: str, *arguments: Any) -> Any:
         sent.append(" ".join(statement.split()[:4]))
+        return await fetch(self, statement, *arguments)
 
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
+    monkeypatch.setattr(asyncpg.Connection, "fetch", noted)
+    return sent
 
 
-async def statements_of(office: BoxOffice, size: int) -> list[str]:
+async def do_some_of_everything(office: BoxOffice, size: int, sent: list[str]) -> list[str]:
     """Some of everything: each of `size` users opens, changes or loses a cart."""
     standing, seated = await office.ticket_types(2, total=10_000)
     due, openers, changers, leavers = [await office.users(size) for _ in range(4)]
@@ -65,38 +64,42 @@ async def statements_of(office: BoxOffice, size: int) -> list[str]:
         *[create_event(user) for user in openers],
         *[create_ticket_type(office.organizer, office.event) for _ in range(size)],
     ]
-    with counted(office.engine) as sent:
-        batch = await apply(office.engine, RULES, commands)
+    sent.clear()
+    batch = await apply(office.engine, RULES, commands)
     assert {one.outcome.status for one in batch.fresh} == {"succeeded"}
     assert len(batch.changes.closed_carts) == 2 * size
-    return sent
+    return list(sent)
 
 
 async def test_a_batch_of_five_hundred_takes_as_many_statements_as_a_batch_of_one(
-    office: BoxOffice,
+    office: BoxOffice, sent: list[str]
 ) -> None:
-    assert await statements_of(office, 72) == await statements_of(office, 1)
+    of_one = await do_some_of_everything(office, 1, sent)
+    assert of_one
+    assert await do_some_of_everything(office, 72, sent) == of_one
 
 
 @pytest.mark.parametrize("size", [1, 500])
-async def test_a_batch_of_reservations_takes_seven_statements(office: BoxOffice, size: int) -> None:
+async def test_a_batch_of_reservations_takes_seven_statements(
+    office: BoxOffice, sent: list[str], size: int
+) -> None:
     """Lock users, read carts, lock ticket types, read events, recall; save, record."""
     tickets, users = await office.ticket_type(total=10_000), await office.users(size)
     commands = [reserve(user, {tickets: 1}) for user in users]
 
-    with counted(office.engine) as sent:
-        await office.apply(*commands)
+    sent.clear()
+    await office.apply(*commands)
 
     assert len(sent) == 7, "\n".join(sent)
 
 
-async def test_a_batch_of_duplicates_writes_nothing(office: BoxOffice) -> None:
+async def test_a_batch_of_duplicates_writes_nothing(office: BoxOffice, sent: list[str]) -> None:
     tickets, ann = await office.ticket_type(), await office.user()
     command = reserve(ann, {tickets: 1})
     await office.apply(command)
 
-    with counted(office.engine) as sent:
-        await office.apply(command, command)
+    sent.clear()
+    await office.apply(command, command)
 
     assert {statement.split()[0] for statement in sent} == {"SELECT"}
 

@@ -10,9 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
+from asyncpg import PostgresError, UniqueViolationError
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.commands import Command
 from tests.builders import reserve
@@ -20,6 +19,7 @@ from tests.worker.box_office import BoxOffice, summary
 from worker.domain.batch import Recorded
 from worker.faults import sqlstate
 from worker.storage import books, outcomes, statements
+from worker.storage.driver import Driver, fetch
 
 right_and_wrong = pytest.mark.parametrize("wrongly", [False, True], ids=["right", "wrong"])
 PATIENCE_SECONDS = 0.4
@@ -90,7 +90,7 @@ async def test_without_the_lock_on_the_user_two_first_holds_open_two_carts(
         return_exceptions=True,
     )
 
-    failed = [answer for answer in answers if isinstance(answer, IntegrityError)]
+    failed = [answer for answer in answers if isinstance(answer, UniqueViolationError)]
     assert bool(failed) is wrongly
     assert not wrongly or "carts_one_active_a_user" in str(failed[0])
 
@@ -105,13 +105,13 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
     (ann, bob), (first, second) = await office.users(2), await office.ticket_types(2)
     rendezvous, read_emails = Rendezvous(), books._read_emails
 
-    async def lock_one_by_one(connection: AsyncConnection, commands: Sequence[Command]) -> Any:
+    async def lock_one_by_one(driver: Driver, commands: Sequence[Command]) -> Any:
         """Stands between the lock on the users and the one on the ticket types."""
         wanted = [item.ticket_type_id for command in commands for item in command.items]
         for ticket_type_id in wanted if wrongly else sorted(wanted):
-            await connection.execute(statements.LOCK_TICKET_TYPES, {"ids": [ticket_type_id]})
+            await fetch(driver, statements.LOCK_TICKET_TYPES, {"ids": [ticket_type_id]})
             await rendezvous.meet()
-        return await read_emails(connection, commands)
+        return await read_emails(driver, commands)
 
     monkeypatch.setattr(books, "_read_emails", lock_one_by_one)
     deadlocks = await office.deadlocks()
@@ -122,7 +122,7 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
         return_exceptions=True,
     )
 
-    failed = [answer for answer in answers if isinstance(answer, DBAPIError)]
+    failed = [answer for answer in answers if isinstance(answer, PostgresError)]
     assert [sqlstate(answer) for answer in failed] == (["40P01"] if wrongly else [])
     assert await office.deadlocks() - deadlocks == len(failed)
 
@@ -138,22 +138,22 @@ async def test_recalling_before_locking_applies_a_double_click_twice(
     ann, tickets = await office.user(), await office.ticket_type()
     click, rendezvous = reserve(ann, {tickets: 1}), Rendezvous()
     lock_book, recall = books.lock_book, outcomes.recall
-    recalled: dict[AsyncConnection, dict[str, Recorded]] = {}
+    recalled: dict[Driver, dict[str, Recorded]] = {}
 
-    async def recall_then_lock(connection: AsyncConnection, commands: Any, *rest: Any) -> Any:
-        recalled[connection] = await recall(connection, commands)
+    async def recall_then_lock(driver: Driver, commands: Any, *rest: Any) -> Any:
+        recalled[driver] = await recall(driver, commands)
         await rendezvous.meet()
-        return await lock_book(connection, commands, *rest)
+        return await lock_book(driver, commands, *rest)
 
-    async def as_recalled(connection: AsyncConnection, commands: Any) -> dict[str, Recorded]:
-        return recalled[connection] if wrongly else await recall(connection, commands)
+    async def as_recalled(driver: Driver, commands: Any) -> dict[str, Recorded]:
+        return recalled[driver] if wrongly else await recall(driver, commands)
 
     monkeypatch.setattr(books, "lock_book", recall_then_lock)
     monkeypatch.setattr(outcomes, "recall", as_recalled)
 
     answers = await asyncio.gather(office.apply(click), office.apply(click), return_exceptions=True)
 
-    failed = [answer for answer in answers if isinstance(answer, IntegrityError)]
+    failed = [answer for answer in answers if isinstance(answer, UniqueViolationError)]
     assert bool(failed) is wrongly
     assert not wrongly or "outcomes_pkey" in str(failed[0])
     assert await office.held(tickets) == 1
@@ -176,10 +176,10 @@ async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelle
     ann, tickets = await office.user(), await office.ticket_type()
     lock_book = books.lock_book
 
-    async def lock_book_with_a_join(connection: AsyncConnection, commands: Any, *rest: Any) -> Any:
+    async def lock_book_with_a_join(driver: Driver, commands: Any, *rest: Any) -> Any:
         """Locks and reads at once; the statement has to wait for its lock."""
-        statuses = (await connection.execute(JOINED, {"ids": [tickets]})).all()
-        book = await lock_book(connection, commands, *rest)
+        statuses = await fetch(driver, JOINED, {"ids": [tickets]})
+        book = await lock_book(driver, commands, *rest)
         for event_id, status in statuses:
             book.events[event_id].status = status
         return book

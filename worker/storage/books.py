@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import TextClause
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.commands import (
     CancelEvent,
@@ -24,6 +23,7 @@ from shared.commands import (
     SetQuantity,
 )
 from worker.domain.book import Book, Cart, Changes, Event, Rules, TicketType
+from worker.storage.driver import Driver, fetch
 from worker.storage.statements import (
     CLOSE_CARTS,
     DROP_LINES,
@@ -49,32 +49,32 @@ MAX_DUE_CARTS = 2_000
 
 
 async def lock_book(
-    connection: AsyncConnection, commands: Sequence[Command], due_users: Iterable[str], rules: Rules
+    driver: Driver, commands: Sequence[Command], due_users: Iterable[str], rules: Rules
 ) -> Book:
     """Lock and read all that the commands may touch, and the due carts in their way."""
     user_ids = {command.user_id for command in commands}.union(due_users)
     wanted = _wanted_ticket_types(commands)
     existing = await _column(
-        connection,
+        driver,
         LOCK_USERS,
         user_ids=sorted(user_ids),
         wanted=sorted(wanted),
         limit=MAX_DUE_CARTS,
     )
-    carts = await _read_carts(connection, existing)
-    emails = await _read_emails(connection, commands)
+    carts = await _read_carts(driver, existing)
+    emails = await _read_emails(driver, commands)
 
     ticket_type_ids = wanted | {id for cart in carts.values() for id in cart.lines}
     event_ids = _closing_events(commands)
     if event_ids:
-        await connection.execute(LOCK_EVENTS, {"ids": sorted(event_ids)})
+        await fetch(driver, LOCK_EVENTS, {"ids": sorted(event_ids)})
         ticket_type_ids.update(
-            await _column(connection, TICKET_TYPES_OF_EVENTS, event_ids=sorted(event_ids))
+            await _column(driver, TICKET_TYPES_OF_EVENTS, event_ids=sorted(event_ids))
         )
-    rows = await connection.execute(LOCK_TICKET_TYPES, {"ids": sorted(ticket_type_ids)})
+    rows = await fetch(driver, LOCK_TICKET_TYPES, {"ids": sorted(ticket_type_ids)})
     ticket_types = {row[0]: TicketType(*row) for row in rows}
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
-    now, events = await _read_events(connection, event_ids)
+    now, events = await _read_events(driver, event_ids)
     return Book(
         now=now,
         rules=rules,
@@ -87,11 +87,11 @@ async def lock_book(
     )
 
 
-async def save_book(connection: AsyncConnection, changes: Changes) -> None:
+async def save_book(driver: Driver, changes: Changes) -> None:
     """Write what changed, with no statement for what did not."""
     for statement, columns in _writes(changes):
         if any(columns.values()):
-            await connection.execute(statement, columns)
+            await fetch(driver, statement, columns)
 
 
 def _writes(changes: Changes) -> Iterable[tuple[TextClause, Columns]]:
@@ -161,14 +161,12 @@ def _closing_events(commands: Sequence[Command]) -> set[str]:
     return {command.event_id for command in commands if isinstance(command, closing)}
 
 
-async def _column(
-    connection: AsyncConnection, statement: TextClause, **parameters: Any
-) -> Sequence[str]:
-    return (await connection.execute(statement, parameters)).scalars().all()
+async def _column(driver: Driver, statement: TextClause, **parameters: Any) -> Sequence[str]:
+    return [row[0] for row in await fetch(driver, statement, parameters)]
 
 
-async def _read_carts(connection: AsyncConnection, user_ids: Sequence[str]) -> dict[str, Cart]:
-    rows = await connection.execute(READ_CARTS, {"user_ids": user_ids})
+async def _read_carts(driver: Driver, user_ids: Sequence[str]) -> dict[str, Cart]:
+    rows = await fetch(driver, READ_CARTS, {"user_ids": user_ids})
     carts: dict[str, Cart] = {}
     for cart_id, user_id, expires_at, ticket_type_id, quantity in rows:
         cart = carts.get(user_id)
@@ -178,17 +176,15 @@ async def _read_carts(connection: AsyncConnection, user_ids: Sequence[str]) -> d
     return carts
 
 
-async def _read_emails(connection: AsyncConnection, commands: Sequence[Command]) -> set[str]:
+async def _read_emails(driver: Driver, commands: Sequence[Command]) -> set[str]:
     """The e-mail addresses, of those to register, that are taken."""
     wanted = {c.email.lower() for c in commands if isinstance(c, RegisterUser)}
     if not wanted:
         return set()
-    return set(await _column(connection, READ_EMAILS, emails=sorted(wanted)))
+    return set(await _column(driver, READ_EMAILS, emails=sorted(wanted)))
 
 
-async def _read_events(
-    connection: AsyncConnection, event_ids: set[str]
-) -> tuple[datetime, dict[str, Event]]:
+async def _read_events(driver: Driver, event_ids: set[str]) -> tuple[datetime, dict[str, Event]]:
     """The clock, and the events; in the last statement before the decisions."""
-    rows = (await connection.execute(READ_EVENTS, {"ids": sorted(event_ids)})).all()
+    rows = await fetch(driver, READ_EVENTS, {"ids": sorted(event_ids)})
     return rows[0][0], {row[1]: Event(*row[1:]) for row in rows if row[1] is not None}

@@ -3,28 +3,29 @@
 from collections.abc import Sequence
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.commands import Command
 from worker.domain.batch import Fresh, Recorded
+from worker.storage.driver import Driver, fetch
 
 
-async def recall(connection: AsyncConnection, commands: Sequence[Command]) -> dict[str, Recorded]:
+async def recall(driver: Driver, commands: Sequence[Command]) -> dict[str, Recorded]:
     """Return what is recorded under the commands' IDs.
 
     Only under the locks of the commands' users is this the truth: a duplicate in flight
     has the same user, and has committed by the time the lock is ours.
     """
-    rows = await connection.execute(RECALL, {"ids": [command.command_id for command in commands]})
+    rows = await fetch(driver, RECALL, {"ids": [command.command_id for command in commands]})
     return {row[0]: Recorded(row[1], row[2]) for row in rows}
 
 
-async def record(connection: AsyncConnection, fresh: Sequence[Fresh]) -> None:
+async def record(driver: Driver, fresh: Sequence[Fresh]) -> None:
     """Record the outcomes of commands that were decided for the first time."""
     if fresh:
         # Sorted, as commands of users that do not exist are serialised by no lock.
         fresh = sorted(fresh, key=lambda one: one.command.command_id)
-        await connection.execute(
+        await fetch(
+            driver,
             RECORD,
             {
                 "command_ids": [one.command.command_id for one in fresh],
