@@ -20,8 +20,9 @@ from shared.ids import new_id
 from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, encode_commands
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
 
-LANES = 4
-"""How many messages may await their confirm at the same time."""
+LANES = 2
+"""How many messages may await their confirm at the same time. More lanes carry smaller loads,
+and everybody behind pays by the message."""
 MAX_PENDING = 5_000
 """How many commands may stand in line for a lane."""
 MAX_AWAITED = 20_000

@@ -26,6 +26,9 @@ from worker.settings import Settings
 from worker.storage.engine import create_engine
 from worker.sweep import sweep
 
+GC_THRESHOLD = 50_000
+"""A batch makes thousands of objects and leaves none behind: looking for cycles can wait."""
+
 SPARE_CONNECTIONS = 2
 """For the sweep and the health check, beside one for each lane."""
 
@@ -53,6 +56,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         # What the start has made lives as long as the process: no collection need visit it.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
         yield
         sweeping.cancel()
         sending.cancel()
