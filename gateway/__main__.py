@@ -15,7 +15,7 @@ from shared.environment import read_settings
 
 GRACE_SECONDS = 10
 """How long requests may take to finish after the process was told to stop."""
-GC_THRESHOLD = 50_000
+GC_THRESHOLD = 10_000
 
 
 class Server(uvicorn.Server):

@@ -26,8 +26,9 @@ from worker.settings import Settings
 from worker.storage.engine import create_engine
 from worker.sweep import sweep
 
-GC_THRESHOLD = 50_000
-"""A batch makes thousands of objects and leaves none behind: looking for cycles can wait."""
+GC_THRESHOLD = 10_000
+"""A batch makes thousands of objects: looking for cycles can wait, but not for long. At 50,000
+a worker grew to 290 MB within a million commands; at 10,000 it stays at 106."""
 
 SPARE_CONNECTIONS = 2
 """For the sweep and the health check, beside one for each lane."""
