@@ -7,12 +7,13 @@ from typing import Self
 
 from dev.addresses import LOOPBACK, answers, free_port
 from dev.home import Home
-from dev.patience import wait_until
+from dev.patience import wait_until, wait_while
 from dev.processes import Process
 from dev.search import Unavailable
 
 USER = VHOST = "holdfast"
 START_SECONDS = 120.0
+KILL_SECONDS = 10.0
 NEEDED = "there is no `rabbitmq-server` to run: install RabbitMQ 3.10 or later."
 # Debian's program in /usr/sbin changes the user; the one in /usr/lib/rabbitmq runs as who calls it.
 PLACES = (
@@ -68,6 +69,12 @@ class PrivateRabbit:
         """SIGKILL to the whole Erlang VM, as when the machine loses power."""
         if self._process:
             self._process.kill()
+            # The process is gone before the last thread of the VM lets go of its port.
+            wait_while(
+                lambda: "it still listens" if answers(LOOPBACK, self.port) else None,
+                KILL_SECONDS,
+                "RabbitMQ was killed",
+            )
 
     def restart(self) -> None:
         """Starts again on the same port and data, whether it was killed or still runs."""
