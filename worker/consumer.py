@@ -71,8 +71,11 @@ class Consumer:
         self._answers.expect()
         entries = _refuse_future(read_commands(raw.body))
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
+        if not commands:  # nothing for a transaction
+            self._answer(raw, entries, [], acknowledger)
+            return
         decided = self._committer.submit(commands)
-        decided.add_done_callback(partial(self._answer, raw, entries, acknowledger))
+        decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
 
     async def drain(self) -> None:
         """Take no more messages, and wait until those in hand are answered.
@@ -86,16 +89,24 @@ class Consumer:
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._answers.all_sent()
 
-    def _answer(
+    def _on_decided(
         self,
         raw: IncomingMessage,
         entries: Entries,
         acknowledger: Acknowledger,
         decided: "asyncio.Future[list[str]]",
     ) -> None:
-        if decided.cancelled():
-            return  # the worker stops: the message is delivered again
-        documents = decided.result()
+        # Cancelled, the worker stops: the message is delivered again.
+        if not decided.cancelled():
+            self._answer(raw, entries, decided.result(), acknowledger)
+
+    def _answer(
+        self,
+        raw: IncomingMessage,
+        entries: Entries,
+        documents: list[str],
+        acknowledger: Acknowledger,
+    ) -> None:
         if len(documents) == len(entries) and not any(IS_UNPROCESSABLE in d for d in documents):
             self._answers.put(Answer(raw, documents, acknowledger))
             return

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 
 import aio_pika
+import asyncpg
 import httpx
 import pytest
 from aiormq.exceptions import ChannelPreconditionFailed
@@ -204,6 +205,22 @@ async def test_what_cannot_be_read_is_set_aside_and_answered(
     assert json.loads(letter.body) == json.loads(body) if body[:2] == b"[{" else letter.body == body
     await handled(client)
     assert await client.ready_messages() == 0
+
+
+async def test_what_cannot_be_read_never_reaches_a_transaction(
+    client: QueueClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+
+    async def note(_: object, statement: str, *__: object) -> list[object]:
+        sent.append(statement)
+        raise AssertionError("the unit of work sent a statement")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncpg.Connection, "fetch", note)
+        await client.ask(b"hello")
+    assert sent == []
+    assert len(await client.dead_letters(1)) == 1
 
 
 async def test_good_commands_beside_a_bad_one_are_applied(
