@@ -6,7 +6,7 @@ queue go together where its owner asks for it, and one acknowledgement covers ma
 """
 
 import asyncio
-import contextlib
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import cast
@@ -14,12 +14,16 @@ from typing import cast
 import aiormq
 from aio_pika import IncomingMessage
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import ChannelInvalidStateError
 from pamqp.commands import Basic
 
 from shared.outcomes import encode_merged_reply, encode_reply
 from shared.topology import MERGE_REPLIES_HEADER
 from worker.telemetry import MESSAGES_IN_HAND
+
+logger = logging.getLogger(__name__)
+
+SEND_TIMEOUT_SECONDS = 5
+"""How long a connection may take what is written to it; a dead one takes nothing."""
 
 
 class Acknowledger:
@@ -90,9 +94,13 @@ class Answers:
             answers = list(self._waiting)
             self._waiting.clear()
             for acknowledger, group in _by_channel(answers):
-                # A channel that has closed: its messages come again, and are recalled.
-                with contextlib.suppress(ChannelInvalidStateError):
-                    await _send(acknowledger, group)
+                try:
+                    async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                        await _send(acknowledger, group)
+                except Exception as error:
+                    # Whatever it is, the next answers must go out. Mostly the channel has closed:
+                    # its messages come again, and are recalled.
+                    logger.warning("%d answers are left to a next delivery: %r", len(group), error)
             self._count(-len(answers))
 
     def _count(self, change: int) -> None:

@@ -1,0 +1,76 @@
+"""Answers go out whatever becomes of a channel, and acknowledgements never run ahead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.worker.box_office import eventually
+from worker.answers import Acknowledger, Answer, Answers
+
+
+class Channel:
+    """Takes down what is sent; breaks as it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.replies: list[str] = []
+        self.acknowledged: list[int] = []
+
+    async def basic_publish(self, body: bytes, *, routing_key: str, **_: Any) -> None:
+        if self.error:
+            raise self.error
+        self.replies.append(routing_key)
+
+    async def basic_ack(self, delivery_tag: int, **_: Any) -> None:
+        self.acknowledged.append(delivery_tag)
+
+
+def answer(acknowledger: Acknowledger, delivery_tag: int) -> Answer:
+    message = SimpleNamespace(
+        reply_to="replies", correlation_id="it", headers={}, delivery_tag=delivery_tag
+    )
+    return Answer(message, ["{}"], acknowledger)  # type: ignore[arg-type]  # all that is read
+
+
+@pytest.fixture
+async def answers() -> AsyncIterator[Answers]:
+    answers = Answers()
+    sending = asyncio.create_task(answers.send())
+    yield answers
+    sending.cancel()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("closed"), ValueError("a bug"), OSError("gone")])
+async def test_a_channel_that_breaks_holds_up_no_other(answers: Answers, error: Exception) -> None:
+    broken, sound = Channel(error), Channel()
+    for channel in (broken, sound):
+        answers.expect()
+        answers.put(answer(Acknowledger(channel), 1))  # type: ignore[arg-type]
+        async with asyncio.timeout(2):
+            await answers.all_sent()
+
+    assert broken.acknowledged == []
+    assert (sound.replies, sound.acknowledged) == (["replies"], [1])
+
+
+async def test_what_is_settled_out_of_turn_waits_for_its_turn(answers: Answers) -> None:
+    channel = Channel()
+    acknowledger = Acknowledger(channel)  # type: ignore[arg-type]
+    for delivery_tag in (3, 2):
+        answers.put(answer(acknowledger, delivery_tag))
+
+    async def replied() -> bool:
+        return len(channel.replies) == 2
+
+    await eventually(replied)
+    assert channel.acknowledged == []
+
+    answers.put(answer(acknowledger, 1))
+
+    async def acknowledged() -> bool:
+        return channel.acknowledged == [3]
+
+    await eventually(acknowledged)
