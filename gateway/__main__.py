@@ -27,7 +27,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        services: Services = self.config.app.state.services  # type: ignore[union-attr]
+        services: Services = self.config.app.state.services  # type: ignore[union-attr]  # it is ours
         services.watch.close()
         await super().shutdown(sockets)
 

@@ -67,7 +67,7 @@ class CommandRoute(APIRoute):
         endpoint = self.endpoint
         takes = get_type_hints(endpoint)
         body_model = takes.get("body")
-        read_envelope: ReadEnvelope = self.dependant.dependencies[0].call  # type: ignore[assignment]
+        read_envelope: ReadEnvelope = self.dependant.dependencies[0].call  # type: ignore[assignment]  # declared so
         path_names = tuple(self.param_convertors)
 
         async def handle(request: Request) -> Response:

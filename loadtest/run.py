@@ -95,7 +95,7 @@ async def _drain(load: Load, start: float, progress: Progress) -> None:
     while backlog(load, loop.time()) and loop.time() < give_up_at:
         row_ends_at = loop.time() + _to_next_second(start)
         # Looked for and not waited for: answers must cost nothing to take.
-        while backlog(load, loop.time()) and loop.time() < row_ends_at:  # noqa: ASYNC110
+        while backlog(load, loop.time()) and loop.time() < row_ends_at:  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         progress.second(_end_second(load, start, sending=False))
 
