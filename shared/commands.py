@@ -5,7 +5,6 @@ of its own (`ReservationBody`, …); the command adds who asks, when, and under 
 """
 
 import hashlib
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,12 +12,14 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from shared.ids import CommandId, Id
 
@@ -35,16 +36,37 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("lies outside of the calendar") from None
 
 
-def _of_rfc3339(value: Any) -> Any:
-    # pydantic reads more than that: numbers, also in quotes, and dates without a time.
-    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.match(value)):
-        return value
-    raise ValueError("must be a time of RFC 3339, such as 2026-12-01T19:00:00Z")
+# pydantic reads more than RFC 3339: numbers, also in quotes, and dates without a time.
+_RFC3339_TEXT = core_schema.custom_error_schema(
+    core_schema.str_schema(
+        pattern=(
+            "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
+            r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
+        )
+    ),
+    custom_error_type="rfc3339",
+    custom_error_message="must be a time of RFC 3339, such as 2026-12-01T19:00:00Z",
+)
 
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+class _Rfc3339:
+    """Checks the text before pydantic reads it, without a call into Python."""
 
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_of_rfc3339)]
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        time = handler(source)
+        text = core_schema.chain_schema([_RFC3339_TEXT, time])
+        made = core_schema.chain_schema([core_schema.is_instance_schema(datetime), time])
+        return core_schema.json_or_python_schema(text, core_schema.union_schema([made, text]))
+
+
+Instant = Annotated[
+    AwareDatetime,
+    AfterValidator(_in_utc),
+    _Rfc3339(),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 """RFC 3339 text (section 5.6) with any offset on the wire, UTC from then on."""
 
 Name = Annotated[
@@ -146,8 +168,11 @@ class CommandFields(Body):
 
     def fingerprint(self) -> bytes:
         """Return 16 bytes that are equal for equal payloads of the same user and kind."""
-        payload = self.model_dump_json(exclude=self.NOT_PAYLOAD)
-        return hashlib.blake2b(payload.encode(), digest_size=16).digest()
+        return hashlib.blake2b(self._payload().encode(), digest_size=16).digest()
+
+    def _payload(self) -> str:
+        """Return the command as text, without what may differ between attempts."""
+        return self.model_dump_json(exclude=self.NOT_PAYLOAD)
 
 
 class RegisterUser(CommandFields):
@@ -190,6 +215,11 @@ class ChangeTicketType(CommandFields, TicketTypeChanges):
 
 class ReserveTickets(CommandFields, ReservationBody):
     kind: Literal["reserve_tickets"] = "reserve_tickets"
+
+    def _payload(self) -> str:
+        # The one that comes by the thousand: a third of what pydantic's way takes.
+        lines = [f"{line.ticket_type_id} {line.quantity}" for line in self.items]
+        return f"{self.kind} {self.user_id} {' '.join(lines)}"
 
 
 class SetQuantity(CommandFields, QuantityBody):

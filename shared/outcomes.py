@@ -7,6 +7,7 @@ outcome document of the contract.
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
@@ -136,7 +137,35 @@ _OUTCOMES: TypeAdapter[list[Outcome]] = TypeAdapter(list[Outcome])
 
 def encode_outcome(outcome: Outcome) -> str:
     """Return the outcome document as JSON text."""
+    result = outcome.result
+    if isinstance(result, CartResult) and result.cart.items:
+        return _encode_success(outcome, result.cart)
     return _OUTCOME.dump_json(outcome).decode()
+
+
+def _encode_success(outcome: Outcome, cart: Cart) -> str:
+    """Write a held cart by hand: a quarter of what pydantic takes, and it comes by the thousand.
+
+    IDs are canonical and the words are ours: nothing needs to be escaped.
+    """
+    items = [
+        f'{{"ticket_type_id":"{item.ticket_type_id}","event_id":"{item.event_id}",'
+        f'"quantity":{item.quantity}}}'
+        for item in cart.items
+    ]
+    return (
+        f'{{"command_id":"{outcome.command_id}","kind":"{outcome.kind}",'
+        f'"status":"{outcome.status}","submitted_at":{_encode_time(outcome.submitted_at)},'
+        f'"decided_at":{_encode_time(outcome.decided_at)},'
+        f'"result":{{"cart":{{"id":"{cart.id}","status":"{cart.status}",'
+        f'"expires_at":{_encode_time(cart.expires_at)},"items":[{",".join(items)}]}}}},'
+        '"refusal":null}'
+    )
+
+
+@lru_cache(maxsize=1024)  # a batch is decided at one instant, and its carts expire at another
+def _encode_time(at: datetime | None) -> str:
+    return "null" if at is None else f'"{at.isoformat().removesuffix("+00:00")}Z"'
 
 
 def decode_outcome(document: str | bytes) -> Outcome:

@@ -1,4 +1,4 @@
-"""The unit of work: lock, recall, decide, save, record. The only place that commits."""
+"""The unit of work: lock, recall, decide, save. The only place that commits."""
 
 from collections.abc import Sequence
 
@@ -10,6 +10,7 @@ from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
 from worker.storage import books, outcomes
 from worker.storage.driver import transaction
+from worker.storage.save import save
 
 
 async def apply(
@@ -28,13 +29,14 @@ async def apply(
     """
     while True:
         async with transaction(engine) as driver:
-            book = await books.lock_book(driver, commands, due_users, rules)
-            if book.more_are_due:  # too many for one transaction: this one is for them alone
+            users = await books.lock_users(driver, commands, due_users)
+            # Under these locks, and before the ticket types, for which everybody waits.
+            recorded = await outcomes.recall(driver, commands)
+            book = await books.lock_book(driver, users, rules)
+            if users.more_are_due:  # too many for one transaction: this one is for them alone
                 batch = decide_batch(book, [], {})
             else:
-                recorded = await outcomes.recall(driver, commands)
                 batch = decide_batch(book, commands, recorded, set_aside)
-            await books.save_book(driver, batch.changes)
-            await outcomes.record(driver, batch.fresh)
-        if not book.more_are_due:
+            await save(driver, batch)
+        if not users.more_are_due:
             return batch

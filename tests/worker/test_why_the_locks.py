@@ -6,17 +6,18 @@ tests of the races can fail at all.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from asyncpg import PostgresError, UniqueViolationError
 from sqlalchemy import text
 
-from shared.commands import Command
 from tests.builders import reserve
 from tests.worker.box_office import BoxOffice, summary
+from worker import apply as unit_of_work
 from worker.domain.batch import Recorded
+from worker.domain.book import Book, Rules
 from worker.faults import sqlstate
 from worker.storage import books, outcomes, statements
 from worker.storage.driver import Driver, fetch
@@ -61,7 +62,7 @@ async def test_without_the_lock_on_its_ticket_type_the_last_ticket_is_sold_twice
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
     (ann, bob), last = await office.users(2), await office.ticket_type(total=1)
-    monkeypatch.setattr(books, "save_book", before(books.save_book, Rendezvous().meet))
+    monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
     if wrongly:
         monkeypatch.setattr(books, "LOCK_TICKET_TYPES", without_lock(books.LOCK_TICKET_TYPES))
 
@@ -80,7 +81,7 @@ async def test_without_the_lock_on_the_user_two_first_holds_open_two_carts(
 ) -> None:
     """The unique active cart of a user is the last line of defence, and has to be one here."""
     ann, (standing, seated) = await office.user(), await office.ticket_types(2)
-    monkeypatch.setattr(books, "save_book", before(books.save_book, Rendezvous().meet))
+    monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
     if wrongly:
         monkeypatch.setattr(books, "LOCK_USERS", without_lock(books.LOCK_USERS))
 
@@ -103,17 +104,17 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
     office: BoxOffice, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
     (ann, bob), (first, second) = await office.users(2), await office.ticket_types(2)
-    rendezvous, read_emails = Rendezvous(), books._read_emails
+    rendezvous, lock_book = Rendezvous(), books.lock_book
 
-    async def lock_one_by_one(driver: Driver, commands: Sequence[Command]) -> Any:
+    async def lock_one_by_one(driver: Driver, users: books.LockedUsers, rules: Rules) -> Book:
         """Stands between the lock on the users and the one on the ticket types."""
-        wanted = [item.ticket_type_id for command in commands for item in command.items]
-        for ticket_type_id in wanted if wrongly else sorted(wanted):
+        requested = [first, second] if ann in users.ids else [second, first]
+        for ticket_type_id in requested if wrongly else sorted(requested):
             await fetch(driver, statements.LOCK_TICKET_TYPES, {"ids": [ticket_type_id]})
             await rendezvous.meet()
-        return await read_emails(driver, commands)
+        return await lock_book(driver, users, rules)
 
-    monkeypatch.setattr(books, "_read_emails", lock_one_by_one)
+    monkeypatch.setattr(books, "lock_book", lock_one_by_one)
     deadlocks = await office.deadlocks()
 
     answers = await asyncio.gather(
@@ -137,18 +138,18 @@ async def test_recalling_before_locking_applies_a_double_click_twice(
     """What then still stops it is the key of the outcomes, the last line of defence."""
     ann, tickets = await office.user(), await office.ticket_type()
     click, rendezvous = reserve(ann, {tickets: 1}), Rendezvous()
-    lock_book, recall = books.lock_book, outcomes.recall
+    lock_users, recall = books.lock_users, outcomes.recall
     recalled: dict[Driver, dict[str, Recorded]] = {}
 
     async def recall_then_lock(driver: Driver, commands: Any, *rest: Any) -> Any:
         recalled[driver] = await recall(driver, commands)
         await rendezvous.meet()
-        return await lock_book(driver, commands, *rest)
+        return await lock_users(driver, commands, *rest)
 
     async def as_recalled(driver: Driver, commands: Any) -> dict[str, Recorded]:
         return recalled[driver] if wrongly else await recall(driver, commands)
 
-    monkeypatch.setattr(books, "lock_book", recall_then_lock)
+    monkeypatch.setattr(books, "lock_users", recall_then_lock)
     monkeypatch.setattr(outcomes, "recall", as_recalled)
 
     answers = await asyncio.gather(office.apply(click), office.apply(click), return_exceptions=True)
@@ -176,10 +177,10 @@ async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelle
     ann, tickets = await office.user(), await office.ticket_type()
     lock_book = books.lock_book
 
-    async def lock_book_with_a_join(driver: Driver, commands: Any, *rest: Any) -> Any:
+    async def lock_book_with_a_join(driver: Driver, users: books.LockedUsers, rules: Rules) -> Book:
         """Locks and reads at once; the statement has to wait for its lock."""
         statuses = await fetch(driver, JOINED, {"ids": [tickets]})
-        book = await lock_book(driver, commands, *rest)
+        book = await lock_book(driver, users, rules)
         for event_id, status in statuses:
             book.events[event_id].status = status
         return book

@@ -51,7 +51,7 @@ def decide_batch(
     With `set_aside`, a command without an outcome is refused for that reason, untried.
     """
     book.expire_carts()
-    known = dict(recorded)
+    known: dict[str, Recorded | Fresh] = {**recorded}
     batch = Batch(changes=book.changes)
     for command in commands:
         fingerprint = command.fingerprint()
@@ -59,7 +59,7 @@ def decide_batch(
         if earlier is None:
             outcome = _outcome(book, command, set_aside or decide(book, command))
             fresh = Fresh(command, fingerprint, outcome, encode_outcome(outcome))
-            known[command.command_id] = Recorded(fingerprint, fresh.document)
+            known[command.command_id] = fresh
             batch.fresh.append(fresh)
             batch.documents.append(fresh.document)
         elif earlier.fingerprint == fingerprint:

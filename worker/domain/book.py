@@ -116,8 +116,6 @@ class Book:
     ticket_types: dict[str, TicketType]
     carts: dict[str, Cart]
     """The active carts, by user ID."""
-    more_are_due: bool = False
-    """Whether more carts are due than one transaction takes along."""
     changes: Changes = field(default_factory=Changes)
     oldest_command_id: str = field(init=False)
     """Where the window of command IDs begins: a smaller ID is too old."""

@@ -57,7 +57,7 @@ def decide(book: Book, command: Command) -> Decision:
         return StaleCommand()
     if command.deadline is not None and command.deadline <= book.now:
         return DeadlinePassed()
-    if not isinstance(command, RegisterUser) and command.user_id not in book.user_ids:
+    if command.user_id not in book.user_ids and not isinstance(command, RegisterUser):
         return UserNotFound()
     match command:
         case ReserveTickets():

@@ -1,4 +1,4 @@
-"""Locks and reads the book of a batch, and saves what changed.
+"""Locks and reads the book of a batch.
 
 Every statement takes all of the batch at once, so that 500 commands cost about as many
 round trips as one. Locks are taken in one order everywhere: users, events, ticket types,
@@ -7,6 +7,7 @@ that waited for a lock still sees everything but the locked row as it was before
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,50 +23,80 @@ from shared.commands import (
     ReserveTickets,
     SetQuantity,
 )
-from worker.domain.book import Book, Cart, Changes, Event, Rules, TicketType
+from worker.domain.book import Book, Cart, Event, Rules, TicketType
 from worker.storage.driver import Driver, fetch
 from worker.storage.statements import (
-    CLOSE_CARTS,
-    DROP_LINES,
-    INSERT_EVENTS,
-    INSERT_TICKET_TYPES,
-    INSERT_USERS,
     LOCK_EVENTS,
     LOCK_TICKET_TYPES,
     LOCK_USERS,
     READ_CARTS,
     READ_EMAILS,
     READ_EVENTS,
-    SAVE_HOLDS,
     TICKET_TYPES_OF_EVENTS,
-    UPDATE_EVENTS,
 )
-
-Columns = dict[str, list[Any]]
-"""The parameters of a statement: an array for each column, one entry a row."""
 
 MAX_DUE_CARTS = 2_000
 """How many carts of others, whose hold is over, one batch takes along."""
 
 
-async def lock_book(
-    driver: Driver, commands: Sequence[Command], due_users: Iterable[str], rules: Rules
-) -> Book:
-    """Lock and read all that the commands may touch, and the due carts in their way."""
-    user_ids = {command.user_id for command in commands}.union(due_users)
-    wanted = _wanted_ticket_types(commands)
+@dataclass(slots=True)
+class Wanted:
+    """What the commands of a batch name."""
+
+    user_ids: set[str]
+    ticket_type_ids: set[str] = field(default_factory=set)
+    """Those to take more of, or to change."""
+    event_ids: set[str] = field(default_factory=set)
+    """Those to close, or to add ticket types to."""
+    emails: set[str] = field(default_factory=set)
+    """Those to register, in lower case."""
+
+
+@dataclass(slots=True)
+class LockedUsers:
+    """The users of a batch, locked, and what they hold."""
+
+    wanted: Wanted
+    ids: set[str]
+    """Those that exist, and those whose hold is over and stands in the way."""
+    carts: dict[str, Cart]
+    """The active carts, by user ID."""
+    more_are_due: bool
+    """Whether more carts are due than one transaction takes along."""
+
+
+async def lock_users(
+    driver: Driver, commands: Sequence[Command], due_users: Iterable[str]
+) -> LockedUsers:
+    """Lock whoever the commands come from, and whose due carts are in their way."""
+    wanted = _wanted(commands)
+    wanted.user_ids.update(due_users)
     existing = await _column(
         driver,
         LOCK_USERS,
-        user_ids=sorted(user_ids),
-        wanted=sorted(wanted),
+        user_ids=sorted(wanted.user_ids),
+        wanted=sorted(wanted.ticket_type_ids),
         limit=MAX_DUE_CARTS,
     )
-    carts = await _read_carts(driver, existing)
-    emails = await _read_emails(driver, commands)
+    ids = set(existing)
+    return LockedUsers(
+        wanted,
+        ids,
+        carts=await _read_carts(driver, existing),
+        more_are_due=len(ids - wanted.user_ids) >= MAX_DUE_CARTS,
+    )
 
-    ticket_type_ids = wanted | {id for cart in carts.values() for id in cart.lines}
-    event_ids = _closing_events(commands)
+
+async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> Book:
+    """Lock and read all else that the commands of these users may touch.
+
+    The ticket types come last: they are what everybody wants at the same time, and here the
+    next batch waits until this one has committed.
+    """
+    wanted = users.wanted
+    emails = await _read_emails(driver, wanted.emails)
+    ticket_type_ids = wanted.ticket_type_ids.union(*(cart.lines for cart in users.carts.values()))
+    event_ids = set(wanted.event_ids)
     if event_ids:
         await fetch(driver, LOCK_EVENTS, {"ids": sorted(event_ids)})
         ticket_type_ids.update(
@@ -78,87 +109,29 @@ async def lock_book(
     return Book(
         now=now,
         rules=rules,
-        user_ids=set(existing),
+        user_ids=users.ids,
         emails=emails,
         events=events,
         ticket_types=ticket_types,
-        carts=carts,
-        more_are_due=len(existing) - len(user_ids.intersection(existing)) >= MAX_DUE_CARTS,
+        carts=users.carts,
     )
 
 
-async def save_book(driver: Driver, changes: Changes) -> None:
-    """Write what changed, with no statement for what did not."""
-    for statement, columns in _writes(changes):
-        if any(columns.values()):
-            await fetch(driver, statement, columns)
-
-
-def _writes(changes: Changes) -> Iterable[tuple[TextClause, Columns]]:
-    """The statements of a save and their columns, in an order that no constraint minds."""
-    # Sorted, as no lock keeps two batches that register the same users from meeting here.
-    new_users = sorted(changes.new_users, key=lambda user: user.id)
-    yield INSERT_USERS, _columns(3, [(u.id, u.email, u.password_hash) for u in new_users])
-    new_events = [
-        (e.id, e.organizer_id, e.name, e.starts_at, e.ends_at, e.status)
-        for e in changes.new_events.values()
-    ]
-    yield INSERT_EVENTS, _columns(6, new_events)
-    yield UPDATE_EVENTS, _columns(2, [(e.id, e.status) for e in changes.changed_events.values()])
-    yield INSERT_TICKET_TYPES, _ticket_types(changes.new_ticket_types.values())
-
-    opened = changes.opened_carts
-    closed = [(c.id, c.status) for c in changes.closed_carts.values() if c.id not in opened]
-    # Before the new ones: a user has one active cart.
-    yield CLOSE_CARTS, _columns(2, closed)
-    carts = [(c.id, c.user_id, c.status, c.expires_at) for c in opened.values()]
-    puts: list[tuple[Any, ...]] = []
-    drops: list[tuple[Any, ...]] = []
-    for (cart_id, ticket_type_id), cart in changes.touched_lines.items():
-        if quantity := cart.lines.get(ticket_type_id):
-            puts.append((cart_id, ticket_type_id, quantity))
-        elif cart_id not in opened:
-            drops.append((cart_id, ticket_type_id))
-    yield (
-        SAVE_HOLDS,
-        _ticket_types(changes.changed_ticket_types.values())
-        | _columns(4, carts, "cart")
-        | _columns(3, puts, "line"),
-    )
-    yield DROP_LINES, _columns(2, drops)
-
-
-def _ticket_types(ticket_types: Iterable[TicketType]) -> Columns:
-    rows = [
-        (t.id, t.event_id, t.name, t.total, t.reserved, t.sold, t.sale_starts_at, t.sale_ends_at)
-        for t in ticket_types
-    ]
-    return _columns(8, rows)
-
-
-def _columns(width: int, rows: list[tuple[Any, ...]], prefix: str = "c") -> Columns:
-    """Turn rows into one array for each column, as the statements take them."""
-    columns = zip(*rows, strict=True) if rows else ((),) * width
-    return {f"{prefix}{number}": list(column) for number, column in enumerate(columns)}
-
-
-def _wanted_ticket_types(commands: Sequence[Command]) -> set[str]:
-    wanted: set[str] = set()
+def _wanted(commands: Sequence[Command]) -> Wanted:
+    wanted = Wanted({command.user_id for command in commands})
     for command in commands:
         match command:
             case ReserveTickets():
-                wanted.update(item.ticket_type_id for item in command.items)
+                wanted.ticket_type_ids.update([line.ticket_type_id for line in command.items])
             case SetQuantity() | ChangeTicketType():
-                wanted.add(command.ticket_type_id)
+                wanted.ticket_type_ids.add(command.ticket_type_id)
+            case CancelEvent() | EndEvent() | CreateTicketType():
+                wanted.event_ids.add(command.event_id)
+            case RegisterUser():
+                wanted.emails.add(command.email.lower())
             case _:
                 pass
     return wanted
-
-
-def _closing_events(commands: Sequence[Command]) -> set[str]:
-    """The events that the commands change, or add ticket types to."""
-    closing = CancelEvent | EndEvent | CreateTicketType
-    return {command.event_id for command in commands if isinstance(command, closing)}
 
 
 async def _column(driver: Driver, statement: TextClause, **parameters: Any) -> Sequence[str]:
@@ -176,9 +149,8 @@ async def _read_carts(driver: Driver, user_ids: Sequence[str]) -> dict[str, Cart
     return carts
 
 
-async def _read_emails(driver: Driver, commands: Sequence[Command]) -> set[str]:
-    """The e-mail addresses, of those to register, that are taken."""
-    wanted = {c.email.lower() for c in commands if isinstance(c, RegisterUser)}
+async def _read_emails(driver: Driver, wanted: set[str]) -> set[str]:
+    """The e-mail addresses, of those wanted, that are taken."""
     if not wanted:
         return set()
     return set(await _column(driver, READ_EMAILS, emails=sorted(wanted)))

@@ -29,6 +29,11 @@ READ_CARTS = text("""
     WHERE cart.status = 'active' AND cart.user_id = ANY (CAST(:user_ids AS uuid[]))
 """)
 
+RECALL = text("""
+    SELECT command_id::text, fingerprint, document FROM booking.outcomes
+    WHERE command_id = ANY (CAST(:ids AS uuid[]))
+""")
+
 READ_EMAILS = text("""
     SELECT lower(email) FROM booking.users
     WHERE lower(email) = ANY (CAST(:emails AS text[]))
@@ -100,8 +105,14 @@ CLOSE_CARTS = text("""
     WHERE cart.id = closed.id
 """)
 
+DROP_LINES = text("""
+    DELETE FROM booking.cart_items AS line
+    USING unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[])) AS dropped (cart_id, ticket_type_id)
+    WHERE line.cart_id = dropped.cart_id AND line.ticket_type_id = dropped.ticket_type_id
+""")
+
 # What every batch of reservations writes, in one round trip.
-SAVE_HOLDS = text(f"""
+SAVE_HOLDS_AND_OUTCOMES = text(f"""
     WITH changed_ticket_types AS (
         UPDATE booking.ticket_types AS ticket_type
         SET name = changed.name, total = changed.total, reserved = changed.reserved,
@@ -114,15 +125,14 @@ SAVE_HOLDS = text(f"""
         SELECT * FROM unnest(
             CAST(:cart0 AS uuid[]), CAST(:cart1 AS uuid[]), CAST(:cart2 AS text[]),
             CAST(:cart3 AS timestamptz[]))
+    ), put_lines AS (
+        INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
+        SELECT * FROM unnest(
+            CAST(:line0 AS uuid[]), CAST(:line1 AS uuid[]), CAST(:line2 AS integer[]))
+        ON CONFLICT (cart_id, ticket_type_id) DO UPDATE SET quantity = excluded.quantity
     )
-    INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
+    INSERT INTO booking.outcomes (command_id, user_id, fingerprint, document, decided_at)
     SELECT * FROM unnest(
-        CAST(:line0 AS uuid[]), CAST(:line1 AS uuid[]), CAST(:line2 AS integer[]))
-    ON CONFLICT (cart_id, ticket_type_id) DO UPDATE SET quantity = excluded.quantity
-""")
-
-DROP_LINES = text("""
-    DELETE FROM booking.cart_items AS line
-    USING unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[])) AS dropped (cart_id, ticket_type_id)
-    WHERE line.cart_id = dropped.cart_id AND line.ticket_type_id = dropped.ticket_type_id
+        CAST(:outcome0 AS uuid[]), CAST(:outcome1 AS uuid[]), CAST(:outcome2 AS bytea[]),
+        CAST(:outcome3 AS text[]), CAST(:outcome4 AS timestamptz[]))
 """)
