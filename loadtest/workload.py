@@ -55,7 +55,7 @@ class Draw:
         self._drawn = 0
 
     def take(self, count: int) -> list[Reservation]:
-        """Return the next reservations, of whichever buyers."""
+        """Return the next reservations; the buyers take turns."""
         repeats = self._workload.repeats
         buyers, carts = self._workload.buyers, self._carts
         taken = []
@@ -65,7 +65,8 @@ class Draw:
                 taken.append(heapq.heappop(self._to_repeat)[2])
                 continue
             cart = carts[int(random.random() * PREPARED_CARTS)]
-            reservation = Reservation(command_id, int(random.random() * buyers), cart)
+            # In turn: nobody hands in the next one while a thousand others wait for their first.
+            reservation = Reservation(command_id, self._drawn % buyers, cart)
             if repeats and random.random() < repeats:
                 reservation.sent_again = True
                 due = self._drawn + random.randint(1, REPEAT_WITHIN_COMMANDS)
