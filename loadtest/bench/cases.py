@@ -12,6 +12,7 @@ MAX_IN_FLIGHT_MESSAGES = 500
 SOON_SOLD_OUT = 100
 
 MANY_BUYERS = Workload(buyers=2_000)
+OLD_CUSTOMERS = Workload(buyers=20_000)
 BUYERS_200 = Workload(buyers=200)
 
 
@@ -26,6 +27,8 @@ class Case:
     workload: Workload = field(default_factory=Workload)
     commands_per_message: int = 100
     reads: bool = False
+    known_buyers: bool = False
+    """Buyers are drawn from all users that there are."""
     workers: int = 1
     gateways: int = 1
 
@@ -36,17 +39,31 @@ class Case:
 
 HOT_ROW = Case("pgbench, one hot row, 16 clients", "a", "hot row")
 BASELINE = Case("a row lock for each, 200 buyers", "b", "baseline", BUYERS_200)
+QUEUE_1 = Case("queue, 1 command a message", "c", "queue", MANY_BUYERS, commands_per_message=1)
 QUEUE_100 = Case("queue, 100 commands a message", "c", "queue", MANY_BUYERS)
 HTTP_200 = Case("HTTP awaited, 200 buyers", "d", "http", BUYERS_200)
 LONE = Case("HTTP awaited, 1 buyer", "d", "http", Workload(buyers=1))
+READS = Case("reads of a hot event, 200 readers", "h", "http", BUYERS_200, reads=True)
 
 SHORT: Sequence[Case] = (HOT_ROW, QUEUE_100, HTTP_200, LONE)
 """What the README tells."""
 
+GROWTH: Sequence[Case] = (
+    HOT_ROW,
+    QUEUE_100,
+    # New buyers' rows lie together, and in memory; those of old customers lie all over the tables.
+    Case("queue x 100, buyers among all users", "c", "queue", OLD_CUSTOMERS, known_buyers=True),
+    QUEUE_1,
+    HTTP_200,
+    LONE,
+    READS,
+)
+"""What is measured with full tables beside empty ones."""
+
 ALL: Sequence[Case] = (
     HOT_ROW,
     BASELINE,
-    Case("queue, 1 command a message", "c", "queue", MANY_BUYERS, commands_per_message=1),
+    QUEUE_1,
     Case("queue, 10 commands a message", "c", "queue", MANY_BUYERS, commands_per_message=10),
     QUEUE_100,
     LONE,
@@ -65,6 +82,6 @@ ALL: Sequence[Case] = (
     Case("HTTP 200, two-type carts", "f", "http", replace(BUYERS_200, ticket_types=100, lines=2)),
     Case("queue x 100, sold out", "g", "queue", replace(MANY_BUYERS, tickets=SOON_SOLD_OUT)),
     Case("HTTP 200, sold out", "g", "http", replace(BUYERS_200, tickets=SOON_SOLD_OUT)),
-    Case("reads of a hot event, 200 readers", "h", "http", BUYERS_200, reads=True),
+    READS,
 )
 """What `docs/performance.md` tells."""

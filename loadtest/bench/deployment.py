@@ -14,7 +14,7 @@ from dev.addresses import LOOPBACK, free_port, last_part
 from dev.patience import wait_until
 from dev.processes import Process
 from dev.services import Services
-from loadtest.bench.cpu import CpuMeter
+from loadtest.bench.processes import SystemProcesses
 
 READY_SECONDS = 60.0
 ANSWER_SECONDS = 2.0
@@ -79,9 +79,9 @@ class Deployment:
                 process.stop()
         self._running.clear()
 
-    def cpu_meter(self) -> CpuMeter:
-        pids = {name: [each.pid for each in some] for name, some in self._running.items()}
-        return CpuMeter(pids, last_part(self.database_url))
+    def processes(self) -> SystemProcesses:
+        started = {name: [each.pid for each in some] for name, some in self._running.items()}
+        return SystemProcesses(started, last_part(self.database_url))
 
     def _start(self, module: str, port_variable: str) -> tuple[Process, str]:
         port = free_port()

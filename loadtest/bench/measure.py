@@ -6,8 +6,10 @@ from typing import Any
 import uvloop
 
 from loadtest.bench.cases import Case
+from loadtest.bench.cpu import CpuMeter
 from loadtest.bench.deployment import Deployment
 from loadtest.bench.hot_row import measure_hot_row
+from loadtest.bench.known_buyers import run_with_known_buyers
 from loadtest.bench.ordinary import run_baseline
 from loadtest.http_run import run_http
 from loadtest.options import HttpOptions, QueueOptions
@@ -48,14 +50,20 @@ def measure(case: Case, deployment: Deployment, seconds: float) -> Measured:
             deployment.serve_baseline(case.gateways)
         case _:
             deployment.serve(case.workers, case.gateways)
-    meter = deployment.cpu_meter()
+    meter = CpuMeter(deployment.processes())
     match case.way:
         case "baseline":
             result = uvloop.run(run_baseline(_http(case, deployment, seconds), QUIET, meter))
+        case "queue" if case.known_buyers:
+            options = _queue(case, deployment, seconds)
+            result = uvloop.run(run_with_known_buyers(options, QUIET, meter))
         case "queue":
             result = uvloop.run(run_queue(_queue(case, deployment, seconds), QUIET, meter))
         case _:
             result = uvloop.run(run_http(_http(case, deployment, seconds), QUIET, meter))
+    if meter.elapsed_seconds < seconds + WARM_UP_SECONDS:
+        # A load takes Ctrl-C for its own end, and would leave figures of a shorter time.
+        raise KeyboardInterrupt
     return _measured(result, meter.seconds)
 
 

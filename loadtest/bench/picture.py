@@ -21,12 +21,23 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #55524
 .bar { fill: #3d8fb0; }
 .measure { fill: #c2782b; }
 .mark { stroke: #c2782b; stroke-dasharray: 2 3; }
+.level { stroke: #e4e1db; }
+polyline { fill: none; stroke-width: 2px; stroke-linejoin: round; }
+.part1 { stroke: #3d8fb0; } .name1 { fill: #2c7390; }
+.part2 { stroke: #c2782b; } .name2 { fill: #9c5c17; }
+.part3 { stroke: #5d8a4a; } .name3 { fill: #476d37; }
+.part4 { stroke: #8f6bab; } .name4 { fill: #755391; }
 .paper { fill: #fcfbf9; }
 @media (prefers-color-scheme: dark) {
   text { fill: #a3a099; stroke: #15171a; } .title, .group, .ratio { fill: #e9e7e3; }
   .bar { fill: #4fa3c6; }
   .measure { fill: #e0a057; }
   .mark { stroke: #e0a057; }
+  .level { stroke: #2b2e33; }
+  .part1 { stroke: #4fa3c6; } .name1 { fill: #6fb8d6; }
+  .part2 { stroke: #e0a057; } .name2 { fill: #e0a057; }
+  .part3 { stroke: #86b872; } .name3 { fill: #86b872; }
+  .part4 { stroke: #b493cf; } .name4 { fill: #b493cf; }
   .paper { fill: #15171a; }
 }
 """
@@ -49,14 +60,22 @@ def picture(lines: Sequence[Line], subtitle: str) -> str:
         y += GROUP
     height = y - GROUP + ROW
     mark = NAMES + scale
+    parts.insert(
+        0,
+        f'<line class="mark" x1="{mark:.1f}" x2="{mark:.1f}" y1="{TOP - 12}" y2="{height - 20}"/>',
+    )
+    title = "How many times as fast as locking one row for each reservation"
+    return framed(title, subtitle, height, "".join(parts))
+
+
+def framed(title: str, subtitle: str, height: float, drawn: str) -> str:
+    """Return an SVG of what is drawn, below a title and a subtitle."""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-24 -8 {WIDTH + 48} {height + 8}"'
-        f' role="img" aria-label="Holdfast in multiples of one hot row"><style>{STYLE}</style>'
-        f'<rect class="paper" x="-24" y="-8" width="{WIDTH + 48}" height="{height + 8}" rx="10"/>'
-        f'<text class="title" x="0" y="26">How many times as fast as locking one row for each'
-        f' reservation</text><text x="0" y="47">{escape(subtitle)}</text>'
-        f'<line class="mark" x1="{mark:.1f}" x2="{mark:.1f}" y1="{TOP - 12}" y2="{height - 20}"/>'
-        f"{''.join(parts)}</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-24 -8 {WIDTH + 48} {height + 8:g}"'
+        f' role="img" aria-label="{escape(title)}"><style>{STYLE}</style>'
+        f'<rect class="paper" x="-24" y="-8" width="{WIDTH + 48}" height="{height + 8:g}" rx="10"/>'
+        f'<text class="title" x="0" y="26">{escape(title)}</text>'
+        f'<text x="0" y="47">{escape(subtitle)}</text>{drawn}</svg>\n'
     )
 
 

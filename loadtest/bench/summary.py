@@ -2,17 +2,15 @@
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from loadtest.bench.cases import HOT_ROW, Case
-from loadtest.bench.measure import Measured
+from loadtest.bench.rounds import Round
 from loadtest.figures import count, milliseconds
 from loadtest.result import machine
-
-Round = Mapping[Case, Measured]
 
 GROUPS = {
     "a": "The limit of one transaction for each reservation",
