@@ -26,6 +26,7 @@ from worker import sweep
 from worker.apply import apply
 from worker.storage import statements
 from worker.storage.engine import create_engine
+from worker.storage.tables import metadata
 
 STATEMENTS: dict[str, TextClause] = {
     name: value
@@ -162,12 +163,39 @@ async def test_no_statement_reads_a_table_in_full_on_an_empty_database(
 
 
 @pytest.fixture(scope="module")
-async def grown_database(engine: AsyncEngine) -> AsyncEngine:
+async def never_analyzed_database() -> AsyncIterator[AsyncEngine]:
+    """Grown, and the planner has not yet been told."""
+    with services("tests") as own:
+        migrate(own.database_url)
+        engine = create_engine(own.database_url, 2)
+        async with engine.begin() as connection:
+            for table in metadata.tables:
+                await connection.execute(
+                    text(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+                )
+        await grow(engine)
+        yield engine
+        await engine.dispose()
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+async def test_no_statement_reads_a_table_in_full_before_the_first_analyze(
+    never_analyzed_database: AsyncEngine, name: str
+) -> None:
+    assert rows_read_in_full(await plan(never_analyzed_database, name)) == []
+
+
+async def grow(engine: AsyncEngine) -> None:
     office = BoxOffice(engine)
     for _ in range(5):
         tickets, users = await office.ticket_type(total=10_000), await office.users(1_000)
         await office.apply(*[reserve(user, {tickets: 1}) for user in users[:800]])
         await office.let_holds_pass(users[:50])
+
+
+@pytest.fixture(scope="module")
+async def grown_database(engine: AsyncEngine) -> AsyncEngine:
+    await grow(engine)
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
         await connection.execute(text("ANALYZE"))
