@@ -144,14 +144,13 @@ def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def rows_read_in_full(nodes: list[dict[str, Any]]) -> list[str]:
     """Tables that are read from end to end: by a sequential scan, or through a whole index."""
     return [
-        f"{node['Node Type']} on {node['Relation Name']}"
+        f"{node['Node Type']} on {node.get('Relation Name') or node.get('Index Name')}"
         for node in nodes
-        if "Relation Name" in node
+        if node.get("Operation") is None
         and (
             node["Node Type"] == "Seq Scan"
-            or (node["Node Type"].startswith("Index") and "Index Cond" not in node)
+            or ("Index" in node["Node Type"] and "Index Cond" not in node)
         )
-        and node.get("Operation") is None
     ]
 
 

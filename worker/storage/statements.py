@@ -21,13 +21,17 @@ LOCK_USERS = text("""
     FOR NO KEY UPDATE
 """)
 
-# Joined, not "= ANY": one look-up for each user, whatever the planner knows of the table. Before
-# the first ANALYZE it would rather read all active carts through the index of their expiry.
+# A look-up for each user, whatever the planner knows of the table: before the first ANALYZE it
+# would rather read all active carts through the index of their expiry.
 READ_CARTS = text("""
     SELECT cart.id::text, cart.user_id::text, cart.expires_at, line.ticket_type_id::text,
            line.quantity
     FROM unnest(CAST(:user_ids AS uuid[])) AS holder (id)
-    JOIN booking.carts AS cart ON cart.user_id = holder.id AND cart.status = 'active'
+    CROSS JOIN LATERAL (
+        SELECT * FROM booking.carts
+        WHERE carts.user_id = holder.id AND carts.status = 'active'
+        LIMIT 1
+    ) AS cart
     JOIN booking.cart_items AS line ON line.cart_id = cart.id
 """)
 
