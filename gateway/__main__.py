@@ -9,8 +9,10 @@ from types import FrameType
 import uvicorn
 
 from gateway.app import create_app
+from gateway.one_write import OneWriteProtocol
 from gateway.services import Services
 from gateway.settings import Settings
+from gateway.short_way import ShortWay
 from shared.environment import read_settings
 
 GRACE_SECONDS = 10
@@ -21,14 +23,17 @@ GC_THRESHOLD = 10_000
 class Server(uvicorn.Server):
     """Stops with code 0, and ends long waits first: nobody holds up the others' farewell."""
 
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own would send the signal again at the end, as if it had not been obeyed.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        services: Services = self.config.app.state.services  # type: ignore[union-attr]  # it is ours
-        services.watch.close()
+        self._services.watch.close()
         await super().shutdown(sockets)
 
 
@@ -37,23 +42,25 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
+    services: Services = app.state.services
+    short_way = ShortWay(app, services.metrics.request_times)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     config = uvicorn.Config(
-        app,
+        short_way,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=OneWriteProtocol,
         access_log=False,
         server_header=False,
         proxy_headers=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    Server(config).run()
+    Server(config, services).run()
 
 
 if __name__ == "__main__":

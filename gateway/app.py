@@ -32,7 +32,8 @@ ROUTERS = (
     cart.queries,
     commands.router,
     catalogue.router,
-    catalogue.queries,
+    catalogue.lists,
+    catalogue.pages,
     accounts.router,
     accounts.queries,
     service.router,
@@ -63,7 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     # Before FastAPI's own, and not by include_router, which matches each request twice.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
-    app.add_middleware(Measured, metrics=services.metrics)
+    app.add_middleware(Measured, request_times=services.metrics.request_times)
     answer_with_problems(app)
     return app
 

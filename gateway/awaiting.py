@@ -69,8 +69,7 @@ class Watch:
         """Await the outcome that is recorded for this user; None where none is in time."""
         found: asyncio.Future[Decided | None] = asyncio.get_running_loop().create_future()
         with self._waiting(command_id, _Waiter(user_id, found)):
-            await asyncio.wait([found], timeout=seconds)
-        return found.result() if found.done() else None
+            return await result_within(found, seconds)
 
     @contextmanager
     def looking_for_outcome_of(
@@ -148,3 +147,17 @@ class Watch:
             _log.exception("cannot look for outcomes")
             return False
         return True
+
+
+async def result_within(found: asyncio.Future[Decided | None], seconds: float) -> Decided | None:
+    """Await what is found; None where that takes longer. Half as dear as asyncio.wait."""
+    timer = found.get_loop().call_later(seconds, _give_up, found)
+    try:
+        return await found
+    finally:
+        timer.cancel()
+
+
+def _give_up(found: asyncio.Future[Decided | None]) -> None:
+    if not found.done():
+        found.set_result(None)

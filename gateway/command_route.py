@@ -1,39 +1,24 @@
 """The way of every command through HTTP: read the request, submit the command, answer.
 
-An endpoint of this route is a plain function from envelope, path and body to a command. FastAPI
-documents it from its signature; at run time the route itself reads what the endpoint asks for,
-because FastAPI's own way costs twice as much and reads bodies less strictly.
+An endpoint of this route is a plain function from envelope, path and body to a command.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import isawaitable
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar
 
 from fastapi import Request
-from fastapi.routing import APIRoute
-from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
-from gateway.envelope import Envelope
+from gateway.direct_route import DirectRoute
+from gateway.json_response import JsonResponse
 from gateway.openapi import KEY_HEADER, PREFER_HEADER
 from gateway.prefer import Preferences, read_preferences
-from gateway.problems import (
-    RETRY_AFTER_SECONDS,
-    ProblemError,
-    invalid_request,
-    refusal_response,
-)
-from gateway.request_body import read_json
+from gateway.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_response
 from gateway.services import services_of
 from gateway.submit import BrokerUnavailableError
 from shared.commands import Command
-from shared.ids import Id
 from shared.outcomes import Outcome, encode_outcome
-
-ReadEnvelope = Callable[[Request], Awaitable[Envelope]]
-_ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +29,7 @@ class Creation:
     location: str
 
 
-class CommandRoute(APIRoute):
+class CommandRoute(DirectRoute):
     """Turns an endpoint that makes a command into a route that submits it."""
 
     default_wait_seconds: ClassVar[int] = 10
@@ -53,39 +38,9 @@ class CommandRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         declared["openapi_extra"] = {"parameters": [KEY_HEADER, PREFER_HEADER]}
         super().__init__(path, endpoint, **declared)
-        handle = self.get_route_handler()
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            response = await handle(Request(scope, receive))
-            await response(scope, receive, send)
-
-        # In place of FastAPI's own, with its exit stacks for dependencies and its error handler
-        # beside the app's: a command needs neither.
-        self.app = app
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint = self.endpoint
-        takes = get_type_hints(endpoint)
-        body_model = takes.get("body")
-        read_envelope: ReadEnvelope = self.dependant.dependencies[0].call  # type: ignore[assignment]  # declared so
-        path_names = tuple(self.param_convertors)
-
-        async def handle(request: Request) -> Response:
-            arguments: dict[str, Any] = {"envelope": await read_envelope(request)}
-            for name in path_names:
-                arguments[name] = _path_id(request, name)
-            if "request" in takes:
-                arguments["request"] = request
-            if body_model is not None:
-                arguments["body"] = await read_json(request, body_model)
-            made = endpoint(**arguments)
-            if isawaitable(made):
-                made = await made
-            return await self._submit(request, made)
-
-        return handle
-
-    async def _submit(self, request: Request, made: Command | Creation) -> Response:
+    async def answer(self, request: Request, made: Command | Creation) -> Response:
+        """Submit the command, and tell what became of it."""
         command = made.command if isinstance(made, Creation) else made
         preferences = read_preferences(request.headers.getlist("prefer"))
         wait_seconds = preferences.wait_or(self.default_wait_seconds)
@@ -100,8 +55,8 @@ class CommandRoute(APIRoute):
             return refusal_response(command.command_id, decided.refusal, headers)
         if isinstance(made, Creation):
             headers["Location"] = made.location
-            return Response(decided.document, 201, headers, "application/json")
-        return Response(decided.document, 200, headers, "application/json")
+            return JsonResponse(decided.document.encode(), 201, headers)
+        return JsonResponse(decided.document.encode(), 200, headers)
 
 
 def pending_response(command: Command, preferences: Preferences) -> Response:
@@ -118,16 +73,9 @@ def pending_response(command: Command, preferences: Preferences) -> Response:
     headers = _applied(preferences, answered_async=True)
     headers["Location"] = f"/v1/commands/{command.command_id}"
     headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return Response(encode_outcome(outcome), 202, headers, "application/json")
+    return JsonResponse(encode_outcome(outcome).encode(), 202, headers)
 
 
 def _applied(preferences: Preferences, *, answered_async: bool) -> dict[str, str]:
     applied = preferences.applied(answered_async=answered_async)
     return {"Preference-Applied": applied} if applied else {}
-
-
-def _path_id(request: Request, name: str) -> str:
-    try:
-        return _ID.validate_python(request.path_params[name])
-    except ValidationError as error:
-        raise invalid_request([{"loc": ["path", name], "msg": error.errors()[0]["msg"]}]) from None

@@ -6,9 +6,10 @@ from typing import Annotated, TypedDict
 
 from fastapi import Depends, Request
 
-from gateway.auth import ShowsAuthorize, current_user
+from gateway.auth import ShowsAuthorize
 from gateway.problems import ProblemError
 from gateway.services import services_of
+from gateway.settings import Settings
 from shared.ids import MAX_AHEAD_SECONDS, is_uuid7, new_id, unix_ms
 
 
@@ -23,10 +24,10 @@ async def by_current_user(request: Request, _: ShowsAuthorize = None) -> Envelop
 
     Raises `unauthenticated`, `invalid_command_id` or `stale_command`.
     """
-    user_id = await current_user(request)
-    return Envelope(
-        command_id=_command_id(request), user_id=user_id, submitted_at=datetime.now(UTC)
-    )
+    services = services_of(request)
+    user_id = await services.tokens.user_of(request.headers.get("authorization"))
+    command_id = _command_id(request, services.settings)
+    return Envelope(command_id=command_id, user_id=user_id, submitted_at=datetime.now(UTC))
 
 
 async def by_new_user(request: Request) -> Envelope:
@@ -34,7 +35,7 @@ async def by_new_user(request: Request) -> Envelope:
 
     Raises `invalid_command_id` or `stale_command`.
     """
-    command_id = _command_id(request)
+    command_id = _command_id(request, services_of(request).settings)
     return Envelope(command_id=command_id, user_id=command_id, submitted_at=datetime.now(UTC))
 
 
@@ -57,7 +58,7 @@ def is_stale(command_id: str, window_seconds: int) -> bool:
     return _age_seconds(command_id) > window_seconds
 
 
-def _command_id(request: Request) -> str:
+def _command_id(request: Request, settings: Settings) -> str:
     """Return the ID that the Idempotency-Key header gives the command, or a fresh one."""
     keys = request.headers.getlist("idempotency-key")
     if not keys:
@@ -66,7 +67,7 @@ def _command_id(request: Request) -> str:
         raise ProblemError("invalid_command_id", "A request carries one command, and one key.")
     # draft-ietf-httpapi-idempotency-key-header: a string of structured fields is in quotes.
     command_id = read_command_id(keys[0].removeprefix('"').removesuffix('"'))
-    if is_stale(command_id, services_of(request).settings.command_window_seconds):
+    if is_stale(command_id, settings.command_window_seconds):
         raise ProblemError("stale_command", command_id=command_id)
     return command_id
 

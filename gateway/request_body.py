@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from gateway.problems import ProblemError, invalid_request
 
@@ -43,28 +43,49 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise ProblemError("unsupported_media_type", f"The body must be {media_type}.")
     if "content-encoding" in headers:
         raise ProblemError("unsupported_media_type", "The body must not be compressed.")
+    first = _at_hand(request.receive)
+    if first is not None and not first.get("more_body", False):
+        body: bytes = first.get("body", b"")
+        if first["type"] == "http.request" and len(body) <= MAX_BODY_BYTES:
+            return body
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
-            return await _read_bounded(request.receive)
+            return await _read_bounded(request.receive, first)
     except TimeoutError:
         raise ProblemError("request_timeout", headers={"Connection": "close"}) from None
 
 
-async def _read_bounded(receive: Receive) -> bytes:
+def _at_hand(receive: Receive) -> Message | None:
+    """Return what `receive` gives without waiting; None where it would wait.
+
+    Small bodies come with their headers, and a timer costs more than to read one.
+    """
+    receiving = receive()
+    try:
+        receiving.send(None)  # type: ignore[attr-defined]  # a coroutine, as ASGI says
+    except StopIteration as received:
+        message: Message = received.value
+        return message
+    receiving.close()  # type: ignore[attr-defined]
+    return None
+
+
+async def _read_bounded(receive: Receive, first: Message | None) -> bytes:
     body = b""
     size = 0
-    more = True
+    message = first or await receive()
     # What is too much is read on for a while, and thrown away: a client that still writes when
     # its connection is closed never sees the answer.
-    while more and size <= MAX_DISCARDED_BYTES:
-        message = await receive()
+    while True:
         if message["type"] == "http.disconnect":
             raise ProblemError("request_timeout")
         chunk: bytes = message.get("body", b"")
-        more = message.get("more_body", False)
         size += len(chunk)
         if size <= MAX_BODY_BYTES:
             body += chunk
+        if size > MAX_DISCARDED_BYTES or not message.get("more_body", False):
+            break
+        message = await receive()
     if size > MAX_BODY_BYTES:
         raise ProblemError("body_too_large", headers={"Connection": "close"})
     return body

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
+from starlette.responses import Response
 
 from gateway.awaiting import Watch
 from gateway.passwords import Passwords
@@ -19,8 +20,8 @@ from gateway.tokens import Tokens
 class Services:
     settings: Settings
     queries: Queries
-    catalogue: SharedReads[bytes | None]
-    """Pages that anybody may read, as the JSON that is sent."""
+    catalogue: SharedReads[Response]
+    """Pages that anybody may read, as they are sent."""
     watch: Watch
     publisher: Publisher
     replies: Replies

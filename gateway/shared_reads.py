@@ -15,21 +15,38 @@ class SharedReads(Generic[Answer]):
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, asyncio.Task[Answer]] = {}
-        self._next: dict[Hashable, asyncio.Task[Answer]] = {}
+        self._under_way: dict[Hashable, asyncio.Task[None]] = {}
+        self._next: dict[Hashable, tuple[asyncio.Task[None], list[asyncio.Future[Answer]]]] = {}
 
     async def read(self, question: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer of `ask`, which is called for many askers at once."""
-        task = self._next.get(question)
-        if task is None:
-            task = self._next[question] = asyncio.create_task(self._ask(question, ask))
-        return await asyncio.shield(task)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        planned = self._next.get(question)
+        if planned is None:
+            askers = [answer]
+            self._next[question] = asyncio.create_task(self._ask(question, ask, askers)), askers
+        else:
+            planned[1].append(answer)
+        return await answer
 
-    async def _ask(self, question: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def _ask(
+        self,
+        question: Hashable,
+        ask: Callable[[], Awaitable[Answer]],
+        askers: list[asyncio.Future[Answer]],
+    ) -> None:
         if before := self._under_way.get(question):
             await asyncio.wait([before])
-        self._under_way[question] = self._next.pop(question)
+        self._under_way[question], _ = self._next.pop(question)
         try:
-            return await ask()
+            answer = await ask()
+        except Exception as error:
+            for asker in askers:
+                if not asker.done():
+                    asker.set_exception(error)
+        else:
+            for asker in askers:
+                if not asker.done():  # who has left is cancelled
+                    asker.set_result(answer)
         finally:
             del self._under_way[question]

@@ -12,12 +12,12 @@ from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
-from gateway.awaiting import Watch
+from gateway.awaiting import Watch, result_within
 from gateway.replies import Decided
 from gateway.telemetry import Metrics
 from shared.commands import Command
 from shared.ids import new_id
-from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, encode_commands
+from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
 
 LANES = 2
@@ -42,33 +42,42 @@ class BrokerUnavailableError(Exception):
 
 
 class Submission:
-    """A command on its way: what it is on the wire, and the two answers it waits for."""
+    """A command on its way: what it is on the wire, and who is to hear what becomes of it."""
 
-    __slots__ = ("awaited", "command", "confirmed", "decided", "text", "ticket")
+    __slots__ = ("_listener", "awaited", "command", "confirmed", "text", "ticket")
 
     def __init__(self, command: Command, *, awaited: bool) -> None:
-        loop = asyncio.get_running_loop()
         self.command = command
-        self.text = encode_commands([command])[1:-1]
+        # As encode_commands does, which first finds out what kind each command is.
+        self.text = type(command).__pydantic_serializer__.to_json(command)
         self.awaited = awaited
         self.ticket: Ticket | None = None
-        self.confirmed: asyncio.Future[bool] = loop.create_future()
-        self.decided: asyncio.Future[Decided | None] = loop.create_future()
-        """None where the publish failed, so that no reply will come."""
+        self.confirmed: bool | None = None
+        """Whether the broker has the command on disk; None while that is not known."""
+        self._listener: asyncio.Future[Decided | None] | None = None
+
+    def listen(self) -> asyncio.Future[Decided | None]:
+        """Return what resolves when there is news: with the outcome, or None for other news."""
+        self._listener = asyncio.get_running_loop().create_future()
+        return self._listener
 
     def settle(self, *, confirmed: bool) -> None:
         """Say whether the broker has the command on disk."""
-        if not self.confirmed.done():
-            self.confirmed.set_result(confirmed)
-        if not confirmed and not self.decided.done():
-            self.decided.set_result(None)
+        if self.confirmed is None:
+            self.confirmed = confirmed
+        # Who awaits the outcome need not know of the confirm; without one there is no outcome.
+        if not (self.awaited and confirmed):
+            self._tell(None)
 
     def decide(self, decided: Decided) -> None:
         """Say what became of the command."""
         # A reply proves that the broker had the command, also when it overtakes the confirm.
-        self.settle(confirmed=True)
-        if not self.decided.done():
-            self.decided.set_result(decided)
+        self.confirmed = True
+        self._tell(decided)
+
+    def _tell(self, decided: Decided | None) -> None:
+        if self._listener is not None and not self._listener.done():
+            self._listener.set_result(decided)
 
 
 class Publisher:
@@ -97,10 +106,13 @@ class Publisher:
             wait_seconds = 0
         submission = self._stand_in_line(command, awaited=wait_seconds > 0)
         try:
-            decided = await self._await_outcome(submission, wait_seconds)
-            if decided is None and not await submission.confirmed:
+            if wait_seconds > 0:
+                decided = await self._await_outcome(submission, wait_seconds)
+                if decided is not None:
+                    return decided
+            if not await self._await_confirm(submission):
                 raise BrokerUnavailableError
-            return decided
+            return None
         finally:
             submission.awaited = False
             if submission.ticket is not None:
@@ -138,7 +150,7 @@ class Publisher:
         if len(self._line) >= MAX_PENDING:
             raise self._unavailable("line_full")
         submission = Submission(command, awaited=awaited)
-        self._metrics.commands.labels(command.kind).inc()
+        self._metrics.commands_of[command.kind].inc()
         self._line.append(submission)
         if len(self._lanes) < LANES:
             lane = asyncio.create_task(self._serve_lane())
@@ -147,13 +159,20 @@ class Publisher:
         return submission
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> Decided | None:
-        decided = submission.decided
-        if seconds > 0:
-            await asyncio.wait([decided], timeout=min(seconds, REPLY_PATIENCE_SECONDS))
-        if seconds > REPLY_PATIENCE_SECONDS and not decided.done():
-            with self._watch.looking_for_outcome_of(submission.command, decided):
-                await asyncio.wait([decided], timeout=seconds - REPLY_PATIENCE_SECONDS)
-        return decided.result() if decided.done() else None
+        decided = await result_within(submission.listen(), min(seconds, REPLY_PATIENCE_SECONDS))
+        if decided is None and submission.confirmed is not False:
+            seconds -= REPLY_PATIENCE_SECONDS
+            if seconds > 0:
+                found = submission.listen()
+                with self._watch.looking_for_outcome_of(submission.command, found):
+                    decided = await result_within(found, seconds)
+        return decided
+
+    async def _await_confirm(self, submission: Submission) -> bool:
+        submission.awaited = False
+        if submission.confirmed is None:
+            await submission.listen()
+        return submission.confirmed is True
 
     async def _serve_lane(self) -> None:
         while self._line:

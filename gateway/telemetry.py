@@ -1,9 +1,12 @@
 """What the gateway counts, and the ASGI layer that counts requests."""
 
 from time import perf_counter
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.commands import Kind
 
 _SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _COMMANDS = (1, 2, 5, 10, 20, 50, 100)
@@ -21,12 +24,14 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.request_times = RequestTimes(self.requests)
         self.commands = Counter(
             "holdfast_commands_submitted_total",
             "Commands handed in, by kind.",
             ["kind"],
             registry=self.registry,
         )
+        self.commands_of = {kind: self.commands.labels(kind) for kind in get_args(Kind)}
         self.message_commands = Histogram(
             "holdfast_message_commands",
             "Commands in a message.",
@@ -58,13 +63,27 @@ class Metrics:
         return generate_latest(self.registry)
 
 
+class RequestTimes:
+    """Observes requests; finding a histogram by its labels costs more than the observation."""
+
+    def __init__(self, requests: Histogram) -> None:
+        self._requests = requests
+        self._observers: dict[tuple[str, str, int], Histogram] = {}
+
+    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
+        key = (route, method, status)
+        observer = self._observers.get(key)
+        if observer is None:
+            observer = self._observers[key] = self._requests.labels(route, method, str(status))
+        observer.observe(seconds)
+
+
 class Measured:
     """Wraps an ASGI app and observes each request's duration and status."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, request_times: RequestTimes) -> None:
         self._app = app
-        self._requests = metrics.requests
-        self._observers: dict[tuple[str, str, int], Histogram] = {}
+        self._request_times = request_times
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,11 +103,4 @@ class Measured:
         finally:
             # The template, never the path itself: a path may hold any number of IDs.
             route = getattr(scope.get("route"), "path", "unmatched")
-            self._observer(route, scope["method"], status).observe(perf_counter() - started)
-
-    def _observer(self, route: str, method: str, status: int) -> Histogram:
-        key = (route, method, status)
-        observer = self._observers.get(key)
-        if observer is None:
-            observer = self._observers[key] = self._requests.labels(route, method, str(status))
-        return observer
+            self._request_times.observe(route, scope["method"], status, perf_counter() - started)

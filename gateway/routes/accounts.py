@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from gateway.auth import CurrentUser
 from gateway.command_route import CommandRoute, Creation
+from gateway.direct_route import DirectRoute
 from gateway.envelope import ByNewUser
 from gateway.openapi import (
     BODY_PROBLEMS,
@@ -27,7 +28,7 @@ FORM = "application/x-www-form-urlencoded"
 NOT_STORED = {"Cache-Control": "no-store"}
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=CommandRoute)
-queries = APIRouter(prefix="/v1", tags=["accounts"])
+queries = APIRouter(prefix="/v1", tags=["accounts"], route_class=DirectRoute)
 _USER = TypeAdapter(User)
 
 NewPassword = Annotated[

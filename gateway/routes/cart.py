@@ -7,7 +7,9 @@ from pydantic import TypeAdapter
 
 from gateway.auth import CurrentUser
 from gateway.command_route import CommandRoute
+from gateway.direct_route import DirectRoute
 from gateway.envelope import ByCurrentUser
+from gateway.json_response import JsonResponse
 from gateway.openapi import (
     BODY_PROBLEMS,
     USER_PROBLEMS,
@@ -52,7 +54,7 @@ Reservation = Annotated[ReservationBody, Body(openapi_examples={"reserve": A_TIC
 Quantity = Annotated[QuantityBody, Body(openapi_examples={"one": {"value": {"quantity": 1}}})]
 
 router = APIRouter(prefix="/v1", tags=["cart"], route_class=CartRoute)
-queries = APIRouter(prefix="/v1", tags=["cart"])
+queries = APIRouter(prefix="/v1", tags=["cart"], route_class=DirectRoute)
 _CART = TypeAdapter(Cart)
 
 
@@ -111,4 +113,4 @@ def release_cart(envelope: ByCurrentUser) -> ReleaseCart:
 async def read_cart(request: Request, user_id: CurrentUser) -> Response:
     """The cart as of now; an expired or absent one reads as empty."""
     cart = await services_of(request).queries.cart(user_id)
-    return Response(_CART.dump_json(cart), media_type="application/json")
+    return JsonResponse(_CART.dump_json(cart))

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.command_route import CommandRoute, Creation
+from gateway.direct_route import DirectRoute
 from gateway.envelope import ByCurrentUser
+from gateway.json_response import JsonResponse
 from gateway.openapi import (
     BODY_PROBLEMS,
     USER_PROBLEMS,
@@ -54,7 +56,8 @@ Changes = Annotated[
 ]
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=CommandRoute)
-queries = APIRouter(prefix="/v1", tags=["catalogue"])
+lists = APIRouter(prefix="/v1", tags=["catalogue"])
+pages = APIRouter(prefix="/v1", tags=["catalogue"], route_class=DirectRoute)
 
 
 @dataclass(slots=True)
@@ -162,7 +165,7 @@ def change_ticket_type(
     return ChangeTicketType(**envelope, ticket_type_id=ticket_type_id, **dict(body))
 
 
-@queries.get(
+@lists.get(
     "/events",
     summary="List events",
     response_model=Events,
@@ -179,17 +182,17 @@ async def list_events(
     after = _read_cursor(cursor) if cursor else None
     services = services_of(request)
 
-    async def page() -> bytes:
+    async def page() -> Response:
         # One more than asked for tells whether there is a next page.
         events = await services.queries.events(limit + 1, after)
         items = events[:limit]
         next_cursor = _cursor(items[-1]) if len(events) > limit else None
-        return _EVENTS.dump_json(Events(items, next_cursor))
+        return JsonResponse(_EVENTS.dump_json(Events(items, next_cursor)))
 
-    return _json(await services.catalogue.read((limit, after), page))
+    return await services.catalogue.read((limit, after), page)
 
 
-@queries.get(
+@pages.get(
     "/events/{event_id}",
     summary="Look at an event",
     response_model=EventPage,
@@ -201,18 +204,13 @@ async def read_event(request: Request, event_id: Id) -> Response:
     """An event with its ticket types and what is left of each."""
     services = services_of(request)
 
-    async def page() -> bytes | None:
+    async def page() -> Response:
         event = await services.queries.event(event_id)
-        return None if event is None else _EVENT_PAGE.dump_json(event)
+        if event is None:
+            return ProblemError("event_not_found", event_id=event_id).response()
+        return JsonResponse(_EVENT_PAGE.dump_json(event))
 
-    document = await services.catalogue.read(event_id, page)
-    if document is None:
-        raise ProblemError("event_not_found", event_id=event_id)
-    return _json(document)
-
-
-def _json(document: bytes | None) -> Response:
-    return Response(document, media_type="application/json")
+    return await services.catalogue.read(event_id, page)
 
 
 def _cursor(event: Event) -> str:

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.auth import CurrentUser
+from gateway.direct_route import DirectRoute
 from gateway.envelope import is_stale, read_command_id
+from gateway.json_response import JsonResponse
 from gateway.openapi import PREFER_HEADER, USER_PROBLEMS, problem_responses
 from gateway.prefer import read_preferences
 from gateway.problems import RETRY_AFTER_SECONDS, ProblemError
@@ -20,7 +22,7 @@ HEARTBEAT_SECONDS = 10
 STREAM_SECONDS = 120
 """A stream ends after this time; an EventSource then connects again by itself."""
 
-router = APIRouter(prefix="/v1", tags=["commands"])
+router = APIRouter(prefix="/v1", tags=["commands"], route_class=DirectRoute)
 PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
 CommandPath = Annotated[
     str, Path(description="The ID of a command.", json_schema_extra={"format": "uuid"})
@@ -49,7 +51,7 @@ async def read_command(request: Request, command_id: CommandPath, user_id: Curre
     if decided is None:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     document = decided.document if decided else _pending(command_id)
-    return Response(document, headers=headers, media_type="application/json")
+    return JsonResponse(document.encode(), headers=headers)
 
 
 @router.get(

@@ -73,6 +73,29 @@ async def test_without_end_is_not_read_to_its_end():
     assert (await refusal(request(*[b" " * 65_536] * 1_000, b""))).code == "body_too_large"
 
 
+async def test_nothing_is_lost_of_a_body_that_comes_later_than_its_headers():
+    body = f'{{"items":[{ITEM}]}}'.encode()
+    has_come = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.02, has_come.set)
+
+    async def receive():
+        await has_come.wait()
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    headers = [(b"content-type", b"application/json")]
+    read = await read_json(Request({"type": "http", "headers": headers}, receive), ReservationBody)
+    assert read.items[0].quantity == 2
+
+
+async def test_who_leaves_before_the_body_has_come():
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    headers = [(b"content-type", b"application/json")]
+    left = Request({"type": "http", "headers": headers}, receive)
+    assert (await refusal(left)).code == "request_timeout"
+
+
 async def test_too_slow(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(request_body, "BODY_TIMEOUT_SECONDS", 0.05)
     assert (await refusal(request(b"{", b""))).code == "request_timeout"

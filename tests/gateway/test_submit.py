@@ -8,10 +8,11 @@ from pydantic_core import from_json
 from gateway import submit
 from gateway.awaiting import Recorded
 from gateway.submit import BrokerUnavailableError
-from shared.commands import CreateEvent, ReleaseCart
+from shared.commands import Command, CreateEvent, ReleaseCart
 from shared.ids import new_id
-from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
+from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, encode_commands
 from tests.builders import FAR_AHEAD, LONG_AGO, NOW
+from tests.contracts.examples import COMMANDS
 from tests.gateway.conftest import Counter
 
 
@@ -38,6 +39,12 @@ async def received(queue) -> list[list[dict]]:
 
 
 class TestPublishing:
+    @pytest.mark.parametrize("example", COMMANDS.values(), ids=COMMANDS.keys())
+    def test_a_command_is_written_as_messages_have_it(self, example: Command):
+        assert b"[%b]" % submit.Submission(example, awaited=False).text == encode_commands(
+            [example]
+        )
+
     async def test_a_command_alone_waits_for_nobody(self, counter: Counter):
         queue = await counter.queue()
         assert await counter.publisher.submit(asked := command(), 0) is None
@@ -90,7 +97,9 @@ class TestPublishing:
 class TestTheBrokerDoesNotTakeIt:
     async def test_no_queue_is_bound(self, counter: Counter):
         with pytest.raises(BrokerUnavailableError):
-            await counter.publisher.submit(command(), 10)
+            await asyncio.wait_for(
+                counter.publisher.submit(command(), 10), submit.REPLY_PATIENCE_SECONDS * 0.8
+            )
         assert counter.count("holdfast_publish_failures_total", reason="returned") == 1
 
     async def test_the_queue_is_full(self, counter: Counter):
@@ -171,6 +180,20 @@ class TestAwaiting:
         decided = _decided(asked)
         counter.publisher.answer(correlation_id, [decided])
         assert await asyncio.wait_for(waiting, 0.5) is decided
+        counter.proxy.let_through()
+
+    async def test_a_reply_proves_the_confirm_also_to_who_has_waited_long_enough(
+        self, counter: Counter
+    ):
+        await counter.queue()
+        counter.proxy.hold()
+        asked = command()
+        waiting = asyncio.create_task(counter.publisher.submit(asked, 0.1))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        [(correlation_id, _)] = counter.publisher._unanswered
+        counter.publisher.answer(correlation_id, [_decided(asked)])
+        assert await asyncio.wait_for(waiting, 0.5) is None
         counter.proxy.let_through()
 
     async def test_none_where_it_is_not_decided_in_time(self, counter: Counter):
