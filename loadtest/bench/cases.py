@@ -11,7 +11,7 @@ IN_FLIGHT_COMMANDS = 2_000
 MAX_IN_FLIGHT_MESSAGES = 500
 SOON_SOLD_OUT = 100
 
-MANY_BUYERS = Workload(buyers=2_000)
+MANY_BUYERS = Workload(buyers=2 * IN_FLIGHT_COMMANDS)
 OLD_CUSTOMERS = Workload(buyers=20_000)
 BUYERS_200 = Workload(buyers=200)
 
@@ -76,8 +76,10 @@ ALL: Sequence[Case] = (
     replace(HTTP_200, name="HTTP 200, 2 workers", group="e", workers=2),
     replace(HTTP_200, name="HTTP 200, 4 workers", group="e", workers=4),
     replace(HTTP_200, name="HTTP 200, 2 gateways", group="e", gateways=2),
-    Case("queue x 100, 100 types", "f", "queue", Workload(ticket_types=100)),
-    Case("queue x 100, two-type carts", "f", "queue", Workload(ticket_types=100, lines=2)),
+    Case("queue x 100, 100 types", "f", "queue", replace(MANY_BUYERS, ticket_types=100)),
+    Case(
+        "queue x 100, two-type carts", "f", "queue", replace(MANY_BUYERS, ticket_types=100, lines=2)
+    ),
     Case("HTTP 200, 100 types", "f", "http", replace(BUYERS_200, ticket_types=100)),
     Case("HTTP 200, two-type carts", "f", "http", replace(BUYERS_200, ticket_types=100, lines=2)),
     Case("queue x 100, sold out", "g", "queue", replace(MANY_BUYERS, tickets=SOON_SOLD_OUT)),
