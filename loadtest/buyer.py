@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
 from loadtest.histogram import Histogram
 from loadtest.http_connection import HttpConnection, Target, request
@@ -97,7 +98,7 @@ class Buyer:
         if not self._connection.is_open:
             self._connecting = asyncio.create_task(self._connect_and_send())
             return
-        self._sent_at = self._loop.time()
+        self._sent_at = perf_counter()
         self._connection.send(self._request)
 
     async def _connect_and_send(self) -> None:
@@ -127,7 +128,7 @@ class Buyer:
         elif self.wants.command_id.encode() not in body:
             self._be_refused_at_the_door(status, body)
         elif status == _ACCEPTED:
-            self._house.accepted.add(self._loop.time() - self.due)
+            self._house.accepted.add(perf_counter() - self.due)
             self._poll_later(self.wants)
         elif status == _OK:
             self._on_outcome(self.wants, body)

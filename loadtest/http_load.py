@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter
 
 from loadtest.buyer import Buyer, House
 from loadtest.desk import PreparationError
@@ -85,7 +86,7 @@ class HttpLoad:
 
     def _pump(self) -> None:
         """Let idle buyers ask for all that is due."""
-        now = self._loop.time()
+        now = perf_counter()
         while self._idle:
             due = self._schedule.take(now)
             if due is None:
@@ -97,7 +98,7 @@ class HttpLoad:
         if self._next_pump is not None:
             self._next_pump.cancel()
         if not self._schedule.has_ended:
-            self._next_pump = self._loop.call_at(self._schedule.next_due(now), self._pump)
+            self._next_pump = self._loop.call_later(self._schedule.next_due(now) - now, self._pump)
 
     def _serve(self, buyer: Buyer, due: float) -> None:
         self.ledger.asked += 1
@@ -113,7 +114,8 @@ class HttpLoad:
         ledger = self.ledger
         if ledger.first_expiry is None and (expiry := _EXPIRY.search(body)):
             ledger.first_expiry = expiry[1].decode()
-        self.timeline.answered(self._loop.time() - buyer.due)
+        # Not the loop's clock: uvloop's has whole milliseconds.
+        self.timeline.answered(perf_counter() - buyer.due)
         if refusal is not None:
             self.timeline.refused()
         if buyer.wants is None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import perf_counter
 
 from loadtest.amqp import CommandsLink, connect
 from loadtest.ledger import Ledger
@@ -78,7 +79,7 @@ class QueueLoad:
 
     def _pump(self) -> None:
         """Send all that is due, as long as messages may be in flight."""
-        now = self._loop.time()
+        now = perf_counter()
         while len(self._in_flight) < self._pace.messages_in_flight:
             due = self._schedule.take(now)
             if due is None:
@@ -90,7 +91,7 @@ class QueueLoad:
         if self._next_pump is not None:
             self._next_pump.cancel()
         if not self._schedule.has_ended:
-            self._next_pump = self._loop.call_at(self._schedule.next_due(now), self._pump)
+            self._next_pump = self._loop.call_later(self._schedule.next_due(now) - now, self._pump)
 
     def _send(self, due: float) -> None:
         if self._link.lost.done():
@@ -119,7 +120,7 @@ class QueueLoad:
             return
         # A reply proves that the broker had the message, also where it overtakes the confirm.
         self._unconfirmed.pop(message.number, None)
-        self.timeline.answered(self._loop.time() - message.due, len(message.reservations))
+        self.timeline.answered(perf_counter() - message.due, len(message.reservations))
         self._enter(message.reservations, body)
         self._pump()
 

@@ -6,6 +6,7 @@ import gc
 import signal
 import time
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
 from loadtest.ledger import Ledger
@@ -66,20 +67,20 @@ async def run(load: Load, seconds: float, progress: Progress, meter: Meter | Non
     interrupted = asyncio.Event()
     loop.add_signal_handler(signal.SIGINT, interrupted.set)
     cpu_started = time.process_time()
-    start = loop.time()
+    start = perf_counter()
     load.start(start)
     try:
-        while (remaining := start + seconds - loop.time()) > 0 and not interrupted.is_set():
+        while (remaining := start + seconds - perf_counter()) > 0 and not interrupted.is_set():
             await _wait(interrupted, min(remaining, _to_next_second(start)))
             progress.second(_end_second(load, start, sending=True))
-        load.stop_sending(loop.time())
-        sending_seconds = loop.time() - start
+        load.stop_sending(perf_counter())
+        sending_seconds = perf_counter() - start
         if interrupted.is_set():
             progress.say("interrupted: waiting for what is under way")
         await _drain(load, start, progress)
-        load.ledger.not_sent = load.late(loop.time())
+        load.ledger.not_sent = load.late(perf_counter())
     finally:
-        load.stop_sending(loop.time())
+        load.stop_sending(perf_counter())
         loop.remove_signal_handler(signal.SIGINT)
         gc.set_threshold(*threshold)
         gc.unfreeze()
@@ -90,12 +91,11 @@ async def run(load: Load, seconds: float, progress: Progress, meter: Meter | Non
 
 async def _drain(load: Load, start: float, progress: Progress) -> None:
     """Await the answers that are missing, in rows of a second as before."""
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + DRAIN_SECONDS
-    while backlog(load, loop.time()) and loop.time() < give_up_at:
-        row_ends_at = loop.time() + _to_next_second(start)
+    give_up_at = perf_counter() + DRAIN_SECONDS
+    while backlog(load, perf_counter()) and perf_counter() < give_up_at:
+        row_ends_at = perf_counter() + _to_next_second(start)
         # Looked for and not waited for: answers must cost nothing to take.
-        while backlog(load, loop.time()) and loop.time() < row_ends_at:  # noqa: ASYNC110 - see above
+        while backlog(load, perf_counter()) and perf_counter() < row_ends_at:  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         progress.second(_end_second(load, start, sending=False))
 
@@ -106,14 +106,14 @@ def backlog(load: Load, now: float) -> int:
 
 
 def _end_second(load: Load, start: float, *, sending: bool) -> Second:
-    now = asyncio.get_running_loop().time()
+    now = perf_counter()
     load.look_after(now)
     return load.timeline.end_second(now - start, backlog(load, now), sending=sending)
 
 
 def _to_next_second(start: float) -> float:
     """Return how long it is to the next whole second of the run, a moment at the least."""
-    return max(1.0 - (asyncio.get_running_loop().time() - start) % 1.0, LOOK_EVERY_SECONDS)
+    return max(1.0 - (perf_counter() - start) % 1.0, LOOK_EVERY_SECONDS)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
