@@ -11,6 +11,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin hold
 COPY --from=environment /environment /environment
 WORKDIR /holdfast
 COPY alembic.ini ./
+COPY deploy deploy
 COPY shared shared
 COPY migrations migrations
 COPY worker worker

@@ -123,7 +123,12 @@ class CommandsLink(asyncio.Protocol):
             commands.Basic.Consume(queue=queue.queue or "", no_ack=True), commands.Basic.ConsumeOk
         )
         self._frames = frames.PublishFrames(
-            CHANNEL, COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY, queue.queue or "", max_frame_bytes
+            CHANNEL,
+            COMMANDS_EXCHANGE,
+            COMMANDS_ROUTING_KEY,
+            queue.queue or "",
+            user,
+            max_frame_bytes,
         )
         return self
 

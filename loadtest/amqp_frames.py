@@ -16,9 +16,9 @@ _BASIC = b"\x00\x3c\x00\x00"
 _MANDATORY = b"\x01"
 _PERSISTENT = b"\x02"
 _CONTENT_TYPE, _HEADERS, _MODE = 1 << 15, 1 << 13, 1 << 12
-_CORRELATION_ID, _REPLY_TO, _MESSAGE_ID = 1 << 10, 1 << 9, 1 << 7
+_CORRELATION_ID, _REPLY_TO, _MESSAGE_ID, _USER_ID = 1 << 10, 1 << 9, 1 << 7, 1 << 4
 _PROPERTIES = struct.pack(
-    ">H", _CONTENT_TYPE | _HEADERS | _MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID
+    ">H", _CONTENT_TYPE | _HEADERS | _MODE | _CORRELATION_ID | _REPLY_TO | _MESSAGE_ID | _USER_ID
 )
 
 
@@ -26,7 +26,13 @@ class PublishFrames:
     """Writes messages for one exchange: persistent, mandatory, with a merged reply wanted."""
 
     def __init__(
-        self, channel: int, exchange: str, routing_key: str, reply_to: str, max_frame_bytes: int
+        self,
+        channel: int,
+        exchange: str,
+        routing_key: str,
+        reply_to: str,
+        user: str,
+        max_frame_bytes: int,
     ) -> None:
         self._channel = channel
         self._max_body_bytes = max_frame_bytes - ENVELOPE_BYTES
@@ -36,11 +42,20 @@ class PublishFrames:
         headers = len(merge).to_bytes(4) + merge
         self._fixed = _PROPERTIES + _short("application/json") + headers + _PERSISTENT
         self._reply_to = _short(reply_to)
+        self._user = _short(user)
 
     def message(self, name: str, body: bytes) -> bytes:
         """Return the frames of a message with `name` as its correlation and message ID."""
         short = _short(name)
-        header = (_BASIC, len(body).to_bytes(8), self._fixed, short, self._reply_to, short)
+        header = (
+            _BASIC,
+            len(body).to_bytes(8),
+            self._fixed,
+            short,
+            self._reply_to,
+            short,
+            self._user,
+        )
         step = self._max_body_bytes
         bodies = [self._frame(BODY, body[at : at + step]) for at in range(0, len(body), step)]
         return b"".join((self._publish, self._frame(CONTENT_HEADER, b"".join(header)), *bodies))

@@ -1,20 +1,18 @@
 """Brings the database that `HOLDFAST_DATABASE_URL` names to the newest version."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from pydantic import BaseModel
 
-from shared.environment import PostgresUrl, read_settings
-
-
-class Settings(BaseModel):
-    database_url: PostgresUrl
+from migrations.settings import Settings
+from shared.environment import read_settings
 
 
 def main() -> None:
     read_settings(Settings)  # says which variable is missing
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     command.upgrade(Config(str(Path(__file__).parent.parent / "alembic.ini")), "head")
 
 

@@ -30,10 +30,17 @@ MAX_TOTAL_QUANTITY = 100_000_000
 
 def _in_utc(at: datetime) -> datetime:
     try:
-        return at.astimezone(UTC)
+        in_utc = at.astimezone(UTC)
     except OverflowError:
         # An offset can lead out of the years 1 to 9999.
         raise ValueError("lies outside of the calendar") from None
+    if in_utc in _INFINITIES:
+        raise ValueError("lies at the end of the calendar")
+    return in_utc
+
+
+_INFINITIES = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+"""What asyncpg writes as -infinity and infinity, and reads as times without an offset."""
 
 
 # pydantic reads more than RFC 3339: numbers, also in quotes, and dates without a time.

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -35,6 +35,7 @@ class Unreadable:
     command_id: str | None = None
     kind: Kind | None = None
     submitted_at: datetime | None = None
+    reason: Literal["unreadable", "not_allowed"] = "unreadable"
 
 
 def encode_commands(commands: list[Command]) -> bytes:

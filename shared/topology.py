@@ -31,7 +31,23 @@ COMMANDS_ARGUMENTS: Final[dict[str, str | int]] = {
     "x-max-length": MAX_QUEUED_MESSAGES,
     "x-max-length-bytes": MAX_QUEUED_BYTES,
 }
-DEAD_ARGUMENTS: Final[dict[str, str | int]] = {"x-queue-type": "quorum"}
+MAX_LOOKS: Final = 1_000_000
+"""How often a dead letter may be looked at: as often as an operator likes. RabbitMQ 4 drops it
+after 20 times where nothing is said."""
+
+DEAD_ARGUMENTS: Final[dict[str, str | int]] = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": MAX_LOOKS,
+}
+
+DELIVERY_COUNT_HEADER: Final = "x-delivery-count"
+"""Set by the broker on a message that came back: how often it did."""
+
+REASON_HEADER: Final = "x-reason"
+ERROR_HEADER: Final = "x-error"
+RECORDED_HEADER: Final = "x-recorded"
+"""On a dead letter handed in again whose outcome is recorded: it is answered with that outcome, and
+does not become a dead letter once more."""
 
 MERGE_REPLIES_HEADER: Final = "x-merge-replies"
 """Who publishes with this header takes the replies to several messages in one: a JSON object

@@ -17,27 +17,32 @@ from shared.environment import read_settings
 from worker import committer as group_commit
 from worker.answers import Answers
 from worker.apply import apply
+from worker.bindings import keep_bound
 from worker.committer import Committer
 from worker.consumer import Consumer
+from worker.dead_letters import declare_dead_letters
 from worker.documentation import QueueDocumentation
 from worker.health import health_routes
-from worker.queues import DEAD_EXCHANGE, DEAD_QUEUE
+from worker.partitions import Partitions
 from worker.settings import Settings
 from worker.storage.engine import create_engine
+from worker.storage.trials import Trials
 from worker.sweep import sweep
 
 GC_THRESHOLD = 10_000
 """A batch makes thousands of objects: looking for cycles can wait, but not for long. At 50,000
 a worker grew to 290 MB within a million commands; at 10,000 it stays at 106."""
 
-SPARE_CONNECTIONS = 2
-"""For the sweep and the health check, beside one for each lane."""
+SPARE_CONNECTIONS = 3
+"""For the sweep, the partitions and the health check, beside one for each lane."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
     """Wire a worker; nothing connects before the app starts."""
     engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
-    committer = Committer(functools.partial(apply, engine, settings.rules))
+    partitions = Partitions(engine, settings.rules.retention)
+    unit_of_work = functools.partial(apply, engine, settings.rules)
+    committer = Committer(partitions.before(unit_of_work), Trials(engine))
     broker = RabbitBroker(
         settings.broker_url,
         timeout=5,
@@ -47,28 +52,26 @@ def create_app(settings: Settings) -> AsgiFastStream:
         logger=None,  # else two lines a message
     )
     answers = Answers()
-    consumer = Consumer(broker, committer, answers)
+    consumer = Consumer(broker, committer, answers, settings.accounts)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         committer.start()
         sending = asyncio.create_task(answers.send(), name="answers")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
+        keeping = asyncio.create_task(partitions.keep(), name="partitions")
+        binding = asyncio.create_task(keep_bound(broker), name="bindings")
         # What the start has made lives as long as the process: no collection need visit it.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
         yield
+        binding.cancel()
+        keeping.cancel()
         sweeping.cancel()
         sending.cancel()
         await committer.stop()
         await engine.dispose()
-
-    async def declare_dead_letters() -> None:
-        await broker.connect()
-        exchange = await broker.declare_exchange(DEAD_EXCHANGE)
-        queue = await broker.declare_queue(DEAD_QUEUE)
-        await queue.bind(exchange, DEAD_QUEUE.routing())
 
     return AsgiFastStream(
         broker,
@@ -77,7 +80,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
         specification=QueueDocumentation(),
         lifespan=lifespan,
-        on_startup=[declare_dead_letters],
+        on_startup=[functools.partial(declare_dead_letters, broker)],
         on_shutdown=[consumer.drain],
     )
 
@@ -92,6 +95,8 @@ class Server(uvicorn.Server):
 def main() -> None:
     settings = read_settings(Settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # At debug level it would write whole messages, and with them e-mail addresses.
+    logging.getLogger("aiormq").setLevel(logging.INFO)
     config = uvicorn.Config(
         create_app(settings),
         host=settings.worker_host,

@@ -6,6 +6,7 @@ queue go together where its owner asks for it, and one acknowledgement covers ma
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
@@ -101,6 +102,7 @@ class Answers:
                     # Whatever it is, the next answers must go out. Mostly the channel has closed:
                     # its messages come again, and are recalled.
                     logger.warning("%d answers are left to a next delivery: %r", len(group), error)
+                    await _close(acknowledger.channel)
             self._count(-len(answers))
 
     def _count(self, change: int) -> None:
@@ -135,6 +137,13 @@ async def _send(acknowledger: Acknowledger, answers: list[Answer]) -> None:
     for answer in answers:
         acknowledger.settle(answer.message.delivery_tag or 0)
     await acknowledger.acknowledge()
+
+
+async def _close(channel: aiormq.Channel) -> None:
+    """Have the broker deliver again what is not acknowledged: on a live channel it never would."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            await channel.close()
 
 
 async def _publish(

@@ -9,7 +9,8 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
 from worker.domain.batch import Batch
+from worker.suspects import Trials, decide_suspect
 from worker.telemetry import RETRIES, observe_batch
 
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ class Work:
 
     commands: Sequence[Command]
     due_users: Sequence[str]
+    suspect: bool
     documents: "asyncio.Future[list[str]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -58,21 +61,25 @@ class Work:
 class Committer:
     """Decides whatever is handed in, in batches, from `start` to `stop`."""
 
-    def __init__(self, apply: Apply) -> None:
+    def __init__(self, apply: Apply, trials: Trials | None = None) -> None:
         self._apply = apply
+        self._trials = trials
+        self._next = asyncio.Lock()
+        self._free_lanes = asyncio.Semaphore(LANES)
         self._waiting: deque[Work] = deque()
         self._arrived = asyncio.Event()
         self._lanes: list[asyncio.Task[None]] = []
 
     def submit(
-        self, commands: Sequence[Command], due_users: Sequence[str] = ()
+        self, commands: Sequence[Command], due_users: Sequence[str] = (), *, suspect: bool = False
     ) -> "asyncio.Future[list[str]]":
         """Return a future of the outcome document of each command, set once it is committed.
 
         The due carts of `due_users` expire with them. A fault of Postgres is waited out,
         however long it takes; the future is cancelled where the committer stops before.
+        What is `suspect` of having ended workers is decided with nothing beside it.
         """
-        work = Work(commands, due_users)
+        work = Work(commands, due_users, suspect)
         self._waiting.append(work)
         self._arrived.set()
         return work.documents
@@ -93,10 +100,8 @@ class Committer:
         while True:
             batch = await self._take()
             try:
-                documents = await self._commit(
-                    [command for work in batch for command in work.commands],
-                    [user_id for work in batch for user_id in work.due_users],
-                )
+                async with self._turn(alone=batch[0].suspect):
+                    documents = await self._decide(batch)
             except asyncio.CancelledError:
                 for work in batch:
                     work.documents.cancel()
@@ -115,10 +120,37 @@ class Committer:
             await self._arrived.wait()
         batch = [self._waiting.popleft()]
         size = len(batch[0].commands)
-        while self._waiting and size + len(self._waiting[0].commands) <= MAX_BATCH_COMMANDS:
+        while (
+            self._waiting
+            and size + len(self._waiting[0].commands) <= MAX_BATCH_COMMANDS
+            and not batch[0].suspect
+            and not self._waiting[0].suspect
+        ):
             batch.append(self._waiting.popleft())
             size += len(batch[-1].commands)
         return batch
+
+    @asynccontextmanager
+    async def _turn(self, *, alone: bool) -> AsyncIterator[None]:
+        """A free lane, or all of them for who must be alone. Nobody overtakes who waits here."""
+        lanes = 0
+        try:
+            async with self._next:
+                while lanes < (LANES if alone else 1):
+                    await self._free_lanes.acquire()
+                    lanes += 1
+            yield
+        finally:
+            for _ in range(lanes):
+                self._free_lanes.release()
+
+    async def _decide(self, batch: Sequence[Work]) -> list[str]:
+        commands = [command for work in batch for command in work.commands]
+        if batch[0].suspect and self._trials is not None:
+            return await decide_suspect(
+                self._trials, commands, lambda some: self._commit(some, ()), self._set_aside
+            )
+        return await self._commit(commands, [user for work in batch for user in work.due_users])
 
     async def _commit(self, commands: Sequence[Command], due_users: Sequence[str]) -> list[str]:
         """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
@@ -148,9 +180,11 @@ class Committer:
             return first + await self._commit(commands[half:], ())
         return [await self._set_aside(command, error) for command in commands]
 
-    async def _set_aside(self, command: Command, error: Exception) -> str:
+    async def _set_aside(
+        self, command: Command, error: Exception, reason: Unprocessable | None = None
+    ) -> str:
         logger.error("command %s is set aside", command.command_id, exc_info=error)
-        reason = Unprocessable()
+        reason = reason or Unprocessable()
         for pause in _pauses():
             try:
                 return (await self._apply_once([command], (), set_aside=reason))[0]

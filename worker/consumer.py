@@ -12,9 +12,11 @@ from functools import partial
 from typing import Any
 
 from aio_pika import IncomingMessage
+from aio_pika.exceptions import AMQPError
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker
 
+from shared import topology
 from shared.commands import Command
 from shared.ids import MAX_AHEAD_SECONDS, first_id_at
 from shared.messages import Unreadable, encode_commands, read_commands
@@ -24,6 +26,7 @@ from worker.answers import Acknowledger, Answer, Answers
 from worker.committer import Committer
 from worker.dead_letters import bury
 from worker.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
+from worker.suspects import SUSPECT_REDELIVERIES
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +40,26 @@ CLOCK_TOLERANCE_SECONDS = 30
 IS_UNPROCESSABLE = f'"code":"{Unprocessable().code}"'
 """Stands in an outcome document only as its refusal's code: in text, quotes are escaped."""
 
+REFUSALS = {
+    "unreadable": "The command could not be read",
+    "not_allowed": "The command was not accepted",
+}
+
 Entries = list[Command | Unreadable]
 
 
 class Consumer:
     """Takes messages from the queue of commands and sees to it that each is answered."""
 
-    def __init__(self, broker: RabbitBroker, committer: Committer, answers: Answers) -> None:
+    def __init__(
+        self,
+        broker: RabbitBroker,
+        committer: Committer,
+        answers: Answers,
+        accounts: frozenset[str] = frozenset(),
+    ) -> None:
+        """Commands of the broker's `accounts` are applied; where none is named, everybody's."""
+        self._accounts = accounts
         self._broker = broker
         self._committer = committer
         self._answers = answers
@@ -75,12 +91,14 @@ class Consumer:
             self._acknowledger = acknowledger = Acknowledger(raw.channel)
             self._consumer_tag = raw.consumer_tag or ""
         self._answers.expect()
-        entries = _read(raw.body)
+        # The broker has checked that who published is who the message says.
+        allowed = not self._accounts or raw.user_id in self._accounts
+        entries: Entries = _read(raw.body) if allowed else [_refuse_account(raw)]
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
         if not commands:  # nothing for a transaction
             self._answer(raw, entries, [], acknowledger)
             return
-        decided = self._committer.submit(commands)
+        decided = self._committer.submit(commands, suspect=_is_suspect(raw))
         decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
 
     async def drain(self) -> None:
@@ -90,7 +108,9 @@ class Consumer:
         vain would come back with a delivery counted.
         """
         if self._acknowledger is not None and not self._acknowledger.channel.is_closed:
-            await self._acknowledger.channel.basic_cancel(self._consumer_tag)
+            # Cut off at this moment, it is sent no more either.
+            with contextlib.suppress(AMQPError, OSError, RuntimeError):
+                await self._acknowledger.channel.basic_cancel(self._consumer_tag)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._answers.all_sent()
@@ -132,12 +152,12 @@ class Consumer:
         answered: list[str] = []
         for entry in entries:
             if isinstance(entry, Unreadable):
-                await bury(self._broker, entry.body, "unreadable", entry.error, raw.correlation_id)
-                reason = Unprocessable(f"The command could not be read: {entry.error}")
+                await bury(self._broker, entry.body, entry.reason, entry.error, raw.correlation_id)
+                reason = Unprocessable(f"{REFUSALS[entry.reason]}: {entry.error}")
                 answered.append(encode_outcome(refused(entry, reason, decided_at=None)))
                 continue
             document = next(decided)
-            if IS_UNPROCESSABLE in document:
+            if IS_UNPROCESSABLE in document and topology.RECORDED_HEADER not in raw.headers:
                 body = encode_commands([entry])
                 await bury(self._broker, body, "unprocessable", document, raw.correlation_id)
             answered.append(document)
@@ -150,6 +170,19 @@ def _read(body: bytes) -> Entries:
     except Exception as error:  # a bug: it must not keep the message coming back for ever
         logger.exception("a message cannot be read")
         return [Unreadable(f"reading it failed: {type(error).__name__}", body)]
+
+
+def _is_suspect(raw: IncomingMessage) -> bool:
+    """Whether it came back so often that it may be what ends the workers."""
+    redeliveries = raw.headers.get(topology.DELIVERY_COUNT_HEADER, 0)
+    return isinstance(redeliveries, int) and redeliveries >= SUSPECT_REDELIVERIES
+
+
+def _refuse_account(raw: IncomingMessage) -> Unreadable:
+    """Of a message whose content nobody looks at: its account hands in no commands."""
+    account = f"the account {raw.user_id}" if raw.user_id else "an account that is not named"
+    error = f"user_id: {account} may not hand in commands"
+    return Unreadable(error, raw.body, reason="not_allowed")
 
 
 def _refuse_future(entries: Entries) -> Entries:

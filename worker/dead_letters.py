@@ -2,13 +2,19 @@
 
 import asyncio
 import logging
+from typing import TYPE_CHECKING, cast
 
+from aiormq.exceptions import ChannelPreconditionFailed
 from faststream.rabbit import RabbitBroker
 
 from shared import topology
 from shared.ids import new_id
-from worker.queues import DEAD_EXCHANGE, DEAD_QUEUE
+from worker.queues import DEAD_EXCHANGE, DEAD_QUEUE, OTHER_DEAD_QUEUE
 from worker.telemetry import DEAD_LETTERS
+
+if TYPE_CHECKING:
+    from aio_pika.abc import UnderlayConnection
+    from pamqp.common import FieldTable
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +43,31 @@ async def bury(
                 content_type="application/json",
                 message_id=new_id(),
                 correlation_id=correlation_id,
-                headers={"x-reason": reason, "x-error": error[:MAX_ERROR_CHARACTERS]},
+                headers={
+                    topology.REASON_HEADER: reason,
+                    topology.ERROR_HEADER: error[:MAX_ERROR_CHARACTERS],
+                },
             )
         except Exception as fault:
             logger.warning("a dead letter is sent again: %s", type(fault).__name__)
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             return
+
+
+async def declare_dead_letters(broker: RabbitBroker) -> None:
+    """Declare the dead letters, or take them as they are where they were declared otherwise."""
+    connection = await broker.connect()
+    exchange = await broker.declare_exchange(DEAD_EXCHANGE)
+    dead_queue = DEAD_QUEUE
+    # On a channel of its own: a difference closes it.
+    channel = await cast("UnderlayConnection", connection.transport).connection.channel()
+    try:
+        arguments: FieldTable = {**topology.DEAD_ARGUMENTS}
+        await channel.queue_declare(topology.DEAD_QUEUE, durable=True, arguments=arguments)
+        await channel.close()
+    except ChannelPreconditionFailed as difference:
+        logger.warning("the dead letters stay as they are: %s", difference)
+        dead_queue = OTHER_DEAD_QUEUE
+    queue = await broker.declare_queue(dead_queue)
+    await queue.bind(exchange, DEAD_QUEUE.routing())

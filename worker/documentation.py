@@ -20,7 +20,8 @@ from shared.outcomes import Outcome
 DESCRIPTION = """
 Publish to the exchange `holdfast.commands` with the routing key `commands`: a JSON array of
 1 to 100 commands, at most 256 KiB, `content_type: application/json`, `delivery_mode: 2`, a
-fresh `message_id` for each attempt. Wait for the publisher confirm. For an answer set
+fresh `message_id` for each attempt, your account at the broker as `user_id` where the worker is
+told whose commands to take. Wait for the publisher confirm. For an answer set
 `reply_to` (a queue) and `correlation_id`: the reply is a JSON array of outcomes, one for each
 command, in order, sent after the commit. To retry, publish again under the same `command_id`.
 """

@@ -23,3 +23,7 @@ DEAD_QUEUE = RabbitQueue(
     routing_key=topology.DEAD_ROUTING_KEY,
     arguments=cast("QuorumQueueArgs", topology.DEAD_ARGUMENTS),
 )
+OTHER_DEAD_QUEUE = RabbitQueue(
+    topology.DEAD_QUEUE, routing_key=topology.DEAD_ROUTING_KEY, declare=False
+)
+"""Declared with other arguments than ours, by an earlier version or an administrator."""

@@ -13,8 +13,15 @@ class Settings(BaseModel):
     broker_url: BrokerUrl = Field(repr=False)
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
     command_window_seconds: int = Field(default=86_400, ge=1, le=30 * 86_400)
+    command_accounts: str = ""
+    """The accounts at the broker whose commands are applied, with commas; empty: all of them."""
     worker_host: str = "127.0.0.1"
     worker_port: int = Field(default=8001, ge=1, le=65_535)
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        names = (name.strip() for name in self.command_accounts.split(","))
+        return frozenset(name for name in names if name)
 
     @property
     def rules(self) -> Rules:

@@ -25,6 +25,14 @@ BATCH_SECONDS = Histogram(
 RETRIES = Counter("holdfast_batch_retries_total", "Batches tried again after a passing fault.")
 DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands set aside.", ["reason"])
 CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold was over.")
+PARTITIONS_AHEAD = Gauge(
+    "holdfast_outcome_partitions_ahead_days",
+    "Days after today whose outcomes have a place; fewer than 3: see to it that more are made.",
+)
+TRIED_ALONE = Counter(
+    "holdfast_commands_tried_alone_total",
+    "Commands decided by themselves, because their message had come back again and again.",
+)
 MESSAGES_IN_HAND = Gauge("holdfast_messages_in_hand", "Messages taken and not yet answered.")
 
 

@@ -32,4 +32,5 @@ def test_what_comes_back_too_often_is_set_aside_and_not_lost() -> None:
 
 
 def test_dead_letters_are_kept_without_a_bound() -> None:
-    assert set(topology.DEAD_ARGUMENTS) == {"x-queue-type"}
+    assert set(topology.DEAD_ARGUMENTS) == {"x-queue-type", "x-delivery-limit"}
+    assert topology.DEAD_ARGUMENTS["x-delivery-limit"] == 1_000_000, "by default 20, then dropped"

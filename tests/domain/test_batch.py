@@ -1,6 +1,7 @@
 """A batch: duplicates, reused IDs, commands set aside, and holds that are over."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -9,6 +10,7 @@ from shared.outcomes import decode_outcome
 from shared.refusals import Unprocessable
 from tests.builders import (
     A_MOMENT,
+    COMMAND_WINDOW,
     FAR_AHEAD,
     HOLD,
     NOW,
@@ -16,12 +18,13 @@ from tests.builders import (
     a_cart,
     a_ticket_type,
     an_event,
+    id_made_at,
     release_cart,
     reopened,
     reserve,
 )
 from worker.domain.batch import Batch, Recorded, decide_batch
-from worker.domain.book import Book, Changes
+from worker.domain.book import RETENTION_MARGIN, Book, Changes
 
 ANN, BOB = new_id(), new_id()
 TICKETS = new_id()
@@ -166,6 +169,30 @@ def held_by_bob(quantity: int, **fields: object) -> Book:
     ticket_type = a_ticket_type(event, id=TICKETS, total=5)
     cart = a_cart(BOB, {TICKETS: quantity}, **fields)
     return a_book(users=[ANN], events=[event], ticket_types=[ticket_type], carts=[cart])
+
+
+@pytest.mark.parametrize(
+    ("age", "count"),
+    [
+        (COMMAND_WINDOW, 1),
+        (COMMAND_WINDOW + RETENTION_MARGIN, 1),
+        (COMMAND_WINDOW + RETENTION_MARGIN + timedelta(milliseconds=1), 0),
+        (timedelta(days=365), 0),
+    ],
+)
+@pytest.mark.parametrize("set_aside", [None, Unprocessable()])
+def test_what_the_record_has_no_place_for_is_refused_and_not_recorded(
+    age: timedelta, count: int, set_aside: Unprocessable | None
+) -> None:
+    command = reserve(ANN, {TICKETS: 1}, command_id=id_made_at(NOW - age))
+
+    batch = decide_batch(selling(1), [command, command], {}, set_aside)
+
+    assert len(batch.fresh) == count
+    assert len(set(batch.documents)) == 1
+    if age > COMMAND_WINDOW and not set_aside:
+        refusals = [decode_outcome(document).refusal for document in batch.documents]
+        assert [refusal.code for refusal in refusals] == ["stale_command"] * 2
 
 
 def test_a_hold_that_is_over_gives_back_before_anything_is_decided() -> None:

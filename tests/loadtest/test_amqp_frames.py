@@ -14,7 +14,8 @@ CHANNEL = 1
 
 
 def test_a_message_is_persistent_mandatory_and_asks_for_a_merged_reply() -> None:
-    data = PublishFrames(CHANNEL, "an exchange", "a key", "a queue", 4096).message("a name", b"[]")
+    frames = PublishFrames(CHANNEL, "an exchange", "a key", "a queue", "a user", 4096)
+    data = frames.message("a name", b"[]")
     used, channel, publish = frame.unmarshal(data)
     assert channel == CHANNEL
     assert (publish.exchange, publish.routing_key, publish.mandatory) == ("an exchange", "a key", 1)
@@ -23,14 +24,14 @@ def test_a_message_is_persistent_mandatory_and_asks_for_a_merged_reply() -> None
     assert header.body_size == 2
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
     assert (properties.reply_to, properties.correlation_id) == ("a queue", "a name")
-    assert properties.message_id == "a name"
+    assert (properties.message_id, properties.user_id) == ("a name", "a user")
     assert properties.headers == {"x-merge-replies": True}
     assert frame.unmarshal(data[used + more :])[2].value == b"[]"
 
 
 def test_a_long_body_is_cut_into_frames_that_the_broker_accepts() -> None:
     body = bytes(range(256)) * 40
-    data = PublishFrames(CHANNEL, "e", "k", "q", 4096).message("n", body)
+    data = PublishFrames(CHANNEL, "e", "k", "q", "u", 4096).message("n", body)
     cut = list(FrameReader().feed(data))
     assert max(map(len, cut)) <= 4096
     assert b"".join(frame.unmarshal(each)[2].value for each in cut[2:]) == body

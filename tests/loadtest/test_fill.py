@@ -53,7 +53,10 @@ async def test_no_cart_is_due_for_a_sweep(connection: asyncpg.Connection) -> Non
 
 
 async def test_outcomes_came_in_order_within_the_window(connection: asyncpg.Connection) -> None:
-    rows = await connection.fetch("SELECT command_id::text FROM booking.outcomes ORDER BY ctid")
+    in_order = (
+        "SELECT command_id::text FROM booking.outcomes ORDER BY tableoid::regclass::text, ctid"
+    )
+    rows = await connection.fetch(in_order)
     ids = [row[0] for row in rows]
     assert all(is_uuid7(each) for each in ids)
     assert ids == sorted(ids)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -20,7 +21,7 @@ from tests.builders import create_event, release_cart, reserve
 from tests.worker.box_office import BoxOffice, eventually
 from tests.worker.queue_client import QueueClient
 from tests.worker.test_one_command_that_fails import damaged_hold
-from worker import dead_letters, telemetry
+from worker import answers, dead_letters, telemetry
 from worker.__main__ import create_app
 from worker.health import health_routes
 from worker.settings import Settings
@@ -152,6 +153,27 @@ async def test_a_reply_queue_that_is_gone_holds_nobody_up(
     await handled(client)
 
     assert await office.held(tickets) == 1
+    assert await client.ready_messages() == 0
+
+
+async def test_a_reply_that_could_not_be_sent_is_sent_after_the_next_delivery(
+    office: BoxOffice, client: QueueClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, faults = answers._publish, iter([TimeoutError()])
+
+    async def publish_or_fail(*arguments: Any) -> None:
+        for fault in faults:
+            raise fault
+        await publish(*arguments)
+
+    monkeypatch.setattr(answers, "_publish", publish_or_fail)
+    ann, tickets = await office.user(), await office.ticket_type()
+
+    (outcome,) = await client.ask([reserve(ann, {tickets: 1})])
+
+    assert outcome["status"] == "succeeded"
+    assert await office.held(tickets) == 1
+    await handled(client)
     assert await client.ready_messages() == 0
 
 

@@ -24,13 +24,12 @@ from tests.conftest import migrate
 from tests.worker.box_office import BoxOffice
 from worker import sweep
 from worker.apply import apply
-from worker.storage import statements
+from worker.storage import statements, trials
 from worker.storage.engine import create_engine
-from worker.storage.tables import metadata
 
 STATEMENTS: dict[str, TextClause] = {
     name: value
-    for module in (statements, sweep)
+    for module in (statements, sweep, trials)
     for name, value in vars(module).items()
     if isinstance(value, TextClause)
 }
@@ -161,6 +160,13 @@ async def test_no_statement_reads_a_table_in_full_on_an_empty_database(
     assert rows_read_in_full(await plan(empty_database, name)) == []
 
 
+# Of a partitioned table, its partitions.
+TABLES_WITH_ROWS = text("""
+    SELECT oid::regclass::text FROM pg_class
+    WHERE relnamespace = 'booking'::regnamespace AND relkind = 'r'
+""")
+
+
 @pytest.fixture(scope="module")
 async def never_analyzed_database() -> AsyncIterator[AsyncEngine]:
     """Grown, and the planner has not yet been told."""
@@ -168,7 +174,7 @@ async def never_analyzed_database() -> AsyncIterator[AsyncEngine]:
         migrate(own.database_url)
         engine = create_engine(own.database_url, 2)
         async with engine.begin() as connection:
-            for table in metadata.tables:
+            for table in (await connection.execute(TABLES_WITH_ROWS)).scalars().all():
                 await connection.execute(
                     text(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
                 )

@@ -187,3 +187,20 @@ async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
     else:
         (outcome,) = await client.ask([release_cart(await office.user())])
         assert outcome["status"] == "succeeded"
+
+
+async def test_a_binding_deleted_under_it_is_made_again(
+    office: BoxOffice, worker: Process, client: QueueClient
+) -> None:
+    queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
+    await queue.unbind(topology.COMMANDS_EXCHANGE, topology.COMMANDS_ROUTING_KEY)
+
+    async def bound_again() -> bool:
+        try:
+            await client.publish([release_cart(await office.user())])
+        except aio_pika.exceptions.PublishError:
+            return False
+        return True
+
+    assert not await bound_again()
+    await eventually(bound_again, within_seconds=10, every_seconds=0.1)

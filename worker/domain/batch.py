@@ -49,6 +49,8 @@ def decide_batch(
     A duplicate gets the recorded outcome to the letter. Another payload under a recorded
     ID is refused, and that refusal is recorded nowhere: the ID keeps its first outcome.
     With `set_aside`, a command without an outcome is refused for that reason, untried.
+    Where the record no longer has a place for an ID, its refusal is not recorded either: as
+    long as the clock goes on, it will be the same.
     """
     book.expire_carts()
     known: dict[str, Recorded | Fresh] = {**recorded}
@@ -60,8 +62,9 @@ def decide_batch(
             outcome = _outcome(book, command, set_aside or decide(book, command))
             fresh = Fresh(command, fingerprint, outcome, encode_outcome(outcome))
             known[command.command_id] = fresh
-            batch.fresh.append(fresh)
             batch.documents.append(fresh.document)
+            if command.command_id >= book.oldest_kept_id:
+                batch.fresh.append(fresh)
         elif earlier.fingerprint == fingerprint:
             batch.documents.append(earlier.document)
         else:

@@ -11,6 +11,9 @@ from typing import Literal
 from shared import outcomes
 from shared.ids import first_id_at
 
+RETENTION_MARGIN = timedelta(days=1)
+"""How much longer than its ID is accepted an outcome is kept: two clocks may differ by less."""
+
 
 @dataclass(slots=True, frozen=True)
 class Rules:
@@ -20,6 +23,11 @@ class Rules:
     """How long a cart holds its tickets."""
     command_window: timedelta
     """How old a command ID may be and still be accepted."""
+
+    @property
+    def retention(self) -> timedelta:
+        """How old a command ID may be and its outcome still be on record."""
+        return self.command_window + RETENTION_MARGIN
 
 
 @dataclass(slots=True)
@@ -119,10 +127,12 @@ class Book:
     changes: Changes = field(default_factory=Changes)
     oldest_command_id: str = field(init=False)
     """Where the window of command IDs begins: a smaller ID is too old."""
+    oldest_kept_id: str = field(init=False)
+    """Where the record of outcomes begins: for a smaller ID there is no place in it."""
 
     def __post_init__(self) -> None:
-        oldest = self.now - self.rules.command_window
-        self.oldest_command_id = first_id_at(int(oldest.timestamp() * 1000))
+        self.oldest_command_id = _first_id_at(self.now - self.rules.command_window)
+        self.oldest_kept_id = _first_id_at(self.now - self.rules.retention)
 
     def expire_carts(self) -> None:
         """Close every cart whose hold is over and give its tickets back."""
@@ -172,3 +182,7 @@ class Book:
     def _reserve(self, ticket_type: TicketType, quantity: int) -> None:
         ticket_type.reserved += quantity
         self.change_ticket_type(ticket_type)
+
+
+def _first_id_at(at: datetime) -> str:
+    return first_id_at(int(at.timestamp() * 1000))

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
+from asyncpg import PostgresError
 from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -32,6 +33,9 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[Driver]:
         try:
             async with driver.transaction():
                 yield driver
+        except PostgresError as error:
+            error.detail = None  # it quotes the row, e-mail address and all, in whatever log
+            raise
         finally:
             if driver.is_closed():
                 await connection.invalidate()  # the pool cannot know: it made no statement

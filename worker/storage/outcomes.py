@@ -14,5 +14,8 @@ async def recall(driver: Driver, commands: Sequence[Command]) -> dict[str, Recor
     Only under the locks of the commands' users is this the truth: a duplicate in flight
     has the same user, and has committed by the time the lock is ours.
     """
-    rows = await fetch(driver, RECALL, {"ids": [command.command_id for command in commands]})
+    if not commands:
+        return {}
+    ids = [command.command_id for command in commands]
+    rows = await fetch(driver, RECALL, {"ids": ids, "lowest": min(ids), "highest": max(ids)})
     return {row[0]: Recorded(row[1], row[2]) for row in rows}

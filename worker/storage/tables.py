@@ -108,4 +108,15 @@ outcomes = Table(
     Column("fingerprint", LargeBinary, nullable=False),
     Column("document", Text, nullable=False),
     Column("decided_at", DateTime(timezone=True), nullable=False),
+    # A partition for each UTC day of the ID. There is none for all other IDs: where an outcome
+    # can no longer be found, none can be recorded.
+    postgresql_partition_by="RANGE (command_id)",
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("command_id", Uuid, primary_key=True),
+    Column("tries", Integer, nullable=False),
+    Column("tried_at", DateTime(timezone=True), nullable=False),
 )

@@ -1,0 +1,9 @@
+"""What a migration reads from the environment."""
+
+from pydantic import BaseModel, Field
+
+from shared.environment import PostgresUrl
+
+
+class Settings(BaseModel):
+    database_url: PostgresUrl = Field(repr=False)

@@ -1,0 +1,57 @@
+"""The compose file: each service is shown its own secrets, and no secret stands in the file."""
+
+import re
+from pathlib import Path
+
+from deploy.broker import ACCOUNTS
+
+TEXT = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+
+
+def services() -> dict[str, str]:
+    """Each service's lines."""
+    block = TEXT.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
+    names = re.split(r"^  (\w+):", block, flags=re.MULTILINE)[1:]
+    return dict(zip(names[::2], names[1::2], strict=True))
+
+
+def test_each_service_is_shown_the_secrets_of_its_own_account() -> None:
+    shown = {
+        name: re.findall(r"^      - (?:(\w+)_)?secrets:(\S+)", lines, re.MULTILINE)
+        for name, lines in services().items()
+    }
+    made = shown.pop("secrets")
+
+    assert shown == {
+        "gateway": [("gateway", "/secrets:ro")],
+        "worker": [("worker", "/secrets:ro")],
+        "operator": [("operator", "/secrets:ro")],
+        "migrate": [("migrator", "/secrets:ro")],
+        "accounts": [("administrator", "/secrets:ro")],
+        "postgres": [("postgres", "/secrets:ro")],
+        "rabbitmq": [("rabbitmq", "/secrets:ro")],
+    }
+    assert ("", "/secrets/kept") in made
+    assert all(path == f"/secrets/{account or 'kept'}" for account, path in made)
+    assert {account for ((account, _),) in shown.values()} <= {account for account, _ in made}
+
+
+def test_no_password_stands_in_the_file() -> None:
+    assert not re.search(r"://[^/\s]*:[^/\s]*@", TEXT)
+    given = re.findall(r"^ +(\w*(?:PASS|PASSWORD|SECRET)): *(\S*)", TEXT, re.MULTILINE)
+    assert given
+    assert all(value == f"${{{variable}:-}}" for variable, value in given)
+
+
+def test_workers_take_the_commands_of_named_accounts_by_default() -> None:
+    accounts = re.search(r"\$\{HOLDFAST_COMMAND_ACCOUNTS-(\S+)\}", services()["worker"])
+
+    assert accounts is not None
+    assert set(accounts[1].split(",")) == set(ACCOUNTS) - {"worker"}
+
+
+def test_only_the_gateway_is_published_and_only_on_this_machine() -> None:
+    published = {name: lines for name, lines in services().items() if "ports:" in lines}
+
+    assert list(published) == ["gateway"]
+    assert "- 127.0.0.1:" in published["gateway"]

@@ -1,0 +1,83 @@
+"""A deployment on least-privilege accounts: it serves, and applies allowed accounts' commands."""
+
+import asyncio
+import json
+
+import aio_pika
+import pytest
+
+from shared.ids import new_id
+from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
+from tests.system.amqp import Document, command
+from tests.system.clients import SOME_HASH, Site, eventually, fresh_email, succeeded
+from tests.system.permissions.publisher import ANSWER_SECONDS, Publisher
+
+
+async def test_a_reservation_goes_through(guarded_site: Site) -> None:
+    """Registration, log-in, an event, tickets, a hold, its release: all that people do."""
+    organizer = await guarded_site.organizer()
+    tickets = await organizer.sale(total=2)
+    buyer = await guarded_site.newcomer()
+
+    succeeded(await buyer.reserve(tickets, 2))
+    assert await buyer.holds(via=1) == {tickets: 2}
+    succeeded(await organizer.change(tickets, total_quantity=3))
+    succeeded(await buyer.set(tickets, 1))
+    succeeded(await buyer.release())
+    assert await buyer.holds() == {}
+    succeeded(await organizer.close((await organizer.event())["id"], "cancel"))
+
+
+@pytest.mark.parametrize("account", ["gateway", "operator"])
+async def test_a_command_of_an_allowed_account_is_applied(
+    publisher: Publisher, account: str
+) -> None:
+    await publisher.hand_in(account, user_id=account)
+
+    await eventually(publisher.held, lambda held: held == 1, ANSWER_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("account", "exchange", "claims", "said"),
+    [
+        ("worker", COMMANDS_EXCHANGE, {"user_id": "worker"}, "the account worker"),
+        ("worker", "", {"user_id": "worker"}, "the account worker"),
+        ("worker", "", {}, "an account that is not named"),
+        ("operator", COMMANDS_EXCHANGE, {}, "an account that is not named"),
+        ("gateway", COMMANDS_EXCHANGE, {}, "an account that is not named"),
+        ("administrator", COMMANDS_EXCHANGE, {"user_id": "holdfast"}, "the account holdfast"),
+    ],
+)
+async def test_a_command_of_another_account_is_set_aside(
+    publisher: Publisher, account: str, exchange: str, claims: dict[str, str], said: str
+) -> None:
+    await publisher.hand_in(account, exchange, **claims)
+
+    letter = await publisher.dead_letter()
+    assert letter.headers["x-reason"] == "not_allowed"
+    assert letter.headers["x-error"] == f"user_id: {said} may not hand in commands"
+    assert await publisher.held() == 0
+    succeeded(await publisher.buyer.reserve(publisher.tickets, 1))
+
+
+async def test_who_is_not_allowed_is_told(guarded_site: Site, brokers: dict[str, str]) -> None:
+    """As is told who hands in what cannot be read."""
+    body = [command("register_user", new_id(), email=fresh_email(), password_hash=SOME_HASH)]
+    replies: asyncio.Queue[bytes] = asyncio.Queue()
+    async with await aio_pika.connect(brokers["operator"]) as connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(exclusive=True)
+
+        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            replies.put_nowait(message.body)
+
+        await queue.consume(take, no_ack=True)
+        message = aio_pika.Message(json.dumps(body).encode(), reply_to=queue.name)
+        exchange = await channel.get_exchange(COMMANDS_EXCHANGE, ensure=False)
+        await exchange.publish(message, COMMANDS_ROUTING_KEY)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            (outcome,) = json.loads(await replies.get())
+
+    refusal: Document = outcome["refusal"]
+    assert refusal["code"] == "unprocessable"
+    assert "may not hand in commands" in refusal["detail"]

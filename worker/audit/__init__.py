@@ -1,0 +1,1 @@
+"""Checks the books of a live system: `python -m worker.audit`."""

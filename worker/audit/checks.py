@@ -1,0 +1,105 @@
+"""The rules that the books keep at every moment, each a statement that finds what breaks it."""
+
+from dataclasses import dataclass
+
+OVERDUE_SECONDS = 5
+"""The sweep comes by every second; who is this late is not swept at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    name: str
+    rule: str
+    statement: str
+    """Gives a row for each thing that breaks the rule: which one, and how."""
+
+
+CHECKS = (
+    Check(
+        "out_of_bounds",
+        "no ticket type holds or has sold more than there is, or less than nothing",
+        """
+        SELECT id::text AS subject, format('%s reserved and %s sold of %s', reserved, sold, total)
+               AS detail
+        FROM booking.ticket_types
+        WHERE reserved < 0 OR sold < 0 OR reserved + sold > total
+        """,
+    ),
+    Check(
+        "drift",
+        "what a ticket type has reserved lies in active carts; nothing sells yet",
+        """
+        SELECT ticket_type.id::text AS subject,
+               format('%s reserved, %s in active carts, %s sold', reserved,
+                      coalesce(held.quantity, 0), sold) AS detail
+        FROM booking.ticket_types AS ticket_type
+        LEFT JOIN (
+            SELECT line.ticket_type_id, sum(line.quantity) AS quantity
+            FROM booking.carts AS cart
+            JOIN booking.cart_items AS line ON line.cart_id = cart.id
+            WHERE cart.status = 'active'
+            GROUP BY line.ticket_type_id
+        ) AS held ON held.ticket_type_id = ticket_type.id
+        WHERE reserved <> coalesce(held.quantity, 0) OR sold <> 0
+        """,
+    ),
+    Check(
+        "overdue_cart",
+        f"no cart is active and expired for more than {OVERDUE_SECONDS} s",
+        f"""
+        SELECT id::text AS subject, format('expired at %s', expires_at) AS detail
+        FROM booking.carts
+        WHERE status = 'active'
+          AND expires_at < statement_timestamp() - interval '{OVERDUE_SECONDS} s'
+        """,
+    ),
+    Check(
+        "several_active_carts",
+        "a user has one active cart",
+        """
+        SELECT user_id::text AS subject, format('%s active carts', count(*)) AS detail
+        FROM booking.carts WHERE status = 'active' GROUP BY user_id HAVING count(*) > 1
+        """,
+    ),
+    Check(
+        "empty_active_cart",
+        "an active cart holds something",
+        """
+        SELECT cart.id::text AS subject, 'without a line' AS detail
+        FROM booking.carts AS cart
+        WHERE status = 'active'
+          AND NOT EXISTS (SELECT FROM booking.cart_items WHERE cart_id = cart.id)
+        """,
+    ),
+    Check(
+        "line_without_cart",
+        "a line belongs to a cart",
+        """
+        SELECT cart_id::text AS subject, format('a line of %s', ticket_type_id) AS detail
+        FROM booking.cart_items AS line
+        WHERE NOT EXISTS (SELECT FROM booking.carts WHERE id = line.cart_id)
+        """,
+    ),
+    Check(
+        "cart_without_outcome",
+        "an active cart bears the ID of a command that succeeded",
+        """
+        SELECT cart.id::text AS subject,
+               coalesce('its command was refused', 'its command has no outcome') AS detail
+        FROM booking.carts AS cart
+        LEFT JOIN booking.outcomes AS outcome ON outcome.command_id = cart.id
+        WHERE cart.status = 'active'
+          AND (outcome.document IS NULL
+               OR outcome.document NOT LIKE '%"status":"succeeded"%')
+        """,
+    ),
+)
+
+DRIFT = """
+    SELECT ticket_type.id::text, reserved - coalesce(sum(line.quantity), 0)::bigint AS drift
+    FROM booking.ticket_types AS ticket_type
+    LEFT JOIN booking.cart_items AS line ON line.ticket_type_id = ticket_type.id
+        AND line.cart_id IN (SELECT id FROM booking.carts WHERE status = 'active')
+    WHERE ticket_type.id = ANY ($1::uuid[])
+    GROUP BY ticket_type.id, reserved
+"""

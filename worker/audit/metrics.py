@@ -1,0 +1,37 @@
+"""What a monitor watches: findings, drift, and whether anybody still looks."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from worker.audit.look import Report
+
+
+class AuditMetrics:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._findings = Gauge(
+            "holdfast_audit_findings", "What breaks a rule now.", ["check"], registry=registry
+        )
+        self._drift = Gauge(
+            "holdfast_ticket_type_drift",
+            "Tickets reserved that lie in no active cart; only ticket types that drift.",
+            ["ticket_type_id"],
+            registry=registry,
+        )
+        self._seconds = Gauge("holdfast_audit_seconds", "The last look took.", registry=registry)
+        self._looked_at = Gauge(
+            "holdfast_audit_last_timestamp_seconds", "When it last looked.", registry=registry
+        )
+        self._failures = Counter(
+            "holdfast_audit_failures_total", "Times it could not look.", registry=registry
+        )
+
+    def observe(self, report: Report) -> None:
+        for check, count in report.counts.items():
+            self._findings.labels(check).set(count)
+        self._drift.clear()
+        for ticket_type_id, drift in report.drift.items():
+            self._drift.labels(ticket_type_id).set(drift)
+        self._seconds.set(report.seconds)
+        self._looked_at.set_to_current_time()
+
+    def failed(self) -> None:
+        self._failures.inc()
