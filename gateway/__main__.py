@@ -9,10 +9,11 @@ from types import FrameType
 import uvicorn
 
 from gateway.app import create_app
-from gateway.one_write import OneWriteProtocol
+from gateway.load_shedding import LoadShedder, shedding
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.short_way import ShortWay
+from gateway.slow_heads import SlowHeads
 from shared.environment import read_settings
 
 GRACE_SECONDS = 10
@@ -23,9 +24,16 @@ GC_THRESHOLD = 10_000
 class Server(uvicorn.Server):
     """Stops with code 0, and ends long waits first: nobody holds up the others' farewell."""
 
-    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services, shedder: LoadShedder) -> None:
         super().__init__(config)
         self._services = services
+        self._shedder = shedder
+        self._slow_heads = SlowHeads()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._shedder.start(self.server_state.tasks)
+        self._slow_heads.start(self.server_state.connections)
+        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # uvicorn's own would send the signal again at the end, as if it had not been obeyed.
@@ -35,6 +43,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.watch.close()
         await super().shutdown(sockets)
+        self._shedder.stop()
+        self._slow_heads.stop()
 
 
 def main() -> None:
@@ -43,7 +53,8 @@ def main() -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
     services: Services = app.state.services
-    short_way = ShortWay(app, services.metrics.request_times)
+    shedder = LoadShedder(services.metrics)
+    short_way = ShortWay(app, services.metrics.request_times, shedder)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -53,14 +64,14 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=OneWriteProtocol,
+        http=shedding(shedder),
         access_log=False,
         server_header=False,
         proxy_headers=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    Server(config, services).run()
+    Server(config, services, shedder).run()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ from starlette.routing import Match, Route
 
 from gateway.awaiting import Watch
 from gateway.broker_link import keep_connected
+from gateway.in_flight import CommandsInFlight
+from gateway.known_users import KnownUsers
+from gateway.login_throttle import LoginThrottle
 from gateway.openapi import DESCRIPTION, TAGS, DescribedApi
 from gateway.passwords import Passwords
 from gateway.problems import ProblemError, invalid_request
@@ -88,9 +91,13 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         catalogue=SharedReads(),
         watch=watch,
         publisher=publisher,
+        in_flight=CommandsInFlight(),
         replies=replies,
-        tokens=Tokens(settings.jwt_secret, queries.user),
+        tokens=Tokens(
+            settings.jwt_secret, KnownUsers(queries.users).find, settings.jwt_accepted_secrets
+        ),
         passwords=Passwords(settings.jwt_secret),
+        login_throttle=LoginThrottle(settings.wrong_passwords_per_address),
         metrics=metrics,
     )
 

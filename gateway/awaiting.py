@@ -1,18 +1,24 @@
 """Looks into the read model for the outcomes that somebody waits for, with one question for all."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
+from gateway.departures import Scope, on_departure
 from gateway.problems import ProblemError
 from gateway.replies import Decided, read_document
 from gateway.telemetry import Metrics
 from shared.commands import Command
 
 LOOK_EVERY_SECONDS = 0.05
+REST_FACTOR = 4
+"""After a look it rests so many times as long as the look took: where all is slow, and so many
+wait, looking must not be what it is slow from."""
 RETRY_AFTER_SECONDS = 0.5
 """How long to leave a database alone that did not answer."""
 MAX_IDS_A_QUESTION = 1_000
@@ -65,9 +71,16 @@ class Watch:
                 return read_document(recorded.document)
         return None
 
-    async def recorded(self, command_id: str, user_id: str, seconds: float) -> Decided | None:
-        """Await the outcome that is recorded for this user; None where none is in time."""
+    async def recorded(
+        self, command_id: str, user_id: str, seconds: float, scope: Scope | None = None
+    ) -> Decided | None:
+        """Await the outcome that is recorded for this user; None where none is in time.
+
+        None too when the client whose request has this `scope` leaves.
+        """
         found: asyncio.Future[Decided | None] = asyncio.get_running_loop().create_future()
+        if scope is not None:
+            on_departure(scope, functools.partial(_give_up, found))
         with self._waiting(command_id, _Waiter(user_id, found)):
             return await result_within(found, seconds)
 
@@ -86,8 +99,15 @@ class Watch:
             yield
 
     def wake(self, command_ids: Iterable[str | None]) -> None:
-        """Look at once if somebody waits for one of these: it was decided just now."""
-        if any(command_id in self._waiters for command_id in command_ids):
+        """Look at once if somebody still waits for one of these: it was decided just now.
+
+        Whom the reply itself has told needs no look.
+        """
+        if any(
+            not waiter.found.done()
+            for command_id in command_ids
+            for waiter in self._waiters.get(command_id or "", ())
+        ):
             self._look_now.set()
 
     def close(self) -> None:
@@ -119,7 +139,9 @@ class Watch:
         try:
             while self._waiters:
                 self._look_now.clear()
+                started = monotonic()
                 if await self._look_once():
+                    await asyncio.sleep(REST_FACTOR * (monotonic() - started))
                     await self._pause()
                 else:
                     await asyncio.sleep(RETRY_AFTER_SECONDS)

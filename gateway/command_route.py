@@ -44,10 +44,14 @@ class CommandRoute(DirectRoute):
         command = made.command if isinstance(made, Creation) else made
         preferences = read_preferences(request.headers.getlist("prefer"))
         wait_seconds = preferences.wait_or(self.default_wait_seconds)
+        services = services_of(request)
+        services.in_flight.enter(command.user_id, command.command_id)
         try:
-            decided = await services_of(request).publisher.submit(command, wait_seconds)
+            decided = await services.publisher.submit(command, wait_seconds, request.scope)
         except BrokerUnavailableError:
             raise ProblemError("broker_unavailable", command_id=command.command_id) from None
+        finally:
+            services.in_flight.leave(command.user_id)
         if decided is None:
             return pending_response(command, preferences)
         headers = _applied(preferences, answered_async=False)

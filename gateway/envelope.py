@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 from fastapi import Depends, Request
 
@@ -17,6 +17,7 @@ class Envelope(TypedDict):
     command_id: str
     user_id: str
     submitted_at: datetime
+    deadline: NotRequired[datetime]
 
 
 async def by_current_user(request: Request, _: ShowsAuthorize = None) -> Envelope:
@@ -30,6 +31,17 @@ async def by_current_user(request: Request, _: ShowsAuthorize = None) -> Envelop
     return Envelope(command_id=command_id, user_id=user_id, submitted_at=datetime.now(UTC))
 
 
+async def by_buyer(request: Request, _: ShowsAuthorize = None) -> Envelope:
+    """Address a command that takes tickets: who has long given up waiting must not get them.
+
+    Raises what `by_current_user` does.
+    """
+    envelope = await by_current_user(request)
+    services = services_of(request)
+    envelope["deadline"] = envelope["submitted_at"] + services.settings.command_deadline
+    return envelope
+
+
 async def by_new_user(request: Request) -> Envelope:
     """Address a command as that of a user to be: the ID of the command becomes the user's.
 
@@ -40,6 +52,7 @@ async def by_new_user(request: Request) -> Envelope:
 
 
 ByCurrentUser = Annotated[Envelope, Depends(by_current_user)]
+ByBuyer = Annotated[Envelope, Depends(by_buyer)]
 ByNewUser = Annotated[Envelope, Depends(by_new_user)]
 
 

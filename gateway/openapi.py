@@ -8,7 +8,14 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
 
 from gateway.prefer import MAX_WAIT_SECONDS
-from gateway.problems import MEDIA_TYPE, ProblemCode, detail_of, status_of, title_of
+from gateway.problems import (
+    ASKS_TO_RETRY,
+    MEDIA_TYPE,
+    ProblemCode,
+    detail_of,
+    status_of,
+    title_of,
+)
 from shared.commands import Kind
 
 DESCRIPTION = """
@@ -38,7 +45,9 @@ COMMAND_PROBLEMS: tuple[ProblemCode, ...] = (
     "deadline_passed",
     "unprocessable",
     "invalid_request",
+    "too_many_commands",
     "broker_unavailable",
+    "overloaded",
     "internal",
 )
 """What any command may come to."""
@@ -170,7 +179,7 @@ def _problem_response(status: int) -> dict[str, Any]:
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = _header("How to authenticate: `Bearer`.")
-    if status == 503:
+    if status in ASKS_TO_RETRY:
         headers["Retry-After"] = _header("When to try again, in seconds.", "integer")
     response: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
     return {**response, "headers": headers} if headers else response

@@ -11,6 +11,8 @@ from shared.refusals import Refusal, RefusalCode
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+ASKS_TO_RETRY = (429, 503)
+"""The statuses that come with Retry-After."""
 MAX_ERRORS = 20
 """How many validation errors a problem lists."""
 
@@ -25,6 +27,8 @@ GatewayCode = Literal[
     "request_timeout",
     "body_too_large",
     "unsupported_media_type",
+    "too_many_attempts",
+    "too_many_commands",
     "overloaded",
     "broker_unavailable",
     "database_unavailable",
@@ -78,7 +82,13 @@ MEANINGS: dict[GatewayCode, Meaning] = {
     "request_timeout": Meaning(408, "The body of the request took too long to arrive."),
     "body_too_large": Meaning(413, "The body of the request is too large."),
     "unsupported_media_type": Meaning(415, "The body has a media type that is not accepted."),
-    "overloaded": Meaning(503, "Too many passwords wait to be hashed or checked; try again."),
+    "too_many_attempts": Meaning(429, "Too many passwords were wrong; try again later."),
+    "too_many_commands": Meaning(
+        429, "Too many of your commands are under way: this one was not taken, try again."
+    ),
+    "overloaded": Meaning(
+        503, "More is asked for than can be done: the request was not taken, try again."
+    ),
     "broker_unavailable": Meaning(
         503, "The broker did not confirm: the outcome is unknown, retry with the same key."
     ),
@@ -157,7 +167,7 @@ def problem_response(
     if status == 401:
         # RFC 9110, section 15.5.2: a 401 always challenges.
         all_headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')
-    if status == 503:
+    if status in ASKS_TO_RETRY:
         all_headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     return Response(to_json(document), status, all_headers, MEDIA_TYPE)
 

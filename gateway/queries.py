@@ -26,6 +26,7 @@ COMMAND_TIMEOUT_SECONDS = 6
 
 _EVENT = "id::text, organizer_id::text, name, starts_at, ends_at, status"
 _USER = text("SELECT id::text, email FROM read_model.users WHERE id = CAST(:id AS uuid)")
+_USERS = text("SELECT id::text, email FROM read_model.users WHERE id = ANY(CAST(:ids AS uuid[]))")
 _CREDENTIALS = text(
     "SELECT user_id::text, password_hash FROM read_model.credentials"
     " WHERE lower(email) = lower(:email)"
@@ -82,6 +83,10 @@ class Queries:
     async def user(self, user_id: str) -> User | None:
         rows = await self._rows(_USER, id=user_id)
         return User(**rows[0]) if rows else None
+
+    async def users(self, user_ids: list[str]) -> list[User]:
+        """Return those of these users that there are."""
+        return [User(**row) for row in await self._rows(_USERS, ids=user_ids)]
 
     async def credentials(self, email: str) -> Credentials | None:
         rows = await self._rows(_CREDENTIALS, email=email)
@@ -156,6 +161,8 @@ def create_engine(database_url: str) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         pool_size=POOL_SIZE,
         max_overflow=0,
+        # A statement that fails is logged, and its values may be an e-mail address.
+        hide_parameters=True,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,

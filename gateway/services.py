@@ -6,6 +6,8 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from gateway.awaiting import Watch
+from gateway.in_flight import CommandsInFlight
+from gateway.login_throttle import LoginThrottle
 from gateway.passwords import Passwords
 from gateway.queries import Queries
 from gateway.replies import Replies
@@ -24,9 +26,11 @@ class Services:
     """Pages that anybody may read, as they are sent."""
     watch: Watch
     publisher: Publisher
+    in_flight: CommandsInFlight
     replies: Replies
     tokens: Tokens
     passwords: Passwords
+    login_throttle: LoginThrottle
     metrics: Metrics
 
 

@@ -1,12 +1,15 @@
 """What the gateway reads from the environment, once, at its start."""
 
+from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from shared.environment import BrokerUrl, PostgresUrl
 
 MIN_SECRET_BYTES = 32
+MAX_ACCEPTED_SECRETS = 8
+MAX_PROXY_HOPS = 8
 
 
 def _long_enough(secret: str) -> str:
@@ -15,7 +18,15 @@ def _long_enough(secret: str) -> str:
     return secret
 
 
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line]
+
+
 Secret = Annotated[str, AfterValidator(_long_enough)]
+Secrets = Annotated[
+    tuple[Secret, ...], Field(max_length=MAX_ACCEPTED_SECRETS), BeforeValidator(_lines)
+]
+"""One a line: a secret may hold any other character."""
 
 
 class Settings(BaseModel):
@@ -30,5 +41,18 @@ class Settings(BaseModel):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
     jwt_secret: Secret = Field(repr=False)
+    """Signs tokens."""
+    jwt_accepted_secrets: Secrets = Field(default=(), repr=False, validate_default=False)
+    """Further secrets whose tokens are accepted: of before a rotation, or after it."""
     command_window_seconds: Annotated[int, Field(ge=1)] = 86_400
     """How old a command ID may be and still be accepted."""
+    command_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """How long a command that takes tickets may wait to be decided: as long as a cart is held."""
+    wrong_passwords_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """How many are checked in a minute; many people may share an address."""
+    trusted_proxy_hops: Annotated[int, Field(ge=0, le=MAX_PROXY_HOPS)] = 0
+    """How many proxies stand before the gateway, each adding to X-Forwarded-For."""
+
+    @property
+    def command_deadline(self) -> timedelta:
+        return timedelta(seconds=self.command_deadline_seconds)

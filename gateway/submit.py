@@ -7,13 +7,16 @@ Alone, a command waits for nobody: there is no timer.
 import asyncio
 import logging
 from collections import deque
+from typing import cast
 
-from aio_pika import DeliveryMode, Message
+from aio_pika import Connection, DeliveryMode, Message
 from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from gateway.awaiting import Watch, result_within
+from gateway.departures import Scope, on_departure
 from gateway.replies import Decided
+from gateway.submission import Submission, Ticket
 from gateway.telemetry import Metrics
 from shared.commands import Command
 from shared.ids import new_id
@@ -23,6 +26,8 @@ from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
 LANES = 2
 """How many messages may await their confirm at the same time. More lanes carry smaller loads,
 and everybody behind pays by the message."""
+MAX_LANES = 10
+"""How many may where each is full: under overload a confirm is noticed late."""
 MAX_PENDING = 5_000
 """How many commands may stand in line for a lane."""
 MAX_AWAITED = 20_000
@@ -30,54 +35,14 @@ MAX_AWAITED = 20_000
 CONFIRM_TIMEOUT_SECONDS = 3.0
 REPLY_PATIENCE_SECONDS = 0.5
 """A reply that takes longer may be lost: from then on the read model is asked too."""
-
-Ticket = tuple[str, int]
-"""The message that carries a command, and its place in it: a reply names both."""
+DEFAULT_ACCOUNT = "guest"
+"""As whom a client logs in to whose URL no user belongs."""
 
 _log = logging.getLogger(__name__)
 
 
 class BrokerUnavailableError(Exception):
     """The broker did not confirm the command: whether it was enqueued is unknown."""
-
-
-class Submission:
-    """A command on its way: what it is on the wire, and who is to hear what becomes of it."""
-
-    __slots__ = ("_listener", "awaited", "command", "confirmed", "text", "ticket")
-
-    def __init__(self, command: Command, *, awaited: bool) -> None:
-        self.command = command
-        # As encode_commands does, which first finds out what kind each command is.
-        self.text = type(command).__pydantic_serializer__.to_json(command)
-        self.awaited = awaited
-        self.ticket: Ticket | None = None
-        self.confirmed: bool | None = None
-        """Whether the broker has the command on disk; None while that is not known."""
-        self._listener: asyncio.Future[Decided | None] | None = None
-
-    def listen(self) -> asyncio.Future[Decided | None]:
-        """Return what resolves when there is news: with the outcome, or None for other news."""
-        self._listener = asyncio.get_running_loop().create_future()
-        return self._listener
-
-    def settle(self, *, confirmed: bool) -> None:
-        """Say whether the broker has the command on disk."""
-        if self.confirmed is None:
-            self.confirmed = confirmed
-        # Who awaits the outcome need not know of the confirm; without one there is no outcome.
-        if not (self.awaited and confirmed):
-            self._tell(None)
-
-    def decide(self, decided: Decided) -> None:
-        """Say what became of the command."""
-        # A reply proves that the broker had the command, also when it overtakes the confirm.
-        self.confirmed = True
-        self._tell(decided)
-
-    def _tell(self, decided: Decided | None) -> None:
-        if self._listener is not None and not self._listener.done():
-            self._listener.set_result(decided)
 
 
 class Publisher:
@@ -88,8 +53,11 @@ class Publisher:
         self._watch = watch
         self._metrics = metrics
         self._exchange: AbstractExchange | None = None
+        self._account = ""
+        """As whom the broker knows us: it refuses messages that claim to be another's."""
         self._line: deque[Submission] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
+        self._open_lanes = 0
         self._unanswered: dict[Ticket, Submission] = {}
         metrics.awaiting_reply.set_function(lambda: len(self._unanswered))
 
@@ -97,16 +65,21 @@ class Publisher:
     def connected(self) -> bool:
         return self._exchange is not None
 
-    async def submit(self, command: Command, wait_seconds: float) -> Decided | None:
+    async def submit(
+        self, command: Command, wait_seconds: float, scope: Scope | None = None
+    ) -> Decided | None:
         """Hand `command` in and await its outcome; None where it was not decided in time.
 
-        Returns after the broker confirmed it. Raises `BrokerUnavailableError`.
+        Returns after the broker confirmed it, and without the outcome when the client whose
+        request has this `scope` leaves. Raises `BrokerUnavailableError`.
         """
         if len(self._unanswered) >= MAX_AWAITED:
             wait_seconds = 0
         submission = self._stand_in_line(command, awaited=wait_seconds > 0)
         try:
             if wait_seconds > 0:
+                if scope is not None:
+                    on_departure(scope, submission.abandon)
                 decided = await self._await_outcome(submission, wait_seconds)
                 if decided is not None:
                     return decided
@@ -132,6 +105,7 @@ class Publisher:
     async def serve(self, connection: AbstractConnection) -> None:
         """Publish through `connection` until its channel is closed."""
         channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._account = cast("Connection", connection).url.user or DEFAULT_ACCOUNT
         self._exchange = await channel.get_exchange(COMMANDS_EXCHANGE, ensure=False)
         try:
             await channel.closed()
@@ -152,7 +126,9 @@ class Publisher:
         submission = Submission(command, awaited=awaited)
         self._metrics.commands_of[command.kind].inc()
         self._line.append(submission)
-        if len(self._lanes) < LANES:
+        full_loads = len(self._line) // MAX_COMMANDS_A_MESSAGE
+        if self._open_lanes < min(LANES + full_loads, MAX_LANES):
+            self._open_lanes += 1
             lane = asyncio.create_task(self._serve_lane())
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)
@@ -160,7 +136,7 @@ class Publisher:
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> Decided | None:
         decided = await result_within(submission.listen(), min(seconds, REPLY_PATIENCE_SECONDS))
-        if decided is None and submission.confirmed is not False:
+        if decided is None and submission.confirmed is not False and not submission.abandoned:
             seconds -= REPLY_PATIENCE_SECONDS
             if seconds > 0:
                 found = submission.listen()
@@ -174,12 +150,18 @@ class Publisher:
             await submission.listen()
         return submission.confirmed is True
 
+    def _is_lane_wanted(self) -> bool:
+        return self._open_lanes <= LANES or len(self._line) >= MAX_COMMANDS_A_MESSAGE
+
     async def _serve_lane(self) -> None:
-        while self._line:
-            load = self._take_load()
-            confirmed = await self._publish(load)
-            for submission in load:
-                submission.settle(confirmed=confirmed)
+        try:
+            while self._line and self._is_lane_wanted():
+                load = self._take_load()
+                confirmed = await self._publish(load)
+                for submission in load:
+                    submission.settle(confirmed=confirmed)
+        finally:
+            self._open_lanes -= 1
 
     def _take_load(self) -> list[Submission]:
         """Take as many commands from the line as one message may carry."""
@@ -234,6 +216,7 @@ class Publisher:
             message_id=new_id(),
             correlation_id=correlation_id,
             reply_to=self._reply_to,
+            user_id=self._account,
         )
 
     def _dismiss_line(self) -> None:

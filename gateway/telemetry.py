@@ -58,6 +58,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.shed = Counter(
+            "holdfast_requests_shed_total",
+            "Requests told to come again before they were read.",
+            registry=self.registry,
+        )
+        self.loop_lag = Gauge(
+            "holdfast_loop_lag_seconds",
+            "How far the event loop is behind its timers.",
+            registry=self.registry,
+        )
+
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,8 +1,9 @@
 """Bearer tokens (RFC 6750, RFC 7519): signs them, and tells whose they are."""
 
+import hmac
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import jwt
@@ -26,8 +27,15 @@ _UUID: TypeAdapter[str] = TypeAdapter(Id)
 class Tokens:
     """Signs tokens, and verifies each one once: what was found is kept until it expires."""
 
-    def __init__(self, secret: str, find_user: Callable[[str], Awaitable[User | None]]) -> None:
+    def __init__(
+        self,
+        secret: str,
+        find_user: Callable[[str], Awaitable[User | None]],
+        accepted_secrets: Sequence[str] = (),
+    ) -> None:
         self._secret = secret
+        self._key_id = key_id(secret)
+        self._secrets = {key_id(each): each for each in (secret, *accepted_secrets)}
         self._find_user = find_user
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
@@ -56,7 +64,7 @@ class Tokens:
             "iss": ISSUER,
             "aud": AUDIENCE,
         }
-        return jwt.encode(claims, self._secret, ALGORITHM)
+        return jwt.encode(claims, self._secret, ALGORITHM, {"kid": self._key_id})
 
     async def _verify(self, authorization: str) -> tuple[str, int]:
         scheme, _, token = authorization.partition(" ")
@@ -75,13 +83,10 @@ class Tokens:
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise ProblemError("unauthenticated")
         try:
-            # Nothing else is in a header of ours, and nothing else is looked at: no key is
-            # chosen, and none fetched, by what a token says (kid, jku, x5u, jwk, crit).
-            if jwt.get_unverified_header(token) != _HEADER:
-                raise ProblemError("unauthenticated")
+            secret = self._secret_for(jwt.get_unverified_header(token))
             claims: dict[str, Any] = jwt.decode(
                 token,
-                self._secret,
+                secret,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
                 audience=AUDIENCE,
@@ -97,3 +102,21 @@ class Tokens:
         if expires_at - issued_at > LIFETIME_SECONDS:
             raise ProblemError("unauthenticated")
         return claims
+
+    def _secret_for(self, header: dict[str, Any]) -> str:
+        """Return the secret that a token of ours with this header was signed with.
+
+        A token picks among the secrets that we hold, and is otherwise not asked: nothing is
+        fetched or read by what it says (jku, x5u, jwk, crit). One that names no key, from
+        before keys had names, can only be of the secret that signs.
+        """
+        named = header.pop("kid", self._key_id)
+        secret = self._secrets.get(named) if isinstance(named, str) else None
+        if secret is None or header != _HEADER:
+            raise ProblemError("unauthenticated")
+        return secret
+
+
+def key_id(secret: str) -> str:
+    """Return the name of a secret: the same at every gateway, and no way back to the secret."""
+    return hmac.digest(secret.encode(), b"holdfast token key", "sha256")[:8].hex()

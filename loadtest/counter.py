@@ -31,11 +31,14 @@ class Counter:
         """Return the JSON at `path`. Raises `PreparationError` as all of these do."""
         return await self._ask("GET", path, {}, b"")
 
+    async def outcome(self, command_id: str, token: str) -> Any:
+        """Return the outcome of a command; it is waited for."""
+        headers = {"Prefer": "wait=30"} | _bearer(token)
+        return await self._ask("GET", f"/v1/commands/{command_id}", headers, b"")
+
     async def post(self, path: str, body: Mapping[str, Any], token: str | None = None) -> Any:
         """Return the result of a command that must succeed."""
-        headers = {"Content-Type": "application/json", "Prefer": "wait=30"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token}"
+        headers = {"Content-Type": "application/json", "Prefer": "wait=30"} | _bearer(token)
         outcome = await self._ask("POST", path, headers, json.dumps(body).encode())
         if outcome["status"] != "succeeded":
             raise PreparationError(f"{path} is still {outcome['status']}. Does a worker run?")
@@ -93,3 +96,7 @@ class Counter:
     def _on_lost(self, reason: str) -> None:
         if not self._answer.done():
             self._answer.set_exception(PreparationError(f"{self._url} hung up ({reason})."))
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}

@@ -10,6 +10,9 @@ import pytest
 from dev.services import Services, services
 from tests.deployment import Deployment
 
+# Before they are imported, so that a check that fails in them tells why.
+pytest.register_assert_rewrite("tests.system.books", "tests.system.clients", "tests.system.traffic")
+
 
 @pytest.fixture(scope="session")
 def own_services() -> Iterator[Services]:

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from gateway.auth import CurrentUser
+from gateway.client_address import client_address
 from gateway.command_route import CommandRoute, Creation
 from gateway.direct_route import DirectRoute
 from gateway.envelope import ByNewUser
@@ -19,7 +20,7 @@ from gateway.openapi import (
 )
 from gateway.problems import ProblemError, invalid_request
 from gateway.request_body import read_body
-from gateway.services import services_of
+from gateway.services import Services, services_of
 from gateway.tokens import LIFETIME_SECONDS
 from shared.commands import Body, Email, RegisterUser
 from shared.outcomes import User, UserResult
@@ -101,6 +102,7 @@ async def register_user(request: Request, envelope: ByNewUser, body: Registratio
     openapi_extra=LOGIN_FORM,
     responses=problem_responses(
         "invalid_credentials",
+        "too_many_attempts",
         "invalid_request",
         *BODY_PROBLEMS,
         "overloaded",
@@ -109,15 +111,16 @@ async def register_user(request: Request, envelope: ByNewUser, body: Registratio
     ),
 )
 async def create_token(request: Request) -> Response:
-    """Get a bearer token for an e-mail address and a password."""
+    """Get a bearer token for an e-mail address and a password.
+
+    After five wrong passwords within a minute, of an account or from an address, none is checked.
+    """
     login = _read_login(await read_body(request, FORM))
     services = services_of(request)
-    credentials = await services.queries.credentials(login.username)
-    # Checked as long for an unknown address as for a known one.
-    known_hash = credentials.password_hash if credentials else None
-    if not await services.passwords.matches(login.password, known_hash) or credentials is None:
-        raise ProblemError("invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
-    token = Token(access_token=services.tokens.issue(credentials.user_id))
+    address = client_address(request, services.settings.trusted_proxy_hops)
+    async with services.login_throttle.attempt(login.username, address):
+        user_id = await _checked(services, login)
+    token = Token(access_token=services.tokens.issue(user_id))
     return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
 
 
@@ -125,7 +128,7 @@ async def create_token(request: Request) -> Response:
     "/me",
     summary="Who am I?",
     response_model=User,
-    responses=problem_responses(*USER_PROBLEMS, "internal"),
+    responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
 )
 async def read_me(request: Request, user_id: CurrentUser) -> Response:
     """The user whose token this is."""
@@ -133,6 +136,19 @@ async def read_me(request: Request, user_id: CurrentUser) -> Response:
     if user is None:
         raise ProblemError("unauthenticated")
     return Response(_USER.dump_json(user), media_type="application/json")
+
+
+async def _checked(services: Services, login: Login) -> str:
+    """Return the ID of the user whose password this is. Raises `invalid_credentials`."""
+    # No registered address has other letters, and the database has its own ways of making
+    # them small: an account would have more names than the throttle knows.
+    is_address = login.username.isascii()
+    credentials = await services.queries.credentials(login.username) if is_address else None
+    # Checked as long for an unknown address as for a known one.
+    known_hash = credentials.password_hash if credentials else None
+    if not await services.passwords.matches(login.password, known_hash) or credentials is None:
+        raise ProblemError("invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
+    return credentials.user_id
 
 
 def _read_login(body: bytes) -> Login:

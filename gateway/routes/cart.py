@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from gateway.auth import CurrentUser
 from gateway.command_route import CommandRoute
 from gateway.direct_route import DirectRoute
-from gateway.envelope import ByCurrentUser
+from gateway.envelope import ByBuyer, ByCurrentUser
 from gateway.json_response import JsonResponse
 from gateway.openapi import (
     BODY_PROBLEMS,
@@ -64,7 +64,7 @@ _CART = TypeAdapter(Cart)
     response_model=Succeeded[CartResult],
     responses=command_responses(200, *SALE_REFUSALS, *USER_PROBLEMS, *BODY_PROBLEMS),
 )
-def reserve_tickets(envelope: ByCurrentUser, body: Reservation) -> ReserveTickets:
+def reserve_tickets(envelope: ByBuyer, body: Reservation) -> ReserveTickets:
     """Add tickets to the cart: all lines or none."""
     return ReserveTickets(**envelope, items=body.items)
 
@@ -77,7 +77,7 @@ def reserve_tickets(envelope: ByCurrentUser, body: Reservation) -> ReserveTicket
         200, *SALE_REFUSALS, "item_not_in_cart", *USER_PROBLEMS, *BODY_PROBLEMS
     ),
 )
-def set_quantity(envelope: ByCurrentUser, ticket_type_id: Id, body: Quantity) -> SetQuantity:
+def set_quantity(envelope: ByBuyer, ticket_type_id: Id, body: Quantity) -> SetQuantity:
     """Take or give back the difference; 0 removes the item."""
     return SetQuantity(**envelope, ticket_type_id=ticket_type_id, quantity=body.quantity)
 
@@ -108,7 +108,7 @@ def release_cart(envelope: ByCurrentUser) -> ReleaseCart:
     "/cart",
     summary="Look into the cart",
     response_model=Cart,
-    responses=problem_responses(*USER_PROBLEMS, "internal"),
+    responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
 )
 async def read_cart(request: Request, user_id: CurrentUser) -> Response:
     """The cart as of now; an expired or absent one reads as empty."""

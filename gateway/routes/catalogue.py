@@ -169,7 +169,9 @@ def change_ticket_type(
     "/events",
     summary="List events",
     response_model=Events,
-    responses=problem_responses("invalid_request", "database_unavailable", "internal"),
+    responses=problem_responses(
+        "invalid_request", "database_unavailable", "overloaded", "internal"
+    ),
 )
 async def list_events(
     request: Request,
@@ -197,7 +199,7 @@ async def list_events(
     summary="Look at an event",
     response_model=EventPage,
     responses=problem_responses(
-        "event_not_found", "invalid_request", "database_unavailable", "internal"
+        "event_not_found", "invalid_request", "database_unavailable", "overloaded", "internal"
     ),
 )
 async def read_event(request: Request, event_id: Id) -> Response:

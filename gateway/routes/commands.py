@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.auth import CurrentUser
+from gateway.departures import Scope
 from gateway.direct_route import DirectRoute
 from gateway.envelope import is_stale, read_command_id
 from gateway.json_response import JsonResponse
@@ -21,6 +22,8 @@ from shared.outcomes import Outcome, encode_outcome
 HEARTBEAT_SECONDS = 10
 STREAM_SECONDS = 120
 """A stream ends after this time; an EventSource then connects again by itself."""
+
+STREAM_EXAMPLE = ": waiting\n\nevent: outcome\ndata: {…}\n\n"
 
 router = APIRouter(prefix="/v1", tags=["commands"], route_class=DirectRoute)
 PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
@@ -44,7 +47,8 @@ async def read_command(request: Request, command_id: CommandPath, user_id: Curre
     services = services_of(request)
     command_id = read_command_id(command_id)
     preferences = read_preferences(request.headers.getlist("prefer"))
-    decided = await _outcome(services, command_id, user_id, preferences.wait_or(0))
+    wait_seconds = preferences.wait_or(0)
+    decided = await _outcome(services, command_id, user_id, wait_seconds, request.scope)
     headers = {}
     if preferences.wait_seconds is not None:
         headers["Preference-Applied"] = f"wait={preferences.wait_seconds}"
@@ -62,7 +66,7 @@ async def read_command(request: Request, command_id: CommandPath, user_id: Curre
         200: {
             "description": "`event: outcome` once decided, with the outcome document as data;"
             " comments until then.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"example": STREAM_EXAMPLE}},
         },
         **PROBLEMS,
     },
@@ -73,7 +77,7 @@ async def follow_command(
     """The outcome as server-sent events; the stream ends with it, or after two minutes."""
     services = services_of(request)
     command_id = read_command_id(command_id)
-    decided = await _outcome(services, command_id, user_id, 0)
+    decided = await _outcome(services, command_id, user_id)
     return StreamingResponse(
         _events(services, command_id, user_id, decided),
         media_type="text/event-stream",
@@ -82,14 +86,18 @@ async def follow_command(
 
 
 async def _outcome(
-    services: Services, command_id: str, user_id: str, wait_seconds: int
+    services: Services,
+    command_id: str,
+    user_id: str,
+    wait_seconds: int = 0,
+    scope: Scope | None = None,
 ) -> Decided | None:
     """Return the user's outcome; None while there is none. Raises `command_not_found`."""
     decided = await services.watch.look(command_id, user_id)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        decided = await services.watch.recorded(command_id, user_id, wait_seconds)
+        decided = await services.watch.recorded(command_id, user_id, wait_seconds, scope)
     return decided
 
 

@@ -19,6 +19,7 @@ from gateway.telemetry import Metrics
 from shared.ids import new_id
 from shared.topology import COMMANDS_ROUTING_KEY
 from tests.gateway.proxy import Proxy
+from tests.gateway.waiting_server import WaitingServer, eventually
 
 WITHIN_SECONDS = 10
 
@@ -98,3 +99,13 @@ async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         await asyncio.gather(*links, return_exceptions=True)
         with suppress(aio_pika.exceptions.AMQPError):
             await channel.exchange_delete(exchange)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[WaitingServer]:
+    server = WaitingServer()
+    serving = asyncio.create_task(server.server._serve())
+    await eventually(lambda: server.server.started)
+    yield server
+    server.server.should_exit = True
+    await serving

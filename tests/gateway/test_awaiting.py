@@ -7,7 +7,9 @@ import pytest
 from gateway.awaiting import Recorded, Watch
 from gateway.problems import ProblemError
 from gateway.telemetry import Metrics
+from shared.commands import ReleaseCart
 from shared.ids import new_id
+from tests.builders import NOW
 
 
 class ReadModel:
@@ -115,3 +117,38 @@ async def test_closing_ends_every_wait(watch: Watch):
     watch.close()
     assert await asyncio.wait_for(waiting, 0.5) is None
     assert await asyncio.wait_for(watch.recorded(new_id(), new_id(), 30), 0.5) is None
+
+
+async def test_who_was_told_by_the_reply_causes_no_look(watch: Watch, read_model: ReadModel):
+    told, waits = new_id(), new_id()
+    others = [asyncio.create_task(watch.recorded(waits, new_id(), 0.3))]
+    found: asyncio.Future = asyncio.get_running_loop().create_future()
+    command = ReleaseCart(command_id=told, user_id=new_id(), submitted_at=NOW)
+    with watch.looking_for_outcome_of(command, found):
+        await asyncio.sleep(0.01)
+        found.set_result(None)
+        looks = len(read_model.questions)
+        for _ in range(20):
+            watch.wake([told])
+            await asyncio.sleep(0)
+        assert len(read_model.questions) == looks
+        watch.wake([waits])
+        await asyncio.sleep(0.02)
+        assert len(read_model.questions) == looks + 1
+    await asyncio.gather(*others)
+
+
+async def test_a_slow_database_is_asked_seldom_however_many_come(
+    read_model: ReadModel, metrics: Metrics
+):
+    async def slow(command_ids: list[str]) -> list[Recorded]:
+        await asyncio.sleep(0.05)
+        return await read_model.find(command_ids)
+
+    watch = Watch(slow, metrics)
+    waiting = []
+    for _ in range(50):
+        waiting.append(asyncio.create_task(watch.recorded(new_id(), new_id(), 0.01)))
+        await asyncio.sleep(0.01)
+    await asyncio.gather(*waiting)
+    assert len(read_model.questions) <= 4

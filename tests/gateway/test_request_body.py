@@ -136,6 +136,8 @@ async def test_a_reservation_that_is_none(body: str):
         {"name": f'"{"a" * 201}"'},
         {"starts_at": "1893456000"},
         {"starts_at": '"0001-01-01T00:00:00+10:00"'},
+        {"starts_at": '"0001-01-01T00:00:00Z"'},
+        {"ends_at": '"9999-12-31T23:59:59.999999Z"'},
         {"name": '"   "'},
         {"starts_at": '"2030-01-01"'},
         {"starts_at": '"2030-01-01T00:00:00"'},

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
+from gateway.load_shedding import LoadShedder
 from gateway.problems import ProblemError
 from gateway.queries import EventPage
 from gateway.replies import Decided
@@ -99,7 +100,8 @@ def app() -> FastAPI:
 
 @pytest.fixture
 def short_way(app: FastAPI) -> ShortWay:
-    return ShortWay(app, app.state.services.metrics.request_times)
+    metrics = app.state.services.metrics
+    return ShortWay(app, metrics.request_times, LoadShedder(metrics))
 
 
 @pytest.mark.parametrize("ask", (SHORT | LONG).values(), ids=(SHORT | LONG).keys())
@@ -125,7 +127,7 @@ def test_everything_else_is_not(short_way: ShortWay, ask: Ask):
 
 
 def stand_behind(services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def submit(command: Any, wait_seconds: float) -> Any:
+    async def submit(command: Any, wait_seconds: float, scope: Any) -> Any:
         return given(ask.decided)
 
     async def event(event_id: str) -> Any:

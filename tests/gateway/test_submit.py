@@ -61,6 +61,30 @@ class TestPublishing:
         assert [c["command_id"] for m in messages for c in m] == [c.command_id for c in asked]
         assert [len(m) for m in messages] == [MAX_COMMANDS_A_MESSAGE] * 3 + [50]
 
+    async def test_full_loads_wait_for_no_lane_and_small_ones_do(self, counter: Counter):
+        await counter.queue()
+        counter.proxy.hold()
+        asked = [command() for _ in range(submit.LANES)]
+        waiting = []
+        for each in asked:
+            waiting.append(asyncio.create_task(counter.publisher.submit(each, 0)))
+            await asyncio.sleep(0.02)
+        waiting += [asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(99)]
+        await asyncio.sleep(0.05)
+        assert counter.publisher._open_lanes == submit.LANES
+        assert len(counter.publisher._line) == 99
+        more = MAX_COMMANDS_A_MESSAGE * submit.MAX_LANES
+        waiting += [
+            asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(more)
+        ]
+        await asyncio.sleep(0.2)
+        assert counter.publisher._open_lanes == submit.MAX_LANES
+        counter.proxy.let_through()
+        assert set(await asyncio.gather(*waiting)) == {None}
+        await asyncio.sleep(0.01)
+        assert counter.publisher._open_lanes == 0
+        assert not counter.publisher._line
+
     async def test_a_message_stays_below_the_bound_of_its_size(self, counter: Counter):
         queue = await counter.queue()
         wide = CreateEvent(

@@ -8,10 +8,12 @@ import jwt
 import pytest
 
 from gateway.problems import ProblemError
-from gateway.tokens import LIFETIME_SECONDS, Tokens
+from gateway.tokens import LIFETIME_SECONDS, Tokens, key_id
 from shared.ids import new_id
 from shared.outcomes import User
 
+OLD_SECRET = "what signed before the rotation, of more than 32 bytes"
+NEXT_SECRET = "what will sign after the next one, of more than 32 bytes"
 SECRET = "a secret of the tests, of more than 64 bytes, as HS512 asks for it too"
 USER = new_id()
 NOW = int(time.time())
@@ -42,7 +44,7 @@ def users() -> Users:
 
 @pytest.fixture
 def tokens(users: Users) -> Tokens:
-    return Tokens(SECRET, users.find)
+    return Tokens(SECRET, users.find, [OLD_SECRET, NEXT_SECRET])
 
 
 def signed(headers: dict | None = None, key: str = SECRET, algorithm="HS256", **claims) -> str:
@@ -55,6 +57,14 @@ def part(document: object) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
+def signed_by_hand(header: dict[str, object], **claims: object) -> str:
+    """As PyJWT would not sign it: whatever the header and the claims are."""
+    head = {"alg": "HS256", "typ": "JWT"} | header
+    signing_input = f"{part(head)}.{part({**CLAIMS, **claims})}"
+    signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), SECRET.encode())
+    return f"{signing_input}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 def unsigned(header: object) -> str:
     return f"{part(header)}.{part(CLAIMS)}."
 
@@ -64,6 +74,33 @@ async def test_our_own_is_accepted_and_verified_once(tokens: Tokens, users: User
     assert [await tokens.user_of(f"Bearer {token}") for _ in range(3)] == [USER] * 3
     assert await tokens.user_of(f"bearer {token}") == USER
     assert users.questions == 2
+
+
+async def test_it_says_which_secret_signed_it_and_not_the_secret(tokens: Tokens):
+    header = jwt.get_unverified_header(tokens.issue(USER))
+    assert header == {"alg": "HS256", "typ": "JWT", "kid": key_id(SECRET)}
+    assert key_id(SECRET) != key_id(OLD_SECRET)
+
+
+@pytest.mark.parametrize("secret", [OLD_SECRET, NEXT_SECRET])
+async def test_those_of_further_secrets_are_accepted_and_none_are_signed(tokens, secret: str):
+    signed_elsewhere = Tokens(secret, Users().find).issue(USER)
+    assert await tokens.user_of(f"Bearer {signed_elsewhere}") == USER
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await Tokens(secret, Users().find).user_of(f"Bearer {tokens.issue(USER)}")
+
+
+async def test_one_that_names_no_secret_is_of_the_one_that_signs(tokens: Tokens):
+    assert await tokens.user_of(f"Bearer {signed()}") == USER
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await tokens.user_of(f"Bearer {signed(key=OLD_SECRET)}")
+
+
+async def test_what_is_refused_by_its_header_asks_nobody(tokens: Tokens, users: Users):
+    for header in ({"kid": "x"}, {"jku": "http://127.0.0.1:1/keys"}, {"crit": ["exp"]}):
+        with pytest.raises(ProblemError):
+            await tokens.user_of(f"Bearer {signed(header)}")
+    assert users.questions == 0
 
 
 async def test_it_expires_also_when_it_is_known(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
@@ -118,13 +155,26 @@ REFUSED = {
     "sub SQL": signed(sub="' OR 1=1 --"),
     "user gone": signed(sub=new_id()),
     "kid": signed({"kid": "../../dev/null"}),
+    "kid of a secret that we do not have": signed(
+        {"kid": key_id("another secret, also of more than 32 bytes")},
+        key="another secret, also of more than 32 bytes",
+    ),
+    "kid of another of our secrets": signed({"kid": key_id(OLD_SECRET)}),
+    "kid of ours, and jku": signed({"kid": key_id(SECRET), "jku": "http://127.0.0.1:1/keys"}),
+    "kid of ours, and crit": signed({"kid": key_id(SECRET), "crit": ["kid"]}),
+    "kid null": signed_by_hand({"kid": None}),
+    "kid a list": signed_by_hand({"kid": [key_id(SECRET)]}),
+    "kid an object": signed_by_hand({"kid": {key_id(SECRET): 1}}),
+    "kid true": signed_by_hand({"kid": True}),
+    "kid empty": signed({"kid": ""}),
+    "x5c": signed({"x5c": ["AAAA"]}),
     "jku": signed({"jku": "http://127.0.0.1:1/keys"}),
     "x5u": signed({"x5u": "http://127.0.0.1:1/keys"}),
     "jwk": signed({"jwk": {"kty": "oct", "k": "AAAA"}}),
     "crit": signed({"crit": ["exp"]}),
     "another typ": signed({"typ": "at+jwt"}),
     "no typ": signed({"typ": None}),
-    "kid a number": f"{part({'alg': 'HS256', 'typ': 'JWT', 'kid': 1})}.{part(CLAIMS)}.AAAA",
+    "kid a number": signed_by_hand({"kid": 1}),
     "header deeply nested": f"{part('[' * 5_000)}.{part(CLAIMS)}.AAAA",
     "64 KB": signed(padding="x" * 65_536),
     "a surrogate": "\ud800",
@@ -142,12 +192,9 @@ async def test_refused(tokens: Tokens, token: str):
 
 
 async def test_a_subject_that_is_a_number_is_refused(tokens: Tokens):
-    claims = part({**CLAIMS, "sub": 42})
-    signing_input = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{claims}"
-    signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), SECRET.encode())
-    encoded = base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+    assert await tokens.user_of(f"Bearer {signed_by_hand({})}") == USER
     with pytest.raises(ProblemError, match="unauthenticated"):
-        await tokens.user_of(f"Bearer {signing_input}.{encoded}")
+        await tokens.user_of(f"Bearer {signed_by_hand({}, sub=42)}")
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Basic YTpi", "Token x"])

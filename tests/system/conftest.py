@@ -5,13 +5,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-# Before they are imported, so that a check that fails in them tells why.
-pytest.register_assert_rewrite("tests.system.books", "tests.system.clients", "tests.system.traffic")
-
-from tests.deployment import Deployment  # noqa: E402
-from tests.system.amqp import Queue  # noqa: E402
-from tests.system.books import Books  # noqa: E402
-from tests.system.clients import Person, Site  # noqa: E402
+from tests.deployment import Deployment
+from tests.system.amqp import Queue
+from tests.system.books import Books
+from tests.system.clients import Person, Site
 
 REQUEST_SECONDS = 40
 """More than the longest wait that a client may prefer."""

@@ -1,0 +1,36 @@
+"""From which address a request comes, so far as it cannot be made up."""
+
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from fastapi import Request
+
+IPV6_PREFIX_BITS = 64
+"""Whoever has one IPv6 address has all that begin with the same bits."""
+UNKNOWN = "unknown"
+
+
+def client_address(request: Request, trusted_hops: int) -> str:
+    """Return the address of the client, for IPv6 its network.
+
+    Each proxy adds to X-Forwarded-For whom it has heard: with so many proxies of ours in
+    front, that many entries from the right are true. What stands left of them anybody may
+    have written, and without a proxy all of it.
+    """
+    peer = request.client.host if request.client else UNKNOWN
+    if trusted_hops:
+        entries = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+        if len(entries) >= trusted_hops:
+            return _network(entries[-trusted_hops].strip()) or _network(peer) or UNKNOWN
+    return _network(peer) or UNKNOWN
+
+
+def _network(text: str) -> str | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is None:
+            return str(ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
+        address = address.ipv4_mapped
+    return str(address)

@@ -1,0 +1,170 @@
+"""A run of overload: the peak, far more than that, the time after it, and the books."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadtest.auditor import DatabaseAuditor
+from loadtest.counter import Counter
+from loadtest.desk import PreparationError
+from loadtest.figures import milliseconds
+from loadtest.http_stage import set_stage_over_http
+from loadtest.options import HttpOptions
+from loadtest.overload.flood import Flood
+from loadtest.overload.tally import Tally
+from loadtest.progress import Progress
+from loadtest.workload import Workload
+
+WARM_UP_SECONDS = 3.0
+PEAK_VISITORS = 200
+AFTERWARDS_SHARE = 0.5
+"""The load of the time after, beside the peak: an ordinary day."""
+NORMAL_P99_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class OverloadOptions:
+    url: str
+    broker_url: str
+    database_url: str
+    jwt_secret: str
+    times: float = 10.0
+    seconds: float = 600.0
+    peak_seconds: float = 10.0
+    afterwards_seconds: float = 30.0
+    connections: int = 4_000
+    buyers: int = 1_000
+
+
+@dataclass(slots=True)
+class OverloadResult:
+    peak: Tally = field(default_factory=Tally)
+    peak_seconds: float = 0.0
+    overload: Tally = field(default_factory=Tally)
+    overload_seconds: float = 0.0
+    normal_after_seconds: int | None = None
+    """None where it did not become normal while it was watched."""
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def peak_rate(self) -> float:
+        return self.peak.decided / self.peak_seconds
+
+    @property
+    def goodput(self) -> float:
+        """Commands decided a second while overloaded."""
+        return self.overload.decided / self.overload_seconds
+
+
+async def run_overload(options: OverloadOptions, progress: Progress) -> OverloadResult:
+    """Raises `PreparationError` or `BrokerError`."""
+    stage, tokens = await set_stage_over_http(
+        HttpOptions(
+            Workload(buyers=options.buyers),
+            (options.url,),
+            broker_url=options.broker_url,
+            jwt_secret=options.jwt_secret,
+        ),
+        progress,
+    )
+    result = OverloadResult(
+        peak_seconds=options.peak_seconds, overload_seconds=round(options.seconds)
+    )
+    flood = Flood(options.url, stage.ticket_type_ids[0], tokens)
+    try:
+        await _measure(flood, options, result, progress)
+    except (OSError, TimeoutError) as error:
+        raise PreparationError(
+            f"A connection could not be opened: {error or 'no answer'}."
+        ) from None
+    finally:
+        flood.close()
+    auditor = DatabaseAuditor(options.database_url, stage)
+    late = await _late_outcomes(options.url, flood, tokens)
+    (held,) = await auditor.held()
+    result.findings = [
+        *(f"{count:,} times {what}." for what, count in flood.findings.faults.items()),
+        *flood.findings.examples,
+        *compare(flood.total, late, await auditor.recorded(), held.granted or 0),
+    ]
+    return result
+
+
+async def _measure(
+    flood: Flood, options: OverloadOptions, result: OverloadResult, progress: Progress
+) -> None:
+    await flood.open(PEAK_VISITORS)
+    await flood.closed_loop(PEAK_VISITORS, WARM_UP_SECONDS, lambda _: None)
+    result.peak = await flood.closed_loop(
+        PEAK_VISITORS, options.peak_seconds, lambda tally: progress.say(f"peak      {line(tally)}")
+    )
+    await flood.open(options.connections)
+    result.overload = await flood.open_loop(
+        options.times * result.peak_rate,
+        options.seconds,
+        lambda tally: progress.say(f"overload  {line(tally)}"),
+    )
+    seconds = 0
+
+    def afterwards(tally: Tally) -> None:
+        nonlocal seconds
+        seconds += 1
+        progress.say(f"after     {line(tally)}")
+        is_normal = not tally.shed and not tally.unknown and tally.decided
+        p99 = tally.served_times.percentile(99)
+        if not (is_normal and p99 is not None and p99 <= NORMAL_P99_SECONDS):
+            result.normal_after_seconds = None
+        elif result.normal_after_seconds is None:
+            result.normal_after_seconds = seconds
+
+    await flood.open_loop(
+        AFTERWARDS_SHARE * result.peak_rate, options.afterwards_seconds, afterwards
+    )
+    await flood.drain()
+
+
+def line(tally: Tally) -> str:
+    """Tell of one second."""
+    served, shed = tally.served_times, tally.shed_times
+    return (
+        f"due {tally.due:>7,}  sent {tally.sent:>7,}   decided {tally.decided:>6,}"
+        f" (p99 {_ms(served.percentile(99))})   202 {tally.pending:>5,}"
+        f"   shed {tally.shed:>7,} (p50 {_ms(shed.percentile(50))}, p99 {_ms(shed.percentile(99))})"
+        f"   unknown {tally.unknown:,}"
+    )
+
+
+def _ms(seconds: float | None) -> str:
+    return milliseconds(None if seconds is None else seconds * 1000)
+
+
+def compare(total: Tally, late: Sequence[bool | None], recorded: int, granted: int) -> list[str]:
+    """Hold what was answered against what is recorded; `late` are the outcomes of 202s."""
+    findings = []
+    lost = late.count(None)
+    if lost or len(late) != total.pending:
+        findings.append(
+            f"{lost + total.pending - len(late):,} commands accepted with 202 are lost."
+        )
+    decided = total.decided + len(late) - lost
+    if not decided <= recorded <= decided + total.unknown:
+        findings.append(
+            f"{recorded:,} outcomes are recorded; {decided:,} commands were answered, of"
+            f" {total.unknown:,} it is unknown."
+        )
+    succeeded = total.succeeded + late.count(True)
+    if not succeeded <= granted <= succeeded + total.unknown:
+        findings.append(
+            f"{granted:,} tickets were put into carts; {succeeded:,} commands were told so, of"
+            f" {total.unknown:,} it is unknown."
+        )
+    return findings
+
+
+async def _late_outcomes(url: str, flood: Flood, tokens: Sequence[str]) -> list[bool | None]:
+    """Ask what became of each 202: whether it succeeded, or None where nothing did."""
+    late: list[bool | None] = []
+    async with Counter(url) as counter:
+        for command_id, buyer in flood.findings.pending:
+            status = (await counter.outcome(command_id, tokens[buyer]))["status"]
+            late.append(None if status == "pending" else status == "succeeded")
+    return late

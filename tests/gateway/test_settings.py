@@ -1,0 +1,50 @@
+"""The gateway's settings, as they stand in the environment."""
+
+import pytest
+
+from gateway.settings import MAX_ACCEPTED_SECRETS, Settings
+from shared.environment import read_settings
+
+GOOD = {
+    "HOLDFAST_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+    "HOLDFAST_BROKER_URL": "amqp://127.0.0.1:1/",
+    "HOLDFAST_JWT_SECRET": "a secret of the tests, of more than 32 bytes",
+}
+ONE = "one, with a comma and spaces, and more than 32 bytes"
+OTHER = "another one of more than 32 bytes"
+
+
+def read(**environment: str) -> Settings:
+    more = {f"HOLDFAST_{name.upper()}": value for name, value in environment.items()}
+    return read_settings(Settings, GOOD | more)
+
+
+def test_further_secrets_are_one_a_line():
+    assert read().jwt_accepted_secrets == ()
+    assert read(jwt_accepted_secrets=ONE).jwt_accepted_secrets == (ONE,)
+    assert read(jwt_accepted_secrets=f"{ONE}\n\n{OTHER}\n").jwt_accepted_secrets == (ONE, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jwt_accepted_secrets", f"{ONE}\nshort"),
+        ("jwt_accepted_secrets", "\n".join([ONE] * (MAX_ACCEPTED_SECRETS + 1))),
+        ("command_deadline_seconds", "0"),
+        ("command_deadline_seconds", "86401"),
+        ("wrong_passwords_per_address", "0"),
+        ("trusted_proxy_hops", "-1"),
+        ("trusted_proxy_hops", "all"),
+    ],
+)
+def test_a_bad_value_names_its_variable_and_no_secret(name: str, value: str):
+    with pytest.raises(SystemExit) as refused:
+        read(**{name: value})
+    assert f"HOLDFAST_{name.upper()}" in str(refused.value)
+    assert ONE not in str(refused.value)
+
+
+def test_no_secret_is_shown():
+    settings = read(jwt_accepted_secrets=ONE)
+    assert ONE not in repr(settings)
+    assert GOOD["HOLDFAST_JWT_SECRET"] not in repr(settings)

@@ -1,0 +1,51 @@
+"""uvicorn with our protocol, on a real socket, and an app whose requests wait on demand."""
+
+import asyncio
+from typing import Any
+
+import uvicorn
+
+from gateway.departures import DepartureProtocol, on_departure
+from tests.deployment import free_port
+
+WITHIN_SECONDS = 5
+
+
+class WaitingServer:
+    """At /wait a request waits until its client leaves; elsewhere it is answered at once."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.left = 0
+        self.port = free_port()
+        config = uvicorn.Config(
+            self.app,
+            port=self.port,
+            interface="asgi3",
+            http=DepartureProtocol,
+            lifespan="off",
+            log_config=None,
+        )
+        self.server = uvicorn.Server(config)
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/wait":
+            left = asyncio.Event()
+            on_departure(scope, left.set)
+            self.waiting += 1
+            await asyncio.wait_for(left.wait(), WITHIN_SECONDS)
+            self.left += 1
+        headers = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def ask(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        return reader, writer
+
+
+async def eventually(is_so: Any) -> None:
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while not is_so():
+            await asyncio.sleep(0.01)

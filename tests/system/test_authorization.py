@@ -1,0 +1,229 @@
+"""Who may do what: every route of the app beside everybody who may come to it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+
+from gateway.app import create_app
+from shared.ids import new_id
+from tests.gateway.test_openapi import SETTINGS
+from tests.system.amqp import Queue
+from tests.system.clients import PASSWORD, Person, Site, fresh_email, from_now
+
+CALLERS = ("anonymous", "expired", "gone", "other", "owner", "organizer")
+"""No token; one that has expired; one of a user who does not exist; somebody else; the owner of
+the cart and of the command; the organizer of the event."""
+NOBODY = ("anonymous", "expired", "gone")
+HELD = 2
+
+
+@dataclass
+class World:
+    """An event of the organizer's, and its tickets in the owner's cart."""
+
+    site: Site
+    people: dict[str, Person]
+    event_id: str
+    ticket_type_id: str
+    command_id: str
+
+    async def ask(self, caller: str, method: str, path: str, how: dict[str, Any]) -> httpx.Response:
+        headers = how.pop("headers", {}) | {"Prefer": "wait=10"}
+        if caller in self.people:
+            headers["Authorization"] = f"Bearer {self.people[caller].token}"
+        url = self.site.urls[0] + path
+        async with self.site.http.stream(method, url, headers=headers, **how) as response:
+            if response.headers["content-type"].startswith("text/event-stream"):
+                response._content = await anext(response.aiter_bytes())  # the rest may be long
+            else:
+                await response.aread()
+        return response
+
+    async def is_as_it_was(self) -> bool:
+        event = await self.people["organizer"].get(f"/events/{self.event_id}")
+        ticket_types = event.json()["ticket_types"]
+        return (
+            event.json()["status"] == "active"
+            and [each["name"] for each in ticket_types] == ["Standing"]
+            and await self.people["owner"].holds() == {self.ticket_type_id: HELD}
+        )
+
+
+Ask = Callable[[World], tuple[str, dict[str, Any]]]
+Answer = tuple[int, str]
+"""The status, and what the body must hold: the code of a problem, or a word of what is shown."""
+
+
+@dataclass
+class Row:
+    """How a route is asked for, and what each caller is answered."""
+
+    ask: Ask
+    answers: dict[str, Answer]
+    may_change: bool = False
+    """Whether a caller without any right to it may still change something: their own things."""
+
+
+def everybody(status: int, shown: str = "") -> dict[str, Answer]:
+    return dict.fromkeys(CALLERS, (status, shown))
+
+
+def users(
+    others: Answer, owner: Answer | None = None, organizer: Answer | None = None
+) -> dict[str, Answer]:
+    return dict.fromkeys(NOBODY, (401, "unauthenticated")) | {
+        "other": others,
+        "owner": owner or others,
+        "organizer": organizer or others,
+    }
+
+
+def organizers(status: int, shown: str) -> dict[str, Answer]:
+    return users((403, "not_the_organizer"), organizer=(status, shown))
+
+
+def at(path: str, **how: Any) -> Ask:
+    return lambda world: (path.format(**vars(world)), dict(how))
+
+
+def registration(_: World) -> tuple[str, dict[str, Any]]:
+    return "/v1/users", {"json": {"email": fresh_email(), "password": PASSWORD}}
+
+
+def login(world: World) -> tuple[str, dict[str, Any]]:
+    form = {"username": world.people["organizer"].email, "password": PASSWORD}
+    return "/v1/tokens", {"data": form}
+
+
+def reservation(world: World) -> tuple[str, dict[str, Any]]:
+    items = [{"ticket_type_id": world.ticket_type_id, "quantity": 1}]
+    return "/v1/reservations", {"json": {"items": items}}
+
+
+NEW_EVENT = {
+    "name": "Another concert",
+    "starts_at": from_now(days=30),
+    "ends_at": from_now(days=31),
+}
+NEW_TICKET_TYPE = {
+    "name": "Seated",
+    "total_quantity": 5,
+    "sale_starts_at": from_now(hours=-1),
+    "sale_ends_at": from_now(days=29),
+}
+MATRIX = {
+    "POST /v1/users": Row(registration, everybody(201, "register_user")),
+    "POST /v1/tokens": Row(login, everybody(200, "access_token")),
+    "GET /v1/me": Row(at("/v1/me"), users((200, "email"))),
+    "POST /v1/events": Row(at("/v1/events", json=NEW_EVENT), users((201, "Another concert"))),
+    "POST /v1/events/{event_id}/cancel": Row(
+        at("/v1/events/{event_id}/cancel"), organizers(200, "cancelled")
+    ),
+    "POST /v1/events/{event_id}/end": Row(
+        at("/v1/events/{event_id}/end"), organizers(200, "ended")
+    ),
+    "GET /v1/events": Row(at("/v1/events"), everybody(200, "items")),
+    "GET /v1/events/{event_id}": Row(at("/v1/events/{event_id}"), everybody(200, "Standing")),
+    "POST /v1/events/{event_id}/ticket-types": Row(
+        at("/v1/events/{event_id}/ticket-types", json=NEW_TICKET_TYPE), organizers(201, "Seated")
+    ),
+    "PATCH /v1/ticket-types/{ticket_type_id}": Row(
+        at("/v1/ticket-types/{ticket_type_id}", json={"name": "Seated"}), organizers(200, "Seated")
+    ),
+    "POST /v1/reservations": Row(reservation, users((200, "cart")), may_change=True),
+    # A cart is always that of who asks: another's cannot even be named.
+    "PUT /v1/cart/items/{ticket_type_id}": Row(
+        at("/v1/cart/items/{ticket_type_id}", json={"quantity": 1}), users((200, "cart"))
+    ),
+    "DELETE /v1/cart/items/{ticket_type_id}": Row(
+        at("/v1/cart/items/{ticket_type_id}"),
+        users((404, "item_not_in_cart"), owner=(200, "cart")),
+    ),
+    "DELETE /v1/cart": Row(at("/v1/cart"), users((200, "empty"))),
+    "GET /v1/cart": Row(at("/v1/cart"), users((200, "empty"), owner=(200, "expires_at"))),
+    "GET /v1/commands/{command_id}": Row(
+        at("/v1/commands/{command_id}"), users((200, "pending"), owner=(200, "succeeded"))
+    ),
+    "GET /v1/commands/{command_id}/events": Row(
+        at("/v1/commands/{command_id}/events"),
+        users((200, ": waiting"), owner=(200, "succeeded")),
+    ),
+    **{
+        f"GET {path}": Row(at(path), everybody(200, shown))
+        for path, shown in (
+            ("/health/live", "ok"),
+            ("/health/ready", "ok"),
+            ("/metrics", "holdfast_"),
+            ("/docs", "/openapi.json"),
+            ("/docs/oauth2-redirect", "oauth2"),
+            ("/redoc", "/openapi.json"),
+            ("/openapi.json", "openapi"),
+        )
+    },
+}
+
+
+def test_no_route_is_missing():
+    routes = {
+        f"{method} {route.path}"
+        for route in create_app(SETTINGS).routes
+        if isinstance(route, Route | APIRoute)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    assert routes == set(MATRIX)
+    assert len(create_app(SETTINGS).routes) == len(routes)  # no mount, no websocket
+
+
+@pytest.fixture
+async def world(site: Site, organizer: Person, queue: Queue) -> World:
+    owner, other = await site.people(2, queue)
+    event_id = (await organizer.event())["id"]
+    ticket_type_id = (await organizer.ticket_type(event_id))["id"]
+    reserved = await owner.reserve(ticket_type_id, HELD)
+    people = {"other": other, "owner": owner, "organizer": organizer}
+    now = int(time.time())
+    stale = await site.token_for(owner.id, iat=now - 100, exp=now - 1)
+    absent = new_id()
+    people |= {
+        "expired": Person(site.http, site.deployment, owner.id, owner.email, stale),
+        "gone": Person(
+            site.http, site.deployment, absent, fresh_email(), await site.token_for(absent)
+        ),
+    }
+    return World(site, people, event_id, ticket_type_id, reserved.json()["command_id"])
+
+
+@pytest.mark.parametrize("route", MATRIX)
+async def test_everybody_is_answered_as_is_their_due(world: World, route: str) -> None:
+    row, method = MATRIX[route], route.partition(" ")[0]
+    answered = {}
+    for caller in CALLERS:
+        path, how = row.ask(world)
+        answer = await world.ask(caller, method, path, how)
+        status, shown = row.answers[caller]
+        answered[caller] = (answer.status_code, shown if shown in answer.text else answer.text)
+        if status >= 400:
+            assert answer.headers["content-type"] == "application/problem+json"
+        if caller in (*NOBODY, "other"):
+            assert await world.is_as_it_was(), f"{caller} changed what is not theirs"
+    assert answered == row.answers
+
+
+@pytest.mark.parametrize("caller", ["other", "organizer"])
+async def test_what_is_anothers_shows_no_trace_of_them(world: World, caller: str) -> None:
+    owner = world.people["owner"]
+    for path in (
+        "/v1/cart",
+        f"/v1/commands/{world.command_id}",
+        f"/v1/commands/{world.command_id}/events",
+    ):
+        answer = await world.ask(caller, "GET", path, {})
+        for trace in (owner.id, owner.email, world.ticket_type_id, "reserve_tickets"):
+            assert trace not in answer.text
