@@ -11,7 +11,7 @@ LOCK_OPTIONS := --quiet --universal --generate-hashes --no-header --no-annotate 
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types bench lock clean
+.PHONY: help up test lint types bench chaos simulate mutants fuzz lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,18 @@ types: $(STAMP) ## check the types
 
 bench: $(STAMP) ## measure it beside one transaction a reservation; ARGS=--report is the short form
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
+
+simulate: $(STAMP) ## run seeds of the simulation; ARGS="--seed 7 --trace" tells what one does
+	@exec $(BIN)/python -m simulation $(ARGS)
+
+mutants: $(STAMP) ## seed bugs, one at a time, and see each caught; ARGS="--only NAME" takes one
+	@exec $(BIN)/python -m mutants $(ARGS)
+
+chaos: $(STAMP) ## break a system of its own and check the invariants; ARGS="--profile long" takes an hour
+	@exec $(BIN)/python -m chaos $(ARGS)
+
+fuzz: $(STAMP) ## ask the gateway 100,000 times what its OpenAPI document says, and does not
+	@exec $(BIN)/python -m tests.system.fuzzing $(ARGS)
 
 lock: $(STAMP) ## pin every dependency of pyproject.toml again
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \

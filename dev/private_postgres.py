@@ -46,6 +46,12 @@ class PrivatePostgres:
     def url(self) -> str:
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """The server's; its backends descend from it."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
     def start(self) -> None:
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +16,7 @@ from dev.search import Unavailable
 USER = VHOST = "holdfast"
 START_SECONDS = 120.0
 KILL_SECONDS = 10.0
+CONTROL_SECONDS = 60.0
 NEEDED = "there is no `rabbitmq-server` to run: install RabbitMQ 3.10 or later."
 # Debian's program in /usr/sbin changes the user; the one in /usr/lib/rabbitmq runs as who calls it.
 PLACES = (
@@ -47,6 +50,25 @@ class PrivateRabbit:
     @property
     def url(self) -> str:
         return f"amqp://{USER}:{self._password}@{LOOPBACK}:{self.port}/{VHOST}"
+
+    @property
+    def pid(self) -> int:
+        """Of the process that the Erlang VM descends from, or is."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on this node and return what it says. Raises `SubprocessError`."""
+        program = Path(self._program).with_name("rabbitmqctl")
+        return subprocess.run(
+            [program, "--quiet", *arguments],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=CONTROL_SECONDS,
+        ).stdout
 
     def start(self) -> None:
         environment = self._environment()

@@ -1,0 +1,1 @@
+"""Breaks a system of its own while buyers buy, and checks that nothing was lost or doubled."""

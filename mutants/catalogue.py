@@ -1,0 +1,11 @@
+"""All mutants."""
+
+from mutants import domain_bugs, gateway_bugs, storage_bugs, worker_bugs
+from mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    *domain_bugs.MUTANTS,
+    *storage_bugs.MUTANTS,
+    *worker_bugs.MUTANTS,
+    *gateway_bugs.MUTANTS,
+)
