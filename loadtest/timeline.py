@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from loadtest.histogram import Histogram
 
+EARLY_SECONDS = 0.01
+"""A timer may fire a little before its time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Second:
@@ -64,7 +67,7 @@ class Timeline:
             if sending:
                 self.counted += answers.count
                 self.measured_seconds += elapsed_seconds - self._ended_at
-        self._measuring = elapsed_seconds >= self._warm_up_seconds
+        self._measuring = elapsed_seconds >= self._warm_up_seconds - EARLY_SECONDS
         self._this_second, self._refused, self._ended_at = Histogram(), 0, elapsed_seconds
         self.seconds.append(row)
         return row

@@ -114,7 +114,7 @@ async def test_it_expires_also_when_it_is_known(tokens: Tokens, monkeypatch: pyt
 async def test_those_that_are_known_have_a_bound(tokens, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.tokens.MAX_KNOWN_TOKENS", 3)
     for second in range(10):
-        await tokens.user_of(f"Bearer {signed(exp=NOW + 100 + second)}")
+        await tokens.user_of(f"Bearer {signed(exp=NOW + 1_000 + second)}")
     assert len(tokens._known) == 3
 
 

@@ -176,7 +176,7 @@ async def set_stage(deployment: Deployment) -> Known:
     return Known(deployment.url, person.token, path)
 
 
-async def run(wanted: int, start: int) -> Fuzz:
+async def run(wanted: int, start: int, round_size: int) -> Fuzz:
     said_at = 0.0
 
     def say(fuzz: Fuzz) -> None:
@@ -191,7 +191,7 @@ async def run(wanted: int, start: int) -> Fuzz:
         async with Deployment(own.database_url, own.broker_url) as deployment:
             await deployment.start()
             known = await set_stage(deployment)
-            return await asyncio.to_thread(fuzz, known, wanted, say, start)
+            return await asyncio.to_thread(fuzz, known, wanted, say, start, round_size)
 
 
 def main() -> int:
@@ -199,8 +199,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.system.fuzzing", description=__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS)
     parser.add_argument("--seed", type=int, default=0, help="of the first round")
+    parser.add_argument("--round", type=int, default=ROUND, help="requests of one kind in a row")
     found = parser.parse_args()
-    result = asyncio.run(run(found.requests, found.seed))
+    result = asyncio.run(run(found.requests, found.seed, found.round))
     for operation, asked in sorted(result.by_operation.items()):
         tell(f"{asked:>7,}  {operation}")
     wrong = len(result.findings)

@@ -5,19 +5,24 @@
 
 import asyncio
 import random
-
-from tests.deployment import Deployment
-from tests.system.fuzzing import fuzz, set_stage
+import re
+import sys
 
 REQUESTS = 600
 ROUND = 5
+OPERATIONS = 20
 
 
-async def test_every_answer_is_documented_and_none_is_a_5xx(system: Deployment) -> None:
-    known = await set_stage(system)
-    start = random.randrange(1_000_000)
-    result = await asyncio.to_thread(fuzz, known, REQUESTS, lambda _: None, start, ROUND)
-    assert result.findings == {}
-    assert result.asked >= REQUESTS
-    assert len(result.by_operation) == 20
-    assert {"200", "401", "404", "422"} <= set(result.statuses)
+async def test_every_answer_is_documented_and_none_is_a_5xx() -> None:
+    """In a process of its own: pytest would rewrite the fuzzer's modules as they are imported."""
+    seed = random.randrange(1_000_000)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "ignore", "-m", "tests.system.fuzzing"),
+        *("--requests", str(REQUESTS), "--round", str(ROUND), "--seed", str(seed)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    told = (await process.communicate())[0].decode()
+    assert process.returncode == 0, told
+    assert "All documented, none a 5xx." in told
+    assert len(re.findall(r"^ *[\d,]+  (?:GET|POST|PUT|PATCH|DELETE) /", told, re.M)) == OPERATIONS

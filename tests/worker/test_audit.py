@@ -25,7 +25,7 @@ from worker.audit.checks import CHECKS
 from worker.storage.engine import create_engine
 
 NOT_DEFENDED = """
-    ALTER TABLE booking.ticket_types DROP CONSTRAINT availability;
+    ALTER TABLE booking.ticket_types DROP CONSTRAINT ticket_types_availability_check;
     ALTER TABLE booking.cart_items DROP CONSTRAINT cart_items_cart_id_fkey;
     DROP INDEX booking.carts_one_active_a_user;
 """

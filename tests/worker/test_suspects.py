@@ -61,6 +61,7 @@ async def test_what_ends_the_worker_each_time_is_given_up_alone(
     await worker.start()
 
     async with QueueClient.connected(broker_url) as client:
+        await (await client.channel.get_queue(topology.DEAD_QUEUE)).purge()
         sent = [await client.publish(message) for message in messages]
         deaths = 0
         while await client.ready_messages() or not await all_recorded(office, commands):

@@ -30,7 +30,8 @@ def main() -> int:
     arguments = read_arguments(sys.argv[1:])
     settings = read_settings(Settings)
     # The broker's refusals are told by us.
-    logging.disable(logging.CRITICAL)
+    for chatty in ("aio_pika", "aiormq"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
     try:
         return asyncio.run(run(settings.broker_url, arguments))
     except (AMQPError, OSError, TimeoutError) as error:
