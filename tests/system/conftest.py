@@ -16,7 +16,8 @@ REQUEST_SECONDS = 40
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=500)
+    # The server closes a connection after 5 s without a request: who asks then may ask in vain.
+    limits = httpx.Limits(max_connections=500, keepalive_expiry=2)
     async with httpx.AsyncClient(timeout=REQUEST_SECONDS, limits=limits, trust_env=False) as client:
         yield client
 
