@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import random as global_random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from hashlib import blake2b
@@ -44,12 +46,24 @@ def simulate(seed: int, *, trace: bool = False) -> Verdict:
     verdict = Verdict(seed)
     # The committer and the sweep draw their pauses from the one of the module.
     global_random.seed(seed)
-    with order_of_decisions() as order:
+    with _quiet_worker(), order_of_decisions() as order:
         try:
             run(lambda loop: _Office(loop, seed, verdict, trace).open(order))
         except NothingLeftError:
             verdict.violations.append("everybody waits, and nothing will ever happen")
     return verdict
+
+
+@contextmanager
+def _quiet_worker() -> Iterator[None]:
+    """Keep what the worker would tell of a thousand faults from the terminal."""
+    logger = logging.getLogger("worker")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Office:
@@ -166,6 +180,3 @@ class _Office:
     def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         error = context.get("exception")
         self._verdict.violations.append(f"unhandled: {context['message']}: {error!r}")
-
-
-logging.getLogger("worker").setLevel(logging.CRITICAL)

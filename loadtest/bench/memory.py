@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Literal
 
 import uvloop
@@ -135,30 +136,29 @@ async def _findings(load: Load, deployment: Deployment, stage: Stage) -> list[st
 
 async def _send(load: Load, stretch: Stretch, enough: Enough, processes: SystemProcesses) -> None:
     """Send until it is enough, and await the answers; a sample at each step."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
+    start = perf_counter()
     _take_sample(stretch, 0, 0.0, processes)
     load.start(start)
     try:
-        while not enough(load.ledger.answered, loop.time() - start):
+        while not enough(load.ledger.answered, perf_counter() - start):
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            _look(load, stretch, loop.time() - start, processes)
-        load.stop_sending(loop.time())
-        give_up_at = loop.time() + DRAIN_SECONDS
+            _look(load, stretch, perf_counter() - start, processes)
+        load.stop_sending(perf_counter())
+        give_up_at = perf_counter() + DRAIN_SECONDS
         # Looked for and not waited for: answers must cost nothing to take.
-        while backlog(load, loop.time()) and loop.time() < give_up_at:  # noqa: ASYNC110 - see above
+        while backlog(load, perf_counter()) and perf_counter() < give_up_at:  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_EVERY_SECONDS)
     finally:
-        load.stop_sending(loop.time())
-    stretch.marks.append((loop.time() - start, load.ledger.answered))
-    _take_sample(stretch, load.ledger.answered, loop.time() - start, processes)
+        load.stop_sending(perf_counter())
+    stretch.marks.append((perf_counter() - start, load.ledger.answered))
+    _take_sample(stretch, load.ledger.answered, perf_counter() - start, processes)
 
 
 def _look(load: Load, stretch: Stretch, passed: float, processes: SystemProcesses) -> None:
     answered = load.ledger.answered
     if passed >= (stretch.marks[-1][0] if stretch.marks else 0.0) + 1.0:
         stretch.marks.append((passed, answered))
-        load.look_after(asyncio.get_running_loop().time())
+        load.look_after(perf_counter())
     if answered // stretch.step > stretch.samples[-1].commands // stretch.step:
         _take_sample(stretch, answered, passed, processes)
 

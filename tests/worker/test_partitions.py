@@ -153,7 +153,6 @@ async def test_it_goes_on_after_a_fault_and_says_when_days_run_out(
     own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeping, "RETRY_SECONDS", 0.02)
-    caplog.set_level(logging.ERROR, logger="worker")
     now = datetime.now(UTC)
     await execute(own_engine, f"DROP TABLE booking.{partition(now + 4 * DAY)}")
     rename = "ALTER FUNCTION booking.{} RENAME TO {}"
