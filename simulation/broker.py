@@ -36,7 +36,7 @@ class Message:
 
 @dataclass(eq=False)
 class Delivery:
-    """A message as a consumer gets it, in the form of `aio_pika.IncomingMessage`."""
+    """A message as a consumer gets it, in the form of `worker.deliveries.Delivery`."""
 
     message: Message
     channel: "Channel"

@@ -10,15 +10,13 @@ import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import cast
 
 import aiormq
-from aio_pika import IncomingMessage
-from aiormq.abc import AbstractChannel
 from pamqp.commands import Basic
 
 from shared.outcomes import encode_merged_reply, encode_reply
 from shared.topology import MERGE_REPLIES_HEADER
+from worker.deliveries import Delivery
 from worker.telemetry import MESSAGES_IN_HAND
 
 logger = logging.getLogger(__name__)
@@ -34,9 +32,8 @@ class Acknowledger:
     settled; one that was settled out of turn waits for those before it.
     """
 
-    def __init__(self, channel: AbstractChannel) -> None:
-        # The abstract one knows no `wait`.
-        self.channel = cast("aiormq.Channel", channel)
+    def __init__(self, channel: aiormq.Channel) -> None:
+        self.channel = channel
         self._settled: set[int] = set()
         self._acknowledged = 0
 
@@ -59,7 +56,7 @@ class Acknowledger:
 class Answer:
     """The outcomes of one message's commands, on their way to whoever asked."""
 
-    message: IncomingMessage
+    message: Delivery
     documents: list[str]
     acknowledger: Acknowledger
 
@@ -135,7 +132,7 @@ async def _send(acknowledger: Acknowledger, answers: list[Answer]) -> None:
     for reply_to, replies in merged.items():
         await _publish(acknowledger.channel, encode_merged_reply(replies), reply_to, None)
     for answer in answers:
-        acknowledger.settle(answer.message.delivery_tag or 0)
+        acknowledger.settle(answer.message.delivery_tag)
     await acknowledger.acknowledge()
 
 

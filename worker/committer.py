@@ -1,7 +1,7 @@
 """Group commit: what arrives while a transaction runs is decided together in the next one.
 
-There is no timer. Alone, a command is taken at once; under load a row lock, a round trip
-and an fsync are shared by hundreds.
+Alone, a command is taken at once; under load a row lock, a round trip and an fsync are shared
+by hundreds. No timer holds anybody up while nothing else is done.
 """
 
 import asyncio
@@ -27,6 +27,11 @@ logger = logging.getLogger(__name__)
 MAX_BATCH_COMMANDS = 500
 LANES = 2
 """Batches in flight: one is decided while another waits for its locks or its commit."""
+OVERLAP_COMMANDS = 100
+"""What is worth a lane beside one in flight: fewer cost less in the batch after that one. With
+messages of one command, batches are twice as large so, and commands a fifth cheaper."""
+OVERLAP_SECONDS = 0.05
+"""How long a batch may be in flight before fewer overtake it too: a fault may hold it up."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -67,7 +72,10 @@ class Committer:
         self._next = asyncio.Lock()
         self._free_lanes = asyncio.Semaphore(LANES)
         self._waiting: deque[Work] = deque()
-        self._arrived = asyncio.Event()
+        self._waiting_commands = 0
+        self._may_take = asyncio.Event()
+        self._in_flight = 0
+        self._last_taken_at = 0.0
         self._lanes: list[asyncio.Task[None]] = []
 
     def submit(
@@ -81,7 +89,8 @@ class Committer:
         """
         work = Work(commands, due_users, suspect)
         self._waiting.append(work)
-        self._arrived.set()
+        self._waiting_commands += len(commands)
+        self._may_take.set()
         return work.documents
 
     def start(self) -> None:
@@ -106,6 +115,8 @@ class Committer:
                 for work in batch:
                     work.documents.cancel()
                 raise
+            self._in_flight -= 1
+            self._may_take.set()
             start = 0
             for work in batch:
                 end = start + len(work.commands)
@@ -114,10 +125,10 @@ class Committer:
                 start = end
 
     async def _take(self) -> list[Work]:
-        """Wait for work and take all that fits into one batch."""
-        while not self._waiting:
-            self._arrived.clear()
-            await self._arrived.wait()
+        """Wait until a batch is worth it, and take all that fits into one."""
+        while not self._is_worth_a_batch():
+            self._may_take.clear()
+            await self._may_take.wait()
         batch = [self._waiting.popleft()]
         size = len(batch[0].commands)
         while (
@@ -128,7 +139,20 @@ class Committer:
         ):
             batch.append(self._waiting.popleft())
             size += len(batch[-1].commands)
+        self._waiting_commands -= size
+        self._in_flight += 1
+        loop = asyncio.get_running_loop()
+        self._last_taken_at = loop.time()
+        loop.call_later(OVERLAP_SECONDS, self._may_take.set)
         return batch
+
+    def _is_worth_a_batch(self) -> bool:
+        if not self._waiting:
+            return False
+        if not self._in_flight or self._waiting_commands >= OVERLAP_COMMANDS:
+            return True
+        now = asyncio.get_running_loop().time()
+        return now >= self._last_taken_at + OVERLAP_SECONDS
 
     @asynccontextmanager
     async def _turn(self, *, alone: bool) -> AsyncIterator[None]:

@@ -121,6 +121,53 @@ async def test_what_arrives_while_a_transaction_runs_goes_together_in_the_next(
         assert ids(documents) == [command.command_id for command in message]
 
 
+async def test_a_few_commands_wait_for_the_batch_in_flight(
+    script: Script, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "OVERLAP_SECONDS", math.inf)
+    script.may_commit.clear()
+    work = [committer.submit(some(1)) for _ in range(group_commit.OVERLAP_COMMANDS)]
+    await asyncio.sleep(0.01)
+    work += [committer.submit(some(1)) for _ in range(group_commit.OVERLAP_COMMANDS - 1)]
+    await asyncio.sleep(0.01)
+    assert script.sizes == [group_commit.OVERLAP_COMMANDS]
+
+    script.may_commit.set()
+    await asyncio.gather(*work)
+    assert script.sizes[1:] == [group_commit.OVERLAP_COMMANDS - 1]
+
+
+async def test_many_commands_do_not_wait_for_the_batch_in_flight(
+    script: Script, committer: Committer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "OVERLAP_SECONDS", math.inf)
+    script.may_commit.clear()
+    work = [committer.submit(some(1))]
+    await asyncio.sleep(0.01)
+    work += [committer.submit(some(1)) for _ in range(group_commit.OVERLAP_COMMANDS)]
+    await asyncio.sleep(0.01)
+    assert script.sizes == [1, group_commit.OVERLAP_COMMANDS]
+
+    script.may_commit.set()
+    await asyncio.gather(*work)
+
+
+async def test_a_command_does_not_wait_for_a_batch_that_takes_long(
+    script: Script, committer: Committer
+) -> None:
+    script.may_commit.clear()
+    first = committer.submit(some(1))
+    await asyncio.sleep(0)
+    second = committer.submit(some(1))
+
+    async def both_are_under_way() -> bool:
+        return script.sizes == [1, 1]
+
+    await eventually(both_are_under_way)
+    script.may_commit.set()
+    await asyncio.gather(first, second)
+
+
 async def test_a_batch_takes_no_more_than_its_bound(script: Script, committer: Committer) -> None:
     await all_lanes_busy(script, committer)
     waiting = [asyncio.ensure_future(committer.submit(some(100))) for _ in range(7)]

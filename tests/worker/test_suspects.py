@@ -163,12 +163,14 @@ async def test_nothing_is_decided_beside_a_suspect(stage: Stage, staged: Committ
 async def test_after_a_suspect_both_lanes_go_on(stage: Stage, staged: Committer) -> None:
     await staged.submit(some(1), suspect=True)
     stage.may_commit.clear()
-    decided = []
-    for _ in range(group_commit.LANES):
-        decided.append(staged.submit(some(1)))
-        await asyncio.sleep(0.01)
+    decided = [
+        staged.submit(some(group_commit.MAX_BATCH_COMMANDS)) for _ in range(group_commit.LANES)
+    ]
 
-    assert len(stage.running) == group_commit.LANES
+    async def all_lanes_are_busy() -> bool:
+        return len(stage.running) == group_commit.LANES
+
+    await eventually(all_lanes_are_busy)
     stage.may_commit.set()
     await asyncio.gather(*decided)
 
