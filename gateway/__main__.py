@@ -4,12 +4,15 @@ import gc
 import logging
 import signal
 import socket
+from functools import partial
 from types import FrameType
 
 import uvicorn
 
 from gateway.app import create_app
-from gateway.load_shedding import LoadShedder, shedding
+from gateway.load_shedding import LoadShedder
+from gateway.repeated_reads import RepeatedReads, recognising
+from gateway.routes.catalogue import read_page
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.short_way import ShortWay
@@ -54,6 +57,7 @@ def main() -> None:
     app = create_app(settings)
     services: Services = app.state.services
     shedder = LoadShedder(services.metrics)
+    reads = RepeatedReads(partial(read_page, services), services.metrics.request_times)
     short_way = ShortWay(app, services.metrics.request_times, shedder)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
@@ -64,7 +68,7 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=shedding(shedder),
+        http=recognising(reads, shedder),
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -88,7 +88,7 @@ class SheddingProtocol(DepartureProtocol):
     shedder: LoadShedder
 
     def data_received(self, data: bytes) -> None:
-        if self.shedder.overloaded and self._is_between_requests() and is_shed(data):
+        if self.shedder.overloaded and self.is_between_requests() and is_shed(data):
             self.shedder.shed.inc()
             self.transport.write(next(_REFUSALS))
             self.on_response_complete()  # the connection may be kept
@@ -96,19 +96,12 @@ class SheddingProtocol(DepartureProtocol):
         else:
             super().data_received(data)
 
-    def _is_between_requests(self) -> bool:
+    def is_between_requests(self) -> bool:
+        """Tell whether what comes next begins a request, and can be answered at once."""
         cycle = self.cycle
-        return cycle is None or (cycle.response_complete and not cycle.more_body)
-
-
-def shedding(shedder: LoadShedder) -> type[SheddingProtocol]:
-    """Return the protocol of a server whose load this shedder knows."""
-
-    class Shedding(SheddingProtocol):
-        pass
-
-    Shedding.shedder = shedder
-    return Shedding
+        if cycle is None or cycle.scope is not self.scope:  # or else a head has begun
+            return cycle is None and self.scope is None
+        return cycle.response_complete and not cycle.more_body
 
 
 def is_shed(data: bytes) -> bool:

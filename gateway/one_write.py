@@ -17,6 +17,10 @@ class OneWriteProtocol(HttpToolsProtocol):
         paired = PairedWrites(cast(asyncio.Transport, transport), self.loop)
         super().connection_made(cast(asyncio.Transport, paired))
 
+    def write_at_once(self, data: bytes) -> None:
+        """Send what has no second part."""
+        cast(PairedWrites, self.transport).write_at_once(data)
+
 
 class PairedWrites:
     """A transport that keeps a first write for the second one, at most until the loop turns."""
@@ -34,6 +38,10 @@ class PairedWrites:
             self._kept = data
             # The body of a stream may be long in coming.
             self._loop.call_soon(self._flush)
+
+    def write_at_once(self, data: bytes) -> None:
+        self._flush()
+        self._transport.write(data)
 
     def close(self) -> None:
         self._flush()

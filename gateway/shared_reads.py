@@ -20,6 +20,12 @@ class SharedReads(Generic[Answer]):
 
     async def read(self, question: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Return the answer of `ask`, which is called for many askers at once."""
+        return await self.begin(question, ask)
+
+    def begin(
+        self, question: Hashable, ask: Callable[[], Awaitable[Answer]]
+    ) -> "asyncio.Future[Answer]":
+        """Return a future of that answer."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         planned = self._next.get(question)
         if planned is None:
@@ -27,7 +33,7 @@ class SharedReads(Generic[Answer]):
             self._next[question] = asyncio.create_task(self._ask(question, ask, askers)), askers
         else:
             planned[1].append(answer)
-        return await answer
+        return answer
 
     async def _ask(
         self,

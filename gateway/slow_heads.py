@@ -50,8 +50,12 @@ class SlowHeads:
 
 
 def _lacks_a_head(connection: Any) -> bool:
+    # Idle, which uvicorn ends; or busy with a read that was not parsed.
+    if connection.timeout_keep_alive_task is not None or connection.is_reading:
+        return False
     cycle = connection.cycle
     if cycle is None or cycle.scope is not connection.scope:
         return True
     # Bytes that begin no request stop the timer of an idle connection, and it is not set again.
-    return cycle.response_complete and connection.timeout_keep_alive_task is None
+    completed: bool = cycle.response_complete
+    return completed

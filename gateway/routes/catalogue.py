@@ -1,5 +1,6 @@
 """Events and ticket types: their organizers change them, anybody may read them."""
 
+from asyncio import Future
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from gateway.openapi import (
 )
 from gateway.problems import ProblemError, invalid_request
 from gateway.queries import EventPage, Place
-from gateway.services import services_of
+from gateway.services import Services, services_of
 from shared.commands import (
     CancelEvent,
     ChangeTicketType,
@@ -204,7 +205,11 @@ async def list_events(
 )
 async def read_event(request: Request, event_id: Id) -> Response:
     """An event with its ticket types and what is left of each."""
-    services = services_of(request)
+    return await read_page(services_of(request), event_id)
+
+
+def read_page(services: Services, event_id: str) -> Future[Response]:
+    """Begin to read the page of an event, together with all who ask for it now."""
 
     async def page() -> Response:
         event = await services.queries.event(event_id)
@@ -212,7 +217,7 @@ async def read_event(request: Request, event_id: Id) -> Response:
             return ProblemError("event_not_found", event_id=event_id).response()
         return JsonResponse(_EVENT_PAGE.dump_json(event))
 
-    return await services.catalogue.read(event_id, page)
+    return services.catalogue.begin(event_id, page)
 
 
 def _cursor(event: Event) -> str:

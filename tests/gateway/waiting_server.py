@@ -4,8 +4,13 @@ import asyncio
 from typing import Any
 
 import uvicorn
+from starlette.responses import Response
 
-from gateway.departures import DepartureProtocol, on_departure
+from gateway.departures import on_departure
+from gateway.json_response import JsonResponse
+from gateway.load_shedding import LoadShedder
+from gateway.repeated_reads import RepeatedReads, recognising
+from gateway.telemetry import Metrics
 from tests.deployment import free_port
 
 WITHIN_SECONDS = 5
@@ -18,11 +23,13 @@ class WaitingServer:
         self.waiting = 0
         self.left = 0
         self.port = free_port()
+        metrics = Metrics()
+        reads = RepeatedReads(self.read_page, metrics.request_times)
         config = uvicorn.Config(
             self.app,
             port=self.port,
             interface="asgi3",
-            http=DepartureProtocol,
+            http=recognising(reads, LoadShedder(metrics)),
             lifespan="off",
             log_config=None,
         )
@@ -38,6 +45,11 @@ class WaitingServer:
         headers = [(b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
+
+    def read_page(self, event_id: str) -> asyncio.Future[Response]:
+        page: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        page.set_result(JsonResponse(b"{}"))
+        return page
 
     async def ask(self, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

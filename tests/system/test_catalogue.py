@@ -260,3 +260,23 @@ async def test_the_pages_of_the_list_hold_every_event_once(site: Site, organizer
 async def test_a_page_that_does_not_exist_is_refused(site: Site, query: str) -> None:
     answer = await site.http.get(f"{site.urls[0]}/v1/events?{query}")
     assert refused(answer, 422, "invalid_request")["errors"]
+
+
+async def test_the_same_question_in_the_same_words_gets_the_answer_of_now(
+    site: Site, organizer: Person, alice: Person
+) -> None:
+    event_id, seen = (await organizer.event())["id"], []
+    ticket_type = await organizer.ticket_type(event_id, total=9)
+    for _ in range(4):
+        page = await site.http.get(f"{site.urls[0]}/v1/events/{event_id}")
+        assert page.headers["date"]
+        seen.append(page.json()["ticket_types"][0]["available"])
+        await alice.reserve(ticket_type["id"])
+    assert seen == [9, 8, 7, 6]
+
+
+async def test_an_event_that_is_not_there_is_not_there_the_second_time(site: Site) -> None:
+    for _ in range(3):
+        answer = await site.http.get(f"{site.urls[0]}/v1/events/{new_id()}")
+        again = await site.http.get(str(answer.request.url))
+        assert refused(answer, 404, "event_not_found") == refused(again, 404, "event_not_found")
