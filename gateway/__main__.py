@@ -21,6 +21,8 @@ from shared.environment import read_settings
 
 GRACE_SECONDS = 10
 """How long requests may take to finish after the process was told to stop."""
+KEEP_ALIVE_SECONDS = 10
+"""Longer than anybody is told to wait before they come again: they come on a live connection."""
 GC_THRESHOLD = 10_000
 
 
@@ -73,6 +75,7 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,
         log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     Server(config, services, shedder).run()

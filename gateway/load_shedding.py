@@ -1,7 +1,8 @@
 """Sheds load: while more comes than can be done, what is new is told at once to come again.
 
-A process that takes everything answers nobody in time. It is overloaded when its loop lags behind
-and it has enough to do: either alone may be a wait for the broker, or a moment's work.
+A process that takes everything answers nobody in time. It is overloaded when much is in progress
+and its thread has no time left, or comes late: either alone may be a wait for the workers, which
+costs nothing, or a moment's work.
 """
 
 import asyncio
@@ -17,14 +18,18 @@ from gateway.problems import MEDIA_TYPE, ProblemError
 from gateway.telemetry import Metrics
 
 MAX_IN_PROGRESS = 1_000
-"""Requests that a lagging process works on at a time: a quarter of a second's work."""
+"""Requests that a busy process works on at a time: a quarter of a second's work."""
+MAX_BUSY_SHARE = 0.85
+"""How much of its time the loop's thread may compute and still take everything."""
 MAX_LAG_SECONDS = 0.02
 """How far behind its timers the loop may be and still take everything."""
 PROBE_EVERY_SECONDS = 0.02
+NEWEST_SHARE = 0.2
+"""How much the last look counts beside those before it."""
 RETRY_AFTER_SECONDS = (1, 2, 3, 4, 5)
 """In turn, so that those who are refused together do not come again together."""
 
-MAX_SHED_PER_SECOND = 8_000
+MAX_SHED_PER_SECOND = 3_000
 """To say no takes 15 to 20 µs, a seventh of what a command takes. Whoever comes again before the
 time that they were told is left unread until it is their turn, which costs nothing."""
 MAX_PAUSE_SECONDS = 1.0
@@ -40,8 +45,12 @@ class LoadShedder:
     def __init__(self, metrics: Metrics) -> None:
         self.shed = metrics.shed
         self.lag_seconds = 0.0
+        self.busy_share = 0.0
+        """Of the last tenth of a second, or so."""
         self._in_progress: Sized = ()
         self._due = 0.0
+        self._looked_at = 0.0
+        self._computed_seconds = 0.0
         self._next_probe: asyncio.TimerHandle | None = None
         self._next_turn = 0.0
         self._paused: deque[tuple[float, SheddingProtocol]] = deque()
@@ -50,13 +59,16 @@ class LoadShedder:
 
     @property
     def overloaded(self) -> bool:
-        return self.lag_seconds > MAX_LAG_SECONDS and len(self._in_progress) >= MAX_IN_PROGRESS
+        return len(self._in_progress) >= MAX_IN_PROGRESS and (
+            self.busy_share > MAX_BUSY_SHARE or self.lag_seconds > MAX_LAG_SECONDS
+        )
 
     def start(self, in_progress: Sized) -> None:
         """Watch the running loop, and the requests `in_progress`."""
         self._in_progress = in_progress
-        self._due = time.monotonic()
-        self._probe()
+        self._looked_at = self._due = time.monotonic()
+        self._computed_seconds = time.thread_time()
+        self._next_probe = asyncio.get_running_loop().call_later(PROBE_EVERY_SECONDS, self._probe)
 
     def stop(self) -> None:
         if self._next_probe is not None:
@@ -71,8 +83,11 @@ class LoadShedder:
             self._paused.append((min(self._next_turn, now + MAX_PAUSE_SECONDS), connection))
 
     def _probe(self) -> None:
-        now = time.monotonic()
+        now, computed = time.monotonic(), time.thread_time()
         self.lag_seconds = now - self._due
+        busy_share = (computed - self._computed_seconds) / (now - self._looked_at)
+        self.busy_share += NEWEST_SHARE * (busy_share - self.busy_share)
+        self._looked_at, self._computed_seconds = now, computed
         while self._paused and self._paused[0][0] <= now:
             _, connection = self._paused.popleft()
             if not connection.transport.is_closing():

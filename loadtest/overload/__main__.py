@@ -73,6 +73,7 @@ def _read_arguments() -> OverloadOptions:
     add("--times", type=float, default=10.0, help="how many times the peak is asked for")
     add("--seconds", type=float, default=600.0, help="how long it is asked for")
     add("--connections", type=int, default=4_000, help="on which it is asked")
+    add("--patient", action="store_true", help="who is told when to come again waits until then")
     found = parser.parse_args()
     if not 1 <= found.seconds <= MAX_SECONDS:
         parser.error(f"--seconds is from 1 to {MAX_SECONDS}")
@@ -86,6 +87,7 @@ def _read_arguments() -> OverloadOptions:
         times=found.times,
         seconds=found.seconds,
         connections=found.connections,
+        patient=found.patient,
     )
 
 

@@ -6,21 +6,24 @@ from collections.abc import Callable, Sequence
 
 from loadtest.http_connection import Target
 from loadtest.overload.tally import MAX_PENDING_KEPT, Findings, Tally
-from loadtest.overload.visitor import COMMAND_ID, Visitor
+from loadtest.overload.visitor import COMMAND_ID, RETRY_AFTER, Visitor
 
 CONNECTING_AT_A_TIME = 100
 TICK_SECONDS = 0.002
 ANSWER_SECONDS = 30.0
 DRAIN_SECONDS = 40.0
 WAIT_SECONDS = 10
-_RETRY_AFTER = b"\r\nretry-after: "
 _OVERLOADED = b'"code":"overloaded"'
 
 
 class Flood:
     """Sends at a rate without regard to answers, so long as a connection is free."""
 
-    def __init__(self, url: str, ticket_type_id: str, tokens: Sequence[str]) -> None:
+    def __init__(
+        self, url: str, ticket_type_id: str, tokens: Sequence[str], *, patient: bool
+    ) -> None:
+        """With `patient`, who is told when to come again does not come before."""
+        self._patient = patient
         self.findings = Findings()
         self.total = Tally()
         """Of all that was sent in any phase."""
@@ -143,8 +146,12 @@ class Flood:
         if status == 503 and _OVERLOADED in answer:
             tally.shed += 1
             tally.shed_times.add(took)
-            if _RETRY_AFTER not in answer:
+            retry_after = RETRY_AFTER.search(answer)
+            if retry_after is None:
                 self.findings.fault("a 503 without Retry-After", answer)
+            elif self._patient and not self._again:
+                self._loop.call_later(int(retry_after[1]), self._idle.append, visitor)
+                return
         else:
             self._on_other(visitor, status, answer, took, tally)
         if self._again:

@@ -33,6 +33,8 @@ class OverloadOptions:
     afterwards_seconds: float = 30.0
     connections: int = 4_000
     buyers: int = 1_000
+    patient: bool = False
+    """Whether visitors come again no sooner than they were told."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ async def run_overload(options: OverloadOptions, progress: Progress) -> Overload
     result = OverloadResult(
         peak_seconds=options.peak_seconds, overload_seconds=round(options.seconds)
     )
-    flood = Flood(options.url, stage.ticket_type_ids[0], tokens)
+    flood = Flood(options.url, stage.ticket_type_ids[0], tokens, patient=options.patient)
     try:
         await _measure(flood, options, result, progress)
     except (OSError, TimeoutError) as error:

@@ -14,6 +14,7 @@ from loadtest.http_connection import Target
 CONNECT_SECONDS = 10.0
 _LENGTH = b"\r\ncontent-length: "
 _HEAD_END = b"\r\n\r\n"
+RETRY_AFTER = re.compile(rb"\r\nretry-after: (\d+)")
 COMMAND_ID = re.compile(rb'"command_id": ?"([0-9a-f-]{36})"')
 
 OnAnswer = Callable[["Visitor", int, bytes], None]

@@ -156,6 +156,21 @@ async def test_the_lag_is_that_of_the_loop(shedder: LoadShedder):
     shedder.stop()
 
 
+async def test_a_thread_that_computes_all_the_time_is_busy(shedder: LoadShedder):
+    shedder.start(range(load_shedding.MAX_IN_PROGRESS))
+    ends_at = time.monotonic() + 2
+    while not shedder.busy_share > load_shedding.MAX_BUSY_SHARE and time.monotonic() < ends_at:
+        turn_ends_at = time.monotonic() + 0.002  # it comes round in time, all the same
+        while time.monotonic() < turn_ends_at:
+            pass
+        await asyncio.sleep(0)
+    shedder.lag_seconds = 0.0
+    assert shedder.overloaded
+    await asyncio.sleep(0.3)
+    assert shedder.busy_share < 0.5
+    shedder.stop()
+
+
 async def test_what_came_in_pieces_is_shed_when_it_was_read(shedder: LoadShedder):
     reached = []
 
