@@ -10,13 +10,13 @@ from types import FrameType
 import uvicorn
 
 from gateway.app import create_app
-from gateway.load_shedding import LoadShedder
-from gateway.repeated_reads import RepeatedReads, recognising
+from gateway.connections.load_shedding import LoadShedder
+from gateway.connections.repeated_reads import RepeatedReads, recognising
+from gateway.connections.slow_heads import SlowHeads
 from gateway.routes.catalogue import read_page
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.short_way import ShortWay
-from gateway.slow_heads import SlowHeads
 from shared.environment import read_settings
 
 GRACE_SECONDS = 10

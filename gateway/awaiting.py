@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 
-from gateway.departures import Scope, on_departure
+from gateway.connections.departures import Scope, on_departure
 from gateway.problems import ProblemError
 from gateway.replies import Decided, read_document
 from gateway.telemetry import Metrics

@@ -12,8 +12,8 @@ from fastapi import FastAPI, Request
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
+from gateway.connections.load_shedding import LoadShedder, may_be_shed, overloaded
 from gateway.direct_route import DirectRoute
-from gateway.load_shedding import LoadShedder, may_be_shed, overloaded
 from gateway.problems import ProblemError
 from gateway.telemetry import RequestTimes
 

@@ -14,7 +14,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from gateway.awaiting import Watch, result_within
-from gateway.departures import Scope, on_departure
+from gateway.connections.departures import Scope, on_departure
 from gateway.replies import Decided
 from gateway.submission import Submission, Ticket
 from gateway.telemetry import Metrics

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gateway.auth import CurrentUser
-from gateway.departures import Scope
+from gateway.connections.departures import Scope
 from gateway.direct_route import DirectRoute
 from gateway.envelope import is_stale, read_command_id
 from gateway.json_response import JsonResponse

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway import load_shedding
-from gateway.load_shedding import LoadShedder, SheddingProtocol, is_shed, may_be_shed
+from gateway.connections import load_shedding
+from gateway.connections.load_shedding import LoadShedder, SheddingProtocol, is_shed, may_be_shed
 from gateway.problems import MEDIA_TYPE, ProblemError
 from gateway.short_way import ShortWay
 from gateway.telemetry import Metrics

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.one_write import PairedWrites
+from gateway.connections.one_write import PairedWrites
 
 
 class Wire:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.responses import Response
 
-from gateway import load_shedding, repeated_reads
+from gateway.connections import load_shedding, repeated_reads
+from gateway.connections.load_shedding import LoadShedder
+from gateway.connections.repeated_reads import RepeatedReads, recognising
 from gateway.json_response import JsonResponse
-from gateway.load_shedding import LoadShedder
-from gateway.repeated_reads import RepeatedReads, recognising
 from gateway.telemetry import Metrics
 from shared.ids import new_id
 from tests.gateway.wire import Wire

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.load_shedding import LoadShedder
+from gateway.connections.load_shedding import LoadShedder
 from gateway.problems import ProblemError
 from gateway.queries import EventPage
 from gateway.replies import Decided

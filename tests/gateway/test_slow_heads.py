@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from gateway import slow_heads
-from gateway.slow_heads import SlowHeads
+from gateway.connections import slow_heads
+from gateway.connections.slow_heads import SlowHeads
 from tests.gateway.waiting_server import WaitingServer
 
 TIMEOUT_SECONDS = 0.4

@@ -6,10 +6,10 @@ from typing import Any
 import uvicorn
 from starlette.responses import Response
 
-from gateway.departures import on_departure
+from gateway.connections.departures import on_departure
+from gateway.connections.load_shedding import LoadShedder
+from gateway.connections.repeated_reads import RepeatedReads, recognising
 from gateway.json_response import JsonResponse
-from gateway.load_shedding import LoadShedder
-from gateway.repeated_reads import RepeatedReads, recognising
 from gateway.telemetry import Metrics
 from tests.deployment import free_port
 

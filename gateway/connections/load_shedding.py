@@ -13,7 +13,7 @@ from collections.abc import Sized
 
 from starlette.types import Scope
 
-from gateway.departures import DepartureProtocol
+from gateway.connections.departures import DepartureProtocol
 from gateway.problems import MEDIA_TYPE, ProblemError
 from gateway.telemetry import Metrics
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from gateway.one_write import OneWriteProtocol
+from gateway.connections.one_write import OneWriteProtocol
 
 ON_DEPARTURE = "holdfast.on_departure"
 """Where a request puts what is to be called, in its ASGI scope. To await `http.disconnect`, as

@@ -12,8 +12,8 @@ from time import perf_counter
 
 from starlette.responses import Response
 
+from gateway.connections.load_shedding import LoadShedder, SheddingProtocol
 from gateway.json_response import JsonResponse
-from gateway.load_shedding import LoadShedder, SheddingProtocol
 from gateway.telemetry import RequestTimes
 
 ROUTE = "/v1/events/{event_id}"
