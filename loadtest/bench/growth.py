@@ -73,5 +73,5 @@ def _one_round(
             # What idles beside it, the other side, takes less than a hundredth of a core.
             result = measure_aloud(f"{where}, {side:<5}", case, deployment, seconds)
             first = measured[side].get(case)
-            measured[side][case] = mean_hot_row(first, result) if first else result
+            measured[side][case] = mean_hot_row([first, result]) if first else result
     return dict(measured)

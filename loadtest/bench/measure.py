@@ -27,6 +27,8 @@ class Measured:
     """The figures of one case in one round."""
 
     rate: float
+    hot_rows: float | None = None
+    """The rate, in those of the hot row measured around it."""
     p50_ms: float | None = None
     p99_ms: float | None = None
     cpu_us: dict[str, float] | None = None

@@ -1,6 +1,9 @@
 """Measures cases in turn, a line for each as it is done."""
 
+import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
 
 from loadtest.bench.cases import HOT_ROW, Case
 from loadtest.bench.deployment import Deployment
@@ -12,16 +15,28 @@ Round = Mapping[Case, Measured]
 
 
 def one_round(where: str, cases: Sequence[Case], deployment: Deployment, seconds: float) -> Round:
-    """Measure every case once; the hot row first and last, for the machine's pace may change."""
-    measured = {case: measure_aloud(where, case, deployment, seconds) for case in cases}
-    again = measure_aloud(where, HOT_ROW, deployment, seconds)
-    measured[HOT_ROW] = mean_hot_row(measured[HOT_ROW], again)
-    return measured
+    """Measure every case once, and the hot row before and after each group of them.
+
+    The machine's pace may change within minutes: a case is told in the hot rows around it.
+    """
+    others = [case for case in cases if case is not HOT_ROW]
+    before = measure_aloud(where, HOT_ROW, deployment, seconds)
+    hot_rows, measured = [before], {}
+    for _, group in groupby(others, key=lambda case: case.group):
+        in_group = {case: measure_aloud(where, case, deployment, seconds) for case in group}
+        after = measure_aloud(where, HOT_ROW, deployment, seconds)
+        hot_row = mean_hot_row([before, after])
+        for case, result in in_group.items():
+            measured[case] = replace(result, hot_rows=result.rate / hot_row.rate)
+        hot_rows.append(after)
+        before = after
+    return {HOT_ROW: mean_hot_row(hot_rows), **measured}
 
 
-def mean_hot_row(first: Measured, last: Measured) -> Measured:
-    """Return the hot row of a round, from before and after its cases."""
-    return Measured((first.rate + last.rate) / 2, measured_with=first.measured_with)
+def mean_hot_row(measured: Sequence[Measured]) -> Measured:
+    """Return the hot row of several measurements of it."""
+    rate = statistics.mean(each.rate for each in measured)
+    return Measured(rate, hot_rows=1.0, measured_with=measured[0].measured_with)
 
 
 def measure_aloud(where: str, case: Case, deployment: Deployment, seconds: float) -> Measured:

@@ -1,4 +1,4 @@
-"""Medians over the rounds, and how each case stands to the hot row of its own round."""
+"""Medians over the rounds, and how each case stands to the hot rows around it."""
 
 import json
 import statistics
@@ -52,11 +52,16 @@ def _line(case: Case, rounds: Sequence[Round]) -> Line:
     return Line(
         case,
         rate=statistics.median(run.rate for run in runs),
-        ratio=statistics.median(each[case].rate / each[HOT_ROW].rate for each in rounds),
+        ratio=statistics.median(_hot_rows(each, case) for each in rounds),
         p50_ms=_median([run.p50_ms for run in runs]),
         p99_ms=_median([run.p99_ms for run in runs]),
         cpu_us={name: statistics.median(values) for name, values in costs.items() if values},
     )
+
+
+def _hot_rows(measured: Round, case: Case) -> float:
+    around = measured[case].hot_rows
+    return measured[case].rate / measured[HOT_ROW].rate if around is None else around
 
 
 def _median(values: Sequence[float | None]) -> float | None:
