@@ -1,6 +1,7 @@
 """The profiles, and what the command line changes of them."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ class Profile:
     """Of those that the targets ask for."""
     awaits_recovery: bool = True
     """Whether a fault waits until the last one has been recovered from and all are back."""
+    strike_seconds: float = math.inf
+    """After so long no more faults begin, and what was scheduled is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> Options:
         profile = replace(profile, commands_per_second=options.rate)
     if options.faults is not None:
         profile = replace(profile, faults=options.faults, once=(), targets={})
+    if options.minutes is not None:
+        profile = replace(profile, commands=0, strike_seconds=60 * options.minutes)
     given = {name: getattr(options, name.replace("-", "_")) for name in TARGETS}
     targets = {name: number for name, number in given.items() if number is not None}
     if targets:
@@ -118,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=_faults, metavar="LIST", help="only these, with commas")
     parser.add_argument("--commands", type=int, metavar="N", help="at least so many")
     parser.add_argument("--rate", type=float, metavar="N", help="commands a second")
+    parser.add_argument(
+        "--minutes", type=float, metavar="N", help="only the faults that fit in; the seed picks"
+    )
     for name in TARGETS:
         parser.add_argument(f"--{name}", type=int, metavar="N", help="so many in all")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the summary there")

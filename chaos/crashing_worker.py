@@ -17,9 +17,8 @@ from chaos.fuse import PIPE_VARIABLE, Fuse
 from worker import __main__ as worker
 from worker import answers, apply
 from worker.storage import books
-from worker.storage.driver import Driver
+from worker.storage.driver import COMMIT, Driver
 
-COMMIT = "COMMIT;"
 SENDING_TURNS = 3
 """Turns of the event loop after which what was written has left the process."""
 

@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -82,7 +82,7 @@ async def run_round(
         ):
             await asyncio.sleep(BEFORE_THE_FIRST_SECONDS)
             loud = [fault for fault in faults if not fault.quiet]
-            await _strike_all(loud, scene, clients, result, await_each=profile.awaits_recovery)
+            await _strike_all(loud, scene, clients, result, profile)
             while len(record.entries) < commands:
                 clients.check()
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
@@ -101,10 +101,14 @@ async def run_round(
 
 
 async def _strike_all(
-    faults: Iterable[Fault], scene: Scene, clients: Clients, result: Result, *, await_each: bool
+    faults: Sequence[Fault], scene: Scene, clients: Clients, result: Result, profile: Profile
 ) -> None:
-    for fault in faults:
+    ends_at = time.monotonic() + profile.strike_seconds
+    for number, fault in enumerate(faults):
         clients.check()
+        if time.monotonic() >= ends_at:
+            say(f"  the time is up: {len(faults) - number} faults are left out")
+            break
         result.recoveries.fault_begins()
         began_at = time.monotonic()
         hit = await fault.strike(scene)
@@ -114,7 +118,7 @@ async def _strike_all(
             say(f"  {fault.name}: met nobody")
             continue
         recovery = result.recoveries.fault_ends(fault.group, fault.within_seconds)
-        if await_each:
+        if profile.awaits_recovery:
             await result.recoveries.settled()
             after = "never" if recovery.seconds is None else f"{recovery.seconds:.2f} s"
             say(f"  {fault.name}: took {took_seconds:.1f} s, a new success after {after}")

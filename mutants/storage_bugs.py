@@ -165,7 +165,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "broken_connection_kept",
         "a connection that broke is lent again and again",
         DRIVER,
-        "            if driver.is_closed():\n",
+        "            if not committed:\n",
         "            if False:\n",
         (FAULTS, WORKER_PROCESS),
     ),

@@ -5,8 +5,6 @@ also between a commit and its answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 import asyncpg
@@ -14,6 +12,7 @@ import asyncpg
 from simulation.faults import Faults, Victim
 from simulation.statements import KNOWN, is_set_aside
 from simulation.tables import Database, Transaction
+from worker.storage.driver import BEGIN, COMMIT
 from worker.sweep import DUE_USERS
 
 STATEMENT_SECONDS = 0.02
@@ -94,24 +93,24 @@ class Driver:
         self._transaction: Transaction | None = None
         self._is_closed = False
 
-    def is_closed(self) -> bool:
-        return self._is_closed
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[None]:
+    async def execute(self, sql: str) -> str:
+        if sql == COMMIT:
+            return await self._commit()
+        if sql != BEGIN:
+            raise AssertionError(f"the simulation does not know: {sql}")
         await self.travel("begin")
-        self._transaction = transaction = Transaction(self._database)
-        try:
-            yield
-        except BaseException:
-            # The server sees at once that a transaction is rolled back, and late that a
-            # connection has gone.
-            if self._client.is_dead or self._is_closed:
-                self._notice_later(transaction.abort)
-            else:
-                transaction.abort()
-            raise
-        await self._commit(transaction)
+        self._transaction = Transaction(self._database)
+        return "BEGIN"
+
+    def terminate(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        # The server sees at once that its client hangs up, and late that one has gone.
+        if self._client.is_dead or self._is_closed:
+            self._notice_later(transaction.abort)
+        else:
+            transaction.abort()
 
     async def fetch(self, sql: str, *parameters: Any) -> list[Any]:
         if sql not in KNOWN:
@@ -140,8 +139,11 @@ class Driver:
         if seconds > AT_ONCE_SECONDS:
             await asyncio.sleep(seconds)
 
-    async def _commit(self, transaction: Transaction) -> None:
+    async def _commit(self) -> str:
         client, faults = self._client, self._client.faults
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            raise AssertionError("there is nothing to commit")
         try:
             await self.travel("commit")
             self._expect_open(transaction)
@@ -158,6 +160,7 @@ class Driver:
             self._break()
         await faults.at("committed", client)
         await client.go_on()
+        return "COMMIT"
 
     async def _die_of(self, given: dict[str, Any]) -> None:
         """End the worker that saves the outcome of a deadly command."""

@@ -144,12 +144,14 @@ async def test_an_operator_who_is_cut_off_loses_nothing(
     broker: RabbitBroker, operator: Operator, broker_url: str
 ) -> None:
     await bury_some(broker, 5)
-    before = await operator.list()
+    before = {letter["id"] for letter in await operator.list()}
 
     async with shelf.opened(broker_url, 3) as held:
         await held.channel.close()
 
-    assert await operator.list() == before
+    # Those that were held come back, and not always to their place.
+    assert {letter["id"] for letter in await operator.list()} == before
+    assert len(before) == 5
 
 
 async def test_there_may_be_none(broker: RabbitBroker, operator: Operator) -> None:

@@ -124,6 +124,32 @@ async def test_a_commit_whose_answer_was_lost_is_applied_once(
     assert await office.held(tickets) == await office.reserved(tickets) == 1
 
 
+@pytest.mark.parametrize("statement", [b"BEGIN", b"COMMIT"])
+async def test_what_is_told_after_an_answer_that_came_too_late_is_committed(
+    office: BoxOffice, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
+) -> None:
+    """A frozen Postgres goes on with what it was sent; by then the worker has given up on it."""
+    monkeypatch.setattr(engines, "COMMAND_TIMEOUT_SECONDS", 0.3)
+    ann, tickets = await office.user(), await office.ticket_type()
+    wire, before = Wire(database_url), retries()
+    async with wire.open() as url, a_committer_of(create_engine(url, 1)) as committer:
+        await committer.submit([release_cart(ann)])
+        wire.keeps_back_after = statement
+        commands = [reserve(ann, {tickets: 1}) for _ in range(5)]
+        deciding = committer.submit(commands[:1])
+        async with asyncio.timeout(5):
+            while retries() == before:
+                await asyncio.sleep(0.01)
+        wire.may_answer.set()
+        documents = await deciding
+        for command in commands[1:]:
+            documents += await committer.submit([command])
+
+    assert wire.kept_back
+    assert sorted(documents) == sorted(await office.recorded(*commands))
+    assert await office.held(tickets) == await office.reserved(tickets) == 5
+
+
 async def test_a_database_that_is_away_is_waited_for(office: BoxOffice, database_url: str) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     wire, before = Wire(database_url), retries()

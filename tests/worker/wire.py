@@ -1,4 +1,4 @@
-"""A TCP proxy before Postgres that can lose the answer to a commit."""
+"""A TCP proxy before Postgres that can lose the answer to a commit, or keep one back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,6 +16,10 @@ class Wire:
         self.cut_after_commit = False
         """Send the next COMMIT on, and cut the connection instead of passing the answer back."""
         self.commits_cut = 0
+        self.keeps_back_after = b""
+        """Send the next statement that holds this on, and keep its answer back until told."""
+        self.may_answer = asyncio.Event()
+        self.kept_back = 0
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[str]:
@@ -38,13 +42,16 @@ class Wire:
         server_reader, server_writer = await asyncio.open_connection(
             self._target.host, self._target.port or 5432
         )
-        committing = asyncio.Event()
+        committing, late = asyncio.Event(), asyncio.Event()
 
         async def there() -> None:
             while data := await reader.read(65536):
                 if self.cut_after_commit and b"COMMIT" in data:
                     self.cut_after_commit = False
                     committing.set()
+                if self.keeps_back_after and self.keeps_back_after in data:
+                    self.keeps_back_after = b""
+                    late.set()
                 server_writer.write(data)
 
         async def back() -> None:
@@ -52,6 +59,9 @@ class Wire:
                 if committing.is_set():
                     self.commits_cut += 1
                     return
+                if late.is_set():
+                    self.kept_back += 1
+                    await self.may_answer.wait()
                 writer.write(data)
 
         ways = {asyncio.create_task(there()), asyncio.create_task(back())}

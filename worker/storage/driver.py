@@ -11,13 +11,15 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
-from asyncpg import PostgresError
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 Driver = Any
 """An asyncpg connection; the package is not typed."""
 Row = Sequence[Any]
+
+BEGIN, COMMIT = "BEGIN;", "COMMIT;"
 
 _NAMED = re.compile(r"(?<!:):(\w+)")
 
@@ -26,19 +28,29 @@ _NAMED = re.compile(r"(?<!:):(\w+)")
 async def transaction(engine: AsyncEngine) -> AsyncIterator[Driver]:
     """Lend a connection for one transaction: committed at the end, rolled back on an error.
 
+    A connection on which anything failed is closed and never lent again, for nobody knows what
+    Postgres will yet do with it: a BEGIN that was given up may still be carried out, and in the
+    transaction that it opens asyncpg would make the next one a savepoint, which never commits.
+
     Raises asyncpg's errors, and SQLAlchemy's where no connection is to be had.
     """
     async with engine.connect() as connection:
         driver: Driver = (await connection.get_raw_connection()).driver_connection
+        committed = False
         try:
-            async with driver.transaction():
-                yield driver
+            await driver.execute(BEGIN)
+            yield driver
+            # It says ROLLBACK, and is no error, where the transaction had failed before.
+            if await driver.execute(COMMIT) != "COMMIT":
+                raise InterfaceError("the transaction was rolled back")
+            committed = True
         except PostgresError as error:
             error.detail = None  # it quotes the row, e-mail address and all, in whatever log
             raise
         finally:
-            if driver.is_closed():
-                await connection.invalidate()  # the pool cannot know: it made no statement
+            if not committed:
+                driver.terminate()
+                await connection.invalidate()  # or the pool would lend it: it made no statement
 
 
 async def fetch(driver: Driver, statement: TextClause, parameters: dict[str, Any]) -> list[Row]:
