@@ -81,14 +81,15 @@ async def run_round(
             _said(record, result),
         ):
             await asyncio.sleep(BEFORE_THE_FIRST_SECONDS)
+            ends_at = time.monotonic() + profile.strike_seconds
             loud = [fault for fault in faults if not fault.quiet]
-            await _strike_all(loud, scene, clients, result, profile)
+            await _strike_all(loud, scene, clients, result, profile, ends_at)
             while len(record.entries) < commands:
                 clients.check()
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
             await clients.close()
             for fault in faults:
-                if fault.quiet:
+                if fault.quiet and time.monotonic() < ends_at:
                     result.violations += await drained(site)
                     await _strike_quietly(fault, scene, clients, result)
                     await clients.rest()
@@ -101,9 +102,13 @@ async def run_round(
 
 
 async def _strike_all(
-    faults: Sequence[Fault], scene: Scene, clients: Clients, result: Result, profile: Profile
+    faults: Sequence[Fault],
+    scene: Scene,
+    clients: Clients,
+    result: Result,
+    profile: Profile,
+    ends_at: float,
 ) -> None:
-    ends_at = time.monotonic() + profile.strike_seconds
     for number, fault in enumerate(faults):
         clients.check()
         if time.monotonic() >= ends_at:

@@ -83,3 +83,9 @@ def test_a_fault_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         read_arguments(["--faults", "earthquake"])
     assert "there is no fault earthquake" in capsys.readouterr().err
+
+
+def test_a_run_by_the_clock_needs_no_number_of_commands() -> None:
+    profile = read_arguments(["--minutes", "1.5"]).profile
+    assert (profile.strike_seconds, profile.commands) == (90, 0)
+    assert profile.faults == PROFILES["short"].faults
