@@ -9,6 +9,7 @@ LOOPBACK = "127.0.0.1"
 # port free when it comes back.
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000
 PORT_ATTEMPTS = 100
+_chance = random.SystemRandom()  # whoever seeds the other gets the same ports each time
 
 
 def last_part(url: str) -> str:
@@ -43,7 +44,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 def free_port() -> int:
     for _ in range(PORT_ATTEMPTS):
-        port = random.randint(LOWEST_PORT, HIGHEST_PORT)
+        port = _chance.randint(LOWEST_PORT, HIGHEST_PORT)
         if is_free(port):
             return port
     raise RuntimeError(f"no free port found between {LOWEST_PORT} and {HIGHEST_PORT}")

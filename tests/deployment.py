@@ -3,13 +3,14 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
 import httpx
+
+from dev.addresses import free_port
 
 JWT_SECRET = "a secret of the tests, of more than 32 bytes"
 READY_WITHIN_SECONDS = 20
@@ -125,16 +126,3 @@ class Deployment:
                 process.signal(signal.SIGKILL)
                 await process.ended()
         self._folder.cleanup()
-
-
-def free_port() -> int:
-    """A port below the ephemeral range: a client that retries cannot connect to itself."""
-    for port in range(20_000 + os.getpid() % 5_000, 32_000):
-        with socket.socket() as probe:
-            if port not in _given and probe.connect_ex(("127.0.0.1", port)) != 0:
-                _given.add(port)
-                return port
-    raise AssertionError("no free port")
-
-
-_given: set[int] = set()

@@ -6,12 +6,12 @@ from typing import Any
 import uvicorn
 from starlette.responses import Response
 
+from dev.addresses import free_port
 from gateway.connections.departures import on_departure
 from gateway.connections.load_shedding import LoadShedder
 from gateway.connections.repeated_reads import RepeatedReads, recognising
 from gateway.json_response import JsonResponse
 from gateway.telemetry import Metrics
-from tests.deployment import free_port
 
 WITHIN_SECONDS = 5
 

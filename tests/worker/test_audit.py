@@ -14,11 +14,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dev.addresses import free_port
 from dev.services import services
 from shared.ids import new_id
 from tests.builders import reserve
 from tests.conftest import migrate
-from tests.deployment import free_port
 from tests.worker.box_office import BoxOffice, eventually
 from worker.audit import look
 from worker.audit.checks import CHECKS
