@@ -145,13 +145,16 @@ async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
     if row.command_id in tx.database.poisoned and not is_set_aside(row.document):
         raise InvalidTextRepresentationError("what no retry will mend")
     await tx.claim("outcomes", row.command_id)
+    is_locked, without_lock = tx.found_locked(row.user_id), tx.database.recorded_without_lock
     recorded = tx.get("outcomes", row.command_id)
     if recorded is not None:
         # Only where one of the two found no user, and so no lock, may they meet here.
-        both_locked = tx.found_locked(row.user_id) and "user_not_found" not in recorded.document
+        both_locked = is_locked and row.command_id not in without_lock
         if recorded.user_id == row.user_id and both_locked:
             tx.database.alarms.append("I3: an outcome decided again under its user's lock")
         raise UniqueViolationError("duplicate key in outcomes")
+    if not is_locked:
+        without_lock.add(row.command_id)
     tx.put("outcomes", row.command_id, row)
 
 

@@ -83,6 +83,8 @@ class Database:
     """Transactions in the order of their beginning."""
     alarms: list[str] = field(default_factory=list)
     """What the worker must never lean on: constraints that had to refuse, deadlocks, drift."""
+    recorded_without_lock: set[str] = field(default_factory=set)
+    """Commands whose user was not there when their outcome was recorded."""
     poisoned: set[str] = field(default_factory=set)
     """Commands whose outcome cannot be saved, unless it says that they were set aside."""
     deadly: set[str] = field(default_factory=set)

@@ -20,6 +20,11 @@ def test_no_seed_breaks_an_invariant(first: int) -> None:
         assert not violations, f"python -m simulation --seed {seed} --trace"
 
 
+def test_an_outcome_recorded_before_its_user_was_there_is_no_violation() -> None:
+    """What refuses before it looks for the user is decided without a lock, and perhaps twice."""
+    assert not simulate(115_289).violations
+
+
 def test_a_seed_replays_in_another_process_whatever_the_order_of_its_sets() -> None:
     print_digests = (
         "from simulation.run import simulate;"
