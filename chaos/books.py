@@ -1,5 +1,6 @@
 """The tables, read on connections of our own that no proxy stands before."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,6 +68,7 @@ class Books:
         self._url = database_url
         self._pool: Any = None
         self._auditor: Any = None
+        self._auditing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._pool = await asyncpg.create_pool(
@@ -86,13 +88,14 @@ class Books:
 
     async def audit(self) -> Report:
         """Look at the books once. Raises one of `CANNOT_LOOK`."""
-        if self._auditor is None or self._auditor.is_closed():
-            self._auditor = await connect(self._url)
-        try:
-            return await audit(self._auditor)
-        except CANNOT_LOOK:
-            self._auditor.terminate()
-            raise
+        async with self._auditing:
+            if self._auditor is None or self._auditor.is_closed():
+                self._auditor = await connect(self._url)
+            try:
+                return await audit(self._auditor)
+            except CANNOT_LOOK:
+                self._auditor.terminate()
+                raise
 
     async def documents(self, command_ids: list[str]) -> dict[str, str]:
         """The recorded outcomes, to the letter."""

@@ -28,6 +28,7 @@ class Watch:
         self._books = books
         self._deadlocks_seen = 0
         self._idle_looks: dict[int, int] = {}
+        self._is_over = False
         self._task: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -35,13 +36,14 @@ class Watch:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_over = True  # a look whose time runs out as it is cancelled forgets the latter
         self._task.cancel()
         await asyncio.wait([self._task])
         if not self._task.cancelled():
             self._task.result()
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_over:
             try:
                 await self._look()
             except CANNOT_LOOK:

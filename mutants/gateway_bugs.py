@@ -4,6 +4,8 @@ from mutants.mutant import Mutant
 
 AWAITING = "gateway/awaiting.py"
 BODY = "gateway/request_body.py"
+LOAD_SHEDDING = "gateway/connections/load_shedding.py"
+REPEATED_READS = "gateway/connections/repeated_reads.py"
 ENVELOPE = "gateway/envelope.py"
 SUBMIT = "gateway/submit.py"
 TOKENS = "gateway/tokens.py"
@@ -13,6 +15,8 @@ TEST_AWAITING = "tests/gateway/test_awaiting.py"
 TEST_BODY = "tests/gateway/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/test_command_ids.py"
 TEST_IN_FLIGHT = "tests/gateway/test_in_flight.py"
+TEST_LOAD_SHEDDING = "tests/gateway/test_load_shedding.py"
+TEST_REPEATED_READS = "tests/gateway/test_repeated_reads.py"
 TEST_SUBMIT = "tests/gateway/test_submit.py"
 TEST_TOKENS = "tests/gateway/test_tokens.py"
 
@@ -230,5 +234,37 @@ MUTANTS = (
         "        if password_hash is None:\n            return False\n"
         "        matches = await self._in_thread(lambda: _matches(password, password_hash))\n",
         ("tests/gateway/test_passwords.py",),
+    ),
+    Mutant(
+        "read_answered_in_the_middle_of_a_request",
+        "a header that looks like a request is answered as one",
+        REPEATED_READS,
+        "        if event_id is not None and between_requests and not",
+        "        if event_id is not None and not",
+        (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "two_requests_known_as_one",
+        "of two requests in one packet the second is never answered",
+        REPEATED_READS,
+        "            and request.find(_HEAD_END) == len(request) - len(_HEAD_END)\n",
+        "",
+        (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "farewell_before_the_answer",
+        "a gateway that is told to stop leaves a reader without an answer",
+        REPEATED_READS,
+        "        if self.is_reading:\n            self._closes_after = True\n",
+        "        if False:\n            self._closes_after = True\n",
+        (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "shed_in_the_middle_of_a_head",
+        "the next request on the connection is read as the rest of a head",
+        LOAD_SHEDDING,
+        "            return cycle is None and self.scope is None\n",
+        "            return True\n",
+        (TEST_LOAD_SHEDDING,),
     ),
 )

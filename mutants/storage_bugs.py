@@ -170,6 +170,14 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         (FAULTS, WORKER_PROCESS),
     ),
     Mutant(
+        "rolled_back_taken_for_committed",
+        "a success is told of what Postgres threw away",
+        DRIVER,
+        '            if await driver.execute(COMMIT) != "COMMIT":\n',
+        '            if await driver.execute(COMMIT) == "":\n',
+        (FAULTS,),
+    ),
+    Mutant(
         "locks_waited_for_without_end",
         "a worker that was stopped while it held a lock stops all others",
         ENGINE,

@@ -2,7 +2,7 @@
 
 FastStream declares, consumes, reconnects and documents. What it would do with each message
 (contexts, middlewares, decoding) none of ours needs, nor aio-pika's object of some thirty
-attributes: together half of what a message of one command costs a worker.
+attributes: together a third of what a message of one command cost a worker.
 """
 
 from dataclasses import dataclass

@@ -3,9 +3,10 @@
 import asyncio
 import functools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
+from asyncpg import DivisionByZeroError, InterfaceError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,6 +17,7 @@ from tests.worker.wire import Wire
 from worker.apply import apply
 from worker.committer import Committer
 from worker.storage import engine as engines
+from worker.storage.driver import transaction
 from worker.storage.engine import create_engine
 from worker.telemetry import RETRIES
 
@@ -148,6 +150,22 @@ async def test_what_is_told_after_an_answer_that_came_too_late_is_committed(
     assert wire.kept_back
     assert sorted(documents) == sorted(await office.recorded(*commands))
     assert await office.held(tickets) == await office.reserved(tickets) == 5
+
+
+async def test_a_transaction_that_postgres_rolled_back_is_not_taken_for_committed(
+    engine: AsyncEngine,
+) -> None:
+    """To COMMIT after a statement that failed it answers ROLLBACK, and no error."""
+
+    async def fail_and_go_on() -> None:
+        async with transaction(engine) as driver:
+            with suppress(DivisionByZeroError):
+                await driver.fetch("SELECT 1 / 0")
+
+    with pytest.raises(InterfaceError):
+        await fail_and_go_on()
+    async with transaction(engine) as driver:
+        assert await driver.fetchval("SELECT 1") == 1
 
 
 async def test_a_database_that_is_away_is_waited_for(office: BoxOffice, database_url: str) -> None:
