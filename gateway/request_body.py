@@ -66,7 +66,7 @@ def _at_hand(receive: Receive) -> Message | None:
     except StopIteration as received:
         message: Message = received.value
         return message
-    receiving.close()  # type: ignore[attr-defined]
+    receiving.close()  # type: ignore[attr-defined]  # the same
     return None
 
 

@@ -75,7 +75,9 @@ class Committer:
         self._waiting_commands = 0
         self._may_take = asyncio.Event()
         self._in_flight = 0
-        self._last_taken_at = 0.0
+        self._takes_long = False
+        """Whether the newest batch has been in flight for `OVERLAP_SECONDS`."""
+        self._patience: asyncio.TimerHandle | None = None
         self._lanes: list[asyncio.Task[None]] = []
 
     def submit(
@@ -141,18 +143,21 @@ class Committer:
             size += len(batch[-1].commands)
         self._waiting_commands -= size
         self._in_flight += 1
+        self._takes_long = False
+        if self._patience is not None:
+            self._patience.cancel()
         loop = asyncio.get_running_loop()
-        self._last_taken_at = loop.time()
-        loop.call_later(OVERLAP_SECONDS, self._may_take.set)
+        self._patience = loop.call_later(OVERLAP_SECONDS, self._lose_patience)
         return batch
 
     def _is_worth_a_batch(self) -> bool:
-        if not self._waiting:
-            return False
-        if not self._in_flight or self._waiting_commands >= OVERLAP_COMMANDS:
-            return True
-        now = asyncio.get_running_loop().time()
-        return now >= self._last_taken_at + OVERLAP_SECONDS
+        return bool(self._waiting) and (
+            not self._in_flight or self._takes_long or self._waiting_commands >= OVERLAP_COMMANDS
+        )
+
+    def _lose_patience(self) -> None:
+        self._takes_long = True
+        self._may_take.set()
 
     @asynccontextmanager
     async def _turn(self, *, alone: bool) -> AsyncIterator[None]:

@@ -74,4 +74,5 @@ def take_directly(subscriber: RabbitSubscriber, handle: Handle) -> None:
             )
         )
 
+    # A method to the types; FastStream looks it up on the object whenever it begins to consume.
     subscriber.consume = take_first  # type: ignore[method-assign, assignment]
