@@ -54,6 +54,10 @@ class Worker:
             task.cancel()
         self.cut_channel()
 
+    @property
+    def stands_still(self) -> bool:
+        return self._resumed is not None and not self.is_dead
+
     def pause(self, seconds: float) -> None:
         """Stand still, holding on to everything, as after SIGSTOP."""
         if self._resumed is None:

@@ -25,6 +25,10 @@ def test_an_outcome_recorded_before_its_user_was_there_is_no_violation() -> None
     assert not simulate(115_289).violations
 
 
+def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return_on() -> None:
+    assert not simulate(1_034_932).violations
+
+
 def test_a_seed_replays_in_another_process_whatever_the_order_of_its_sets() -> None:
     print_digests = (
         "from simulation.run import simulate;"
