@@ -97,8 +97,8 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "clock_of_the_transactions_start",
         "who waited for a lock is decided by a time that has passed",
         STATEMENTS,
-        "    SELECT clock_timestamp(), event.id",
-        "    SELECT now(), event.id",
+        "    SELECT clock_timestamp(),\n",
+        "    SELECT now(),\n",
         (SIMULATION, RACES),
     ),
     Mutant(
@@ -127,6 +127,14 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "        wanted=sorted(wanted.ticket_type_ids),\n",
         "        wanted=[],\n",
         (SIMULATION, RACES),
+    ),
+    Mutant(
+        "due_carts_looked_for_once",
+        "what is put into a cart in its last moment refuses whoever comes after it",
+        BOOKS,
+        "    users.more_are_due |= overlooked\n",
+        "",
+        (RACES,),
     ),
     Mutant(
         "ticket_types_of_carts_not_locked",

@@ -4,7 +4,8 @@ Of the SQL itself three things are read: whether it locks, whether it orders wha
 which clock it asks. All else is tested on Postgres.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncpg import InvalidTextRepresentationError, UniqueViolationError
@@ -24,17 +25,24 @@ Parameters = dict[str, Any]
 
 
 async def lock_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    now, asking, wanted = tx.database.now(), set(given["user_ids"]), set(given["wanted"])
-    due = [
+    asking = set(given["user_ids"])
+    due = _due_users(tx, tx.database.now(), asking, given["wanted"])
+    users = await tx.lock("users", [*asking, *due[: given["limit"]]], sql)
+    return [(user.id,) for user in users]
+
+
+def _due_users(
+    tx: Transaction, due_at: datetime, others: Collection[str], wanted: Sequence[str]
+) -> list[str]:
+    """Who, besides the others, holds what is wanted in a cart that is due."""
+    return [
         cart.user_id
         for cart_id, cart in tx.rows("carts")
         if cart.status == "active"
-        and cart.expires_at <= now
-        and cart.user_id not in asking
+        and cart.expires_at <= due_at
+        and cart.user_id not in others
         and any(tx.get("lines", (cart_id, id)) for id in wanted)
     ]
-    users = await tx.lock("users", [*asking, *due[: given["limit"]]], sql)
-    return [(user.id,) for user in users]
 
 
 async def read_carts(tx: Transaction, sql: str, given: Parameters) -> Rows:
@@ -77,8 +85,10 @@ async def lock_ticket_types(tx: Transaction, sql: str, given: Parameters) -> Row
 
 async def read_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
     tx.clock = tx.database.now() if "clock_timestamp()" in sql else tx.began
+    overlooked = bool(_due_users(tx, tx.began, given["locked_users"], given["wanted"]))
     events = [tx.get("events", id) for id in given["ids"]]
-    return [(tx.clock, *event) for event in events if event] or [(tx.clock, *[None] * 6)]
+    found = [event for event in events if event] or [[None] * 6]
+    return [(tx.clock, overlooked, *event) for event in found]
 
 
 async def insert_users(tx: Transaction, sql: str, given: Parameters) -> Rows:

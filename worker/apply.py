@@ -33,7 +33,7 @@ async def apply(
             # Under these locks, and before the ticket types, for which everybody waits.
             recorded = await outcomes.recall(driver, commands)
             book = await books.lock_book(driver, users, rules)
-            if users.more_are_due:  # too many for one transaction: this one is for them alone
+            if users.more_are_due:  # nobody is refused for them: those at hand expire first
                 batch = decide_batch(book, [], {})
             else:
                 batch = decide_batch(book, commands, recorded, set_aside)

@@ -29,6 +29,11 @@ def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return
     assert not simulate(1_034_932).violations
 
 
+def test_a_hold_that_is_over_when_it_is_committed_refuses_nobody() -> None:
+    """Who waits for its ticket type has looked for due carts before, and must look again."""
+    assert not simulate(1_051_817).violations
+
+
 def test_a_seed_replays_in_another_process_whatever_the_order_of_its_sets() -> None:
     print_digests = (
         "from simulation.run import simulate;"

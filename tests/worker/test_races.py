@@ -23,6 +23,16 @@ from tests.worker.box_office import BoxOffice, summary
 from worker.committer import Committer
 from worker.storage.engine import create_engine
 
+PUT_LAST_TICKET_INTO_CART = text("""
+    WITH reserved AS (
+        UPDATE booking.ticket_types SET reserved = reserved + 1
+        WHERE id = CAST(:ticket_type AS uuid) RETURNING id
+    )
+    INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
+    SELECT carts.id, reserved.id, 1 FROM booking.carts, reserved
+    WHERE user_id = CAST(:user AS uuid) AND status = 'active'
+""")
+
 
 @pytest.fixture
 async def two_workers(database_url: str) -> AsyncIterator[tuple[AsyncEngine, AsyncEngine]]:
@@ -260,6 +270,26 @@ async def test_a_hold_that_its_owner_releases_as_it_expires_is_given_back_once(
         assert summary([bought, released]) == ["succeeded", "succeeded"]
         assert await office.reserved(tickets) == await office.held(tickets) == 1
         await office.apply(release_cart(ann))
+
+
+async def test_tickets_put_into_a_cart_in_its_last_moment_refuse_nobody_who_comes_after_it(
+    office: BoxOffice,
+) -> None:
+    """Whoever looks for due carts does not see in them what is committed only later."""
+    ann, bob = await office.users(2)
+    first, last = await office.ticket_types(2, total=1)
+    await office.apply(reserve(ann, {first: 1}))
+    async with office.locked("ticket_types", last) as other:
+        await other.execute(PUT_LAST_TICKET_INTO_CART, {"user": ann, "ticket_type": last})
+        await office.let_holds_pass([ann])
+        reserving = asyncio.create_task(office.apply(reserve(bob, {last: 1})))
+        await office.waiting()
+        await other.commit()
+
+    assert summary(await reserving) == ["succeeded"]
+    assert await office.carts(ann) == [("expired", {first: 1, last: 1})]
+    assert await office.reserved(first) == await office.held(first) == 0
+    assert await office.reserved(last) == await office.held(last) == 1
 
 
 # --- e-mail addresses and IDs ---------------------------------------------------------------

@@ -62,7 +62,8 @@ class LockedUsers:
     carts: dict[str, Cart]
     """The active carts, by user ID."""
     more_are_due: bool
-    """Whether more carts are due than one transaction takes along."""
+    """Whether due carts are left that are in the way: more than one transaction takes along, or
+    some that others have just put wanted tickets into."""
 
 
 async def lock_users(
@@ -105,7 +106,8 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> Book:
     rows = await fetch(driver, LOCK_TICKET_TYPES, {"ids": sorted(ticket_type_ids)})
     ticket_types = {row[0]: TicketType(*row) for row in rows}
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
-    now, events = await _read_events(driver, event_ids)
+    now, overlooked, events = await _read_events(driver, event_ids, users)
+    users.more_are_due |= overlooked
     return Book(
         now=now,
         rules=rules,
@@ -156,7 +158,22 @@ async def _read_emails(driver: Driver, wanted: set[str]) -> set[str]:
     return set(await _column(driver, READ_EMAILS, emails=sorted(wanted)))
 
 
-async def _read_events(driver: Driver, event_ids: set[str]) -> tuple[datetime, dict[str, Event]]:
-    """The clock, and the events; in the last statement before the decisions."""
-    rows = await fetch(driver, READ_EVENTS, {"ids": sorted(event_ids)})
-    return rows[0][0], {row[1]: Event(*row[1:]) for row in rows if row[1] is not None}
+async def _read_events(
+    driver: Driver, event_ids: set[str], users: LockedUsers
+) -> tuple[datetime, bool, dict[str, Event]]:
+    """The clock, whether due carts were overlooked, and the events.
+
+    In the last statement before the decisions: it sees what others did before they let go of
+    the ticket types, which whoever looked for due carts before could not.
+    """
+    rows = await fetch(
+        driver,
+        READ_EVENTS,
+        {
+            "ids": sorted(event_ids),
+            "locked_users": list(users.ids),
+            "wanted": list(users.wanted.ticket_type_ids),
+        },
+    )
+    now, overlooked = rows[0][:2]
+    return now, overlooked, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}

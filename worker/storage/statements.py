@@ -67,8 +67,16 @@ LOCK_TICKET_TYPES = text("""
     FOR NO KEY UPDATE
 """)
 
+# now() is when the transaction began, and so after all of its commands had come.
 READ_EVENTS = text("""
-    SELECT clock_timestamp(), event.id::text, event.organizer_id::text, event.name,
+    SELECT clock_timestamp(),
+           EXISTS (
+               SELECT FROM booking.carts AS cart
+               JOIN booking.cart_items AS line ON line.cart_id = cart.id
+               WHERE cart.status = 'active' AND cart.expires_at <= now()
+                 AND cart.user_id <> ALL (CAST(:locked_users AS uuid[]))
+                 AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[]))),
+           event.id::text, event.organizer_id::text, event.name,
            event.starts_at, event.ends_at, event.status
     FROM (VALUES (1)) AS clock
     LEFT JOIN booking.events AS event ON event.id = ANY (CAST(:ids AS uuid[]))
