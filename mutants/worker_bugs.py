@@ -114,6 +114,14 @@ MUTANTS = (
         (COMMITTER, SIMULATION),
     ),
     Mutant(
+        "one_damaged_cart_ends_the_sweep",
+        "no other cart expires beside one that cannot",
+        COMMITTER_FILE,
+        "            for some in (due_users[:half], due_users[half:]):\n",
+        "            for some in due_users[:0]:\n",
+        (COMMITTER,),
+    ),
+    Mutant(
         "due_users_left_out",
         "the sweep expires nothing",
         COMMITTER_FILE,

@@ -199,10 +199,22 @@ class Committer:
     async def _narrow_down(
         self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
     ) -> list[str]:
-        """Save the neighbours of a command that cannot be applied, and set it aside."""
+        """Save the neighbours of what cannot be applied.
+
+        A command is set aside, and a due cart left as it is, for whoever mends it by hand.
+        """
+        if commands and due_users:
+            documents = await self._commit(commands, ())
+            await self._commit((), due_users)
+            return documents
+        if len(due_users) > 1:
+            half = len(due_users) // 2
+            for some in (due_users[:half], due_users[half:]):
+                await self._commit((), some)
+            return []
         if due_users:
-            logger.error("due carts are left to the next sweep: %s", _line(error))
-            return await self._commit(commands, ())
+            logger.error("the due cart of user %s cannot expire: %s", due_users[0], _line(error))
+            return []
         if len(commands) > 1:
             half = len(commands) // 2
             first = await self._commit(commands[:half], ())

@@ -308,6 +308,22 @@ async def test_due_carts_that_cannot_expire_are_left_out_first(
     assert await committer.submit((), ["somebody"]) == []
 
 
+@pytest.mark.parametrize("place", [0, 31, 32, 63])
+async def test_a_due_cart_that_cannot_expire_holds_up_no_other(
+    script: Script, committer: Committer, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that was damaged by hand must not end the sweep of all."""
+    owners = [f"user {number}" for number in range(64)]
+    script.fault = lambda commands, due_users: ValueError() if owners[place] in due_users else None
+
+    (document,) = await committer.submit(some(1), owners)
+
+    expired = [user for due in script.due_users if owners[place] not in due for user in due]
+    assert sorted(expired) == sorted(set(owners) - {owners[place]})
+    assert decode_outcome(document).status == "succeeded"
+    assert f"{owners[place]} cannot expire" in caplog.text
+
+
 # --- who waits, and the end -----------------------------------------------------------------
 
 

@@ -55,7 +55,7 @@ async def test_it_changes_nothing(office: BoxOffice, committer: Committer) -> No
 
     await committer.submit([release_cart(damaged)])
 
-    assert [status for status, _ in await office.carts(damaged)] == ["active"]
+    assert await statuses(office, damaged) == ["active"]
 
 
 async def test_several_of_them_are_each_found(office: BoxOffice, committer: Committer) -> None:
@@ -70,12 +70,38 @@ async def test_several_of_them_are_each_found(office: BoxOffice, committer: Comm
     assert codes.count("succeeded") == 6
 
 
-async def test_a_due_cart_that_cannot_expire_fails_no_buyer_of_other_tickets(
+async def test_a_due_cart_that_cannot_expire_fails_nobody_else_and_can_be_mended(
     office: BoxOffice, committer: Committer
 ) -> None:
     damaged, tickets = await damaged_hold(office), await office.ticket_type()
+    (other,) = await office.due_carts(1, {tickets: 1})
     await office.let_holds_pass([damaged])
 
-    documents = await committer.submit([reserve(await office.user(), {tickets: 1})], [damaged])
+    documents = await committer.submit(
+        [reserve(await office.user(), {tickets: 100})], [damaged, other]
+    )
 
     assert summary(map(decode_outcome, documents)) == ["succeeded"]
+    assert await statuses(office, other) == ["expired"]
+    assert await statuses(office, damaged) == ["active"]
+    await mend(office, damaged)
+    await committer.submit((), [damaged])
+    assert await statuses(office, damaged) == ["expired"]
+
+
+async def statuses(office: BoxOffice, user: str) -> list[str]:
+    return [status for status, _ in await office.carts(user)]
+
+
+async def mend(office: BoxOffice, user: str) -> None:
+    """Let what is reserved be what lies in this user's cart again."""
+    async with office.engine.begin() as connection:
+        await connection.execute(
+            text(
+                f"""
+                UPDATE booking.ticket_types SET reserved = quantity
+                FROM booking.cart_items JOIN booking.carts ON carts.id = cart_id
+                WHERE ticket_type_id = ticket_types.id AND user_id = '{user}'
+                """
+            )
+        )
