@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import httpx
 
+from deploy.demo import add_demo_event
 from dev.addresses import LOOPBACK
-from dev.demo import add_demo_event
 from dev.interruption import stop_on_signals
 from dev.plan import Plan, Refused
 from dev.processes import REPOSITORY
@@ -94,7 +94,7 @@ def add_demo(url: str) -> None:
     try:
         if add_demo_event(url):
             say("demo: an event is on sale")
-    except httpx.HTTPError as failure:
+    except OSError as failure:
         say(f"demo: not added ({failure})")
 
 

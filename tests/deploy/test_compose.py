@@ -26,6 +26,7 @@ def test_each_service_is_shown_the_secrets_of_its_own_account() -> None:
         "gateway": [("gateway", "/secrets:ro")],
         "worker": [("worker", "/secrets:ro")],
         "operator": [("operator", "/secrets:ro")],
+        "demo": [],
         "migrate": [("migrator", "/secrets:ro")],
         "accounts": [("administrator", "/secrets:ro")],
         "postgres": [("postgres", "/secrets:ro")],
@@ -33,7 +34,9 @@ def test_each_service_is_shown_the_secrets_of_its_own_account() -> None:
     }
     assert ("", "/secrets/kept") in made
     assert all(path == f"/secrets/{account or 'kept'}" for account, path in made)
-    assert {account for ((account, _),) in shown.values()} <= {account for account, _ in made}
+    assert {account for secrets in shown.values() for account, _ in secrets} <= {
+        account for account, _ in made
+    }
 
 
 def test_no_password_stands_in_the_file() -> None:

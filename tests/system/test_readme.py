@@ -11,7 +11,8 @@ from shutil import which
 import httpx
 import pytest
 
-from dev.demo import add_demo_event
+from deploy.demo import add_demo_event, main
+from dev.addresses import free_port
 from dev.processes import REPOSITORY
 from dev.services import services
 from tests.conftest import migrate
@@ -54,14 +55,27 @@ async def test_a_buyer_follows_the_readme_and_holds_two_tickets(demo: Site, tmp_
     assert [item["quantity"] for item in cart["items"]] == [4]
 
 
-async def test_the_demo_event_is_added_once_and_can_be_bought(demo: Site) -> None:
-    assert not await asyncio.to_thread(add_demo_event, demo.deployment.url)
+async def test_the_demo_event_is_added_once_and_can_be_bought(
+    demo: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["demo", demo.deployment.url])
+    assert await asyncio.to_thread(main) == 0
+    assert "there is an event already" in capsys.readouterr().out
     buyer: Person = await demo.newcomer()
     (event,) = (await demo.http.get(f"{demo.urls[0]}/v1/events")).json()["items"]
     page = (await demo.http.get(f"{demo.urls[0]}/v1/events/{event['id']}")).json()
     lines = [(ticket_type["id"], 1) for ticket_type in page["ticket_types"]]
     assert lines
     assert (await buyer.reserve_all(lines)).status_code == 200
+
+
+def test_a_demo_event_that_cannot_be_added_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["demo", f"http://127.0.0.1:{free_port()}"])
+
+    assert main() == 1
+    assert "Connection refused" in capsys.readouterr().err
 
 
 async def run(lines: str, site: Site, folder: Path) -> tuple[str, str]:
