@@ -19,11 +19,13 @@ from chaos.round import Ground, Result, run_round
 from chaos.schedule import schedule
 from chaos.site import Site, site
 from chaos.summary import as_json, as_text, reached, summary
-from dev.interruption import stop_on_signals
+from dev.interruption import cancel_on_signals, stop_on_signals
 from dev.progress import say
 
 MAX_ROUNDS = 100
 SETUP_SECONDS = 30.0
+STOPPED = 130
+"""The exit code of a run that was told to end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,18 +34,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for noisy in ("aiormq", "aio_pika"):  # a broker that is away is what we came for
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
-        summed = asyncio.run(run(options))
-    except KeyboardInterrupt:
-        return 130
+        summed = asyncio.run(_run(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return STOPPED
     say(as_text(summed))
     if options.json is not None:
         options.json.write_text(as_json(summed))
-    return 1 if summed["violations"] else 0
+    if summed["violations"]:
+        return 1
+    return STOPPED if summed["stopped"] else 0
+
+
+async def _run(options: Options) -> dict[str, Any]:
+    cancel_on_signals()
+    return await run(options)
 
 
 async def run(options: Options, worker_module: str = "chaos.crashing_worker") -> dict[str, Any]:
-    """Raises `Unavailable` where Postgres or RabbitMQ cannot be started here."""
+    """Return the summary; cancelled, of the rounds that are over.
+
+    Raises `Unavailable` where Postgres or RabbitMQ cannot be started here.
+    """
     profile = options.profile
+    stopped = False
     started_at = time.monotonic()
     results: list[Result] = []
     say(f"chaos, {profile.name} profile, seed {options.seed}: starting a system …")
@@ -66,11 +79,19 @@ async def run(options: Options, worker_module: str = "chaos.crashing_worker") ->
                     results.append(await run_round(ground, profile, faults, share, seed))
                     for violation in results[-1].violations:
                         say(f"  VIOLATED {violation}")
+        except asyncio.CancelledError:
+            if not results:
+                raise
+            say("stopped; this is of the rounds that are over:")
+            stopped = True
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()  # what stops the system may still take its time
         finally:
             if options.logs is not None:
                 _keep_logs(built, options.logs)
         in_all = reached(built, results)
-    return summary(options.seed, profile.name, results, in_all, time.monotonic() - started_at)
+    seconds = time.monotonic() - started_at
+    return summary(options.seed, profile.name, results, in_all, seconds, stopped=stopped)
 
 
 async def _ground(built: Site, books: Books) -> Ground:

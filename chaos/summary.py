@@ -15,7 +15,13 @@ GOALS_SECONDS = {"worker": 2.0, "all workers": 2.0, "postgres": 5.0, "broker": 1
 
 
 def summary(
-    seed: int, profile: str, results: Sequence[Result], reached: dict[str, int], seconds: float
+    seed: int,
+    profile: str,
+    results: Sequence[Result],
+    reached: dict[str, int],
+    seconds: float,
+    *,
+    stopped: bool,
 ) -> dict[str, Any]:
     recoveries = Recoveries()
     recoveries.all = [each for result in results for each in result.recoveries.all]
@@ -31,6 +37,7 @@ def summary(
         "seed": seed,
         "seconds": round(seconds, 1),
         "rounds": len(results),
+        "stopped": stopped,
         "commands": sum(result.commands for result in results),
         "unknown_attempts": sum(result.unknown for result in results),
         "answers": dict(sorted(answers.items())),
@@ -40,7 +47,9 @@ def summary(
         "recovery_seconds": recoveries.figures(),
         "looks_at_the_books": sum(result.looks for result in results),
         "looks_without_postgres": sum(result.failed_looks for result in results),
-        "slowest_look_seconds": round(max(each.slowest_look_seconds for each in results), 3),
+        "slowest_look_seconds": round(
+            max((each.slowest_look_seconds for each in results), default=0.0), 3
+        ),
         "violations": [finding for result in results for finding in result.violations],
     }
 
@@ -48,7 +57,8 @@ def summary(
 def as_text(summed: dict[str, Any]) -> str:
     lines = [
         "",
-        f"{summed['profile']} profile, seed {summed['seed']}, {summed['seconds']:,.0f} s",
+        f"{summed['profile']} profile, seed {summed['seed']}, {summed['seconds']:,.0f} s"
+        + (f"; stopped after {summed['rounds']} rounds" if summed["stopped"] else ""),
         f"commands   {summed['commands']:,}; attempts without a definite answer"
         f" {summed['unknown_attempts']:,}",
         f"answers    {_listed(summed['answers'])}",

@@ -1,5 +1,6 @@
 """Turns Ctrl-C, SIGTERM and the end of `make` into one KeyboardInterrupt, to stop in order."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -15,6 +16,20 @@ def stop_on_signals() -> None:
     for each in STOP_SIGNALS:
         signal.signal(each, _interrupt)
     threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def cancel_on_signals() -> None:
+    """From now on cancel the running task instead: an interrupt would tear any other apart."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def cancel() -> None:
+        for each in STOP_SIGNALS:
+            loop.add_signal_handler(each, lambda: None)
+        if task is not None:
+            task.cancel()
+
+    for each in STOP_SIGNALS:
+        loop.add_signal_handler(each, cancel)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
