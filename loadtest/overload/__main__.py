@@ -1,12 +1,22 @@
-"""`python -m loadtest.overload`: far more than can be done, for a while, and what is done then."""
+"""`python -m loadtest.overload`: far more than can be done, for a while, and what is done then.
+
+Of a gateway and a worker of its own, or of the deployment that it is shown.
+"""
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import uvloop
 
+from dev.search import Unavailable
+from dev.services import services
 from loadtest.amqp import BrokerError
-from loadtest.arguments import DEFAULT_URL, MAX_CONNECTIONS
+from loadtest.arguments import MAX_CONNECTIONS
+from loadtest.bench.deployment import Deployment
 from loadtest.desk import PreparationError
 from loadtest.figures import count, milliseconds
 from loadtest.histogram import Histogram
@@ -19,10 +29,13 @@ MAX_SECONDS = 3_000
 
 def main() -> int:
     """Return 0 if nothing that was accepted is lost, 1 if it is, 2 if there was no run."""
-    options = _read_arguments()
+    asked_for = _read_arguments()
+    # Told to end, it drops what it has made, as upon Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = uvloop.run(run_overload(options, Progress()))
-    except (BrokerError, PreparationError) as error:
+        with _deployed(asked_for) as options:
+            result = uvloop.run(run_overload(options, Progress()))
+    except (BrokerError, PreparationError, Unavailable) as error:
         say(str(error))
         return 2
     except KeyboardInterrupt:
@@ -31,6 +44,23 @@ def main() -> int:
     for line in summary(options, result):
         say(line)
     return 1 if result.findings else 0
+
+
+@contextmanager
+def _deployed(options: OverloadOptions) -> Iterator[OverloadOptions]:
+    """Start a gateway and a worker where no deployment is named. Raises `Unavailable`."""
+    if options.url:
+        yield options
+        return
+    with services("tests") as places, Deployment(places) as own:
+        own.serve(workers=1, gateways=1)
+        yield replace(
+            options,
+            url=own.gateway_urls[0],
+            broker_url=own.broker_url,
+            database_url=own.database_url,
+            jwt_secret=own.jwt_secret,
+        )
 
 
 def summary(options: OverloadOptions, result: OverloadResult) -> list[str]:
@@ -66,15 +96,18 @@ def _read_arguments() -> OverloadOptions:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--url", default=DEFAULT_URL, help="a gateway")
-    add("--broker-url", required=True, help="registers the buyers")
-    add("--database-url", required=True, help="checks the books")
-    add("--jwt-secret", required=True, help="signs the buyers' tokens")
+    add("--url", default="", help="a gateway; with the next three. Else one of its own is started")
+    add("--broker-url", default="", help="registers the buyers")
+    add("--database-url", default="", help="checks the books")
+    add("--jwt-secret", default="", help="signs the buyers' tokens")
     add("--times", type=float, default=10.0, help="how many times the peak is asked for")
     add("--seconds", type=float, default=600.0, help="how long it is asked for")
     add("--connections", type=int, default=4_000, help="on which it is asked")
     add("--patient", action="store_true", help="who is told when to come again waits until then")
     found = parser.parse_args()
+    deployment = (found.url, found.broker_url, found.database_url, found.jwt_secret)
+    if any(deployment) and not all(deployment):
+        parser.error("a deployment is named by all four, or by none")
     if not 1 <= found.seconds <= MAX_SECONDS:
         parser.error(f"--seconds is from 1 to {MAX_SECONDS}")
     if not 200 <= found.connections <= MAX_CONNECTIONS:
