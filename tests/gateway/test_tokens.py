@@ -15,6 +15,11 @@ from shared.outcomes import User
 OLD_SECRET = "what signed before the rotation, of more than 32 bytes"
 NEXT_SECRET = "what will sign after the next one, of more than 32 bytes"
 SECRET = "a secret of the tests, of more than 64 bytes, as HS512 asks for it too"
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
+"""Everybody knows it; a verifier that took it for an HMAC secret would take what anybody signs."""
 USER = new_id()
 NOW = int(time.time())
 CLAIMS = {
@@ -57,11 +62,11 @@ def part(document: object) -> str:
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 
-def signed_by_hand(header: dict[str, object], **claims: object) -> str:
-    """As PyJWT would not sign it: whatever the header and the claims are."""
+def signed_by_hand(header: dict[str, object], key: str = SECRET, **claims: object) -> str:
+    """As PyJWT would not sign it: whatever the header, the key and the claims are."""
     head = {"alg": "HS256", "typ": "JWT"} | header
     signing_input = f"{part(head)}.{part({**CLAIMS, **claims})}"
-    signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), SECRET.encode())
+    signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), key.encode())
     return f"{signing_input}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
@@ -125,6 +130,7 @@ REFUSED = {
     "unsigned": unsigned({"alg": "none", "typ": "JWT"}),
     "unsigned, spelt otherwise": unsigned({"alg": "nOnE", "typ": "JWT"}),
     "wrongly signed": signed(key="another secret, also of more than 32 bytes"),
+    "signed with a public key": signed_by_hand({}, key=PUBLIC_KEY),
     "signed with another algorithm": signed(algorithm="HS512"),
     "signature cut off": signed().rpartition(".")[0] + ".",
     "claims exchanged": ".".join(

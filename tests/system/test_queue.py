@@ -288,6 +288,7 @@ async def test_a_command_that_fails_validation_is_answered_unprocessable(
         b'["\xff"]',
         json.dumps([command("release_cart", str(uuid4())) for _ in range(101)]).encode(),
         b"[" + b" " * (256 * 1024) + json.dumps(command("release_cart", new_id())).encode() + b"]",
+        b"[" + b" " * 20_000_000 + b"]",
     ],
     ids=[
         "empty",
@@ -300,6 +301,7 @@ async def test_a_command_that_fails_validation_is_answered_unprocessable(
         "not UTF-8",
         "101 commands",
         "more than 256 KiB",
+        "20 MB",
     ],
 )
 async def test_a_message_that_cannot_be_read_is_set_aside_whole(queue: Queue, body: bytes) -> None:
