@@ -3,6 +3,7 @@
 `python -m deploy.demo URL` does it once; beside another event it adds none.
 """
 
+import argparse
 import json
 import secrets
 import sys
@@ -22,9 +23,10 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def main() -> int:
-    (url,) = sys.argv[1:]
+    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description="Adds a demo event.")
+    parser.add_argument("url", help="of a gateway")
     try:
-        added = add_demo_event(url)
+        added = add_demo_event(parser.parse_args().url)
     except OSError as failure:
         sys.stderr.write(f"demo: not added ({failure})\n")
         return 1

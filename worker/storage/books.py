@@ -92,7 +92,8 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> Book:
     """Lock and read all else that the commands of these users may touch.
 
     The ticket types come last: they are what everybody wants at the same time, and here the
-    next batch waits until this one has committed.
+    next batch waits until this one has committed. Under their locks it looks for due carts
+    once more, and notes with the users whether there are any.
     """
     wanted = users.wanted
     emails = await _read_emails(driver, wanted.emails)
