@@ -209,8 +209,9 @@ async def test_a_batch_that_takes_no_due_carts_along_is_refused_by_an_expired_ho
     ann, tickets = await office.user(), await office.ticket_type(total=1)
     await office.due_carts(1, {tickets: 1})
     if wrongly:
-        blind = str(books.LOCK_USERS).replace("'active'", "'nowhere'")
-        monkeypatch.setattr(books, "LOCK_USERS", text(blind))
+        for look in ("LOCK_USERS", "READ_EVENTS"):
+            blind = str(getattr(books, look)).replace("'active'", "'nowhere'")
+            monkeypatch.setattr(books, look, text(blind))
 
     outcome = await office.apply(reserve(ann, {tickets: 1}))
 
