@@ -48,7 +48,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """What the wall clock reads."""
         return START + timedelta(seconds=self._seconds)
 
-    def call_later(  # type: ignore[override]
+    def call_later(  # type: ignore[override]  # asyncio's takes more
         self,
         delay: float,
         callback: Callable[..., object],
@@ -57,7 +57,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         return self.call_at(self._seconds + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]
+    def call_at(  # type: ignore[override]  # asyncio's takes more
         self,
         when: float,
         callback: Callable[..., object],
@@ -68,7 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, next(self._count), timer))
         return timer
 
-    def create_task(  # type: ignore[override]
+    def create_task(  # type: ignore[override]  # asyncio's takes more
         self, coro: Coroutine[Any, Any, T], **options: Any
     ) -> "asyncio.Task[T]":
         task = asyncio.Task(coro, loop=self, **options)

@@ -19,6 +19,6 @@ async def acknowledge_no_more(_: Acknowledger) -> None:
 
 
 if __name__ == "__main__":
-    Consumer.handle = acknowledge_first  # type: ignore[method-assign]
-    Acknowledger.acknowledge = acknowledge_no_more  # type: ignore[method-assign]
+    Consumer.handle = acknowledge_first
+    Acknowledger.acknowledge = acknowledge_no_more
     crashing_worker.main()

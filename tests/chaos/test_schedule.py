@@ -59,7 +59,7 @@ def asked_for(seed: int) -> list[tuple[str, str, object]]:
     chance = random.Random(seed)
     users = [each["user_id"] for each in registrations(chance, 10)]
     record = Record()
-    buyers = QueueBuyers(users, SHOP, None, None, record, chance)  # type: ignore[arg-type]
+    buyers = QueueBuyers(users, SHOP, None, None, record, chance)
     for _ in range(5):
         buyers._mixed(buyers._wishes())
     return [(each.user_id, each.kind, each.fields) for each in record.entries.values()]

@@ -72,6 +72,6 @@ def test_the_refusal_of_a_named_server_shows_no_password(
     url = f"postgresql://someone:hush@127.0.0.1:{taken_port + 1}/holdfast"
     monkeypatch.setenv("HOLDFAST_DATABASE_URL", url)
     with pytest.raises(Unavailable) as refusal:
-        find_postgres(None, None)  # type: ignore[arg-type]  # neither is needed for a named server
+        find_postgres(None, None)
     assert "HOLDFAST_DATABASE_URL" in str(refusal.value)
     assert "hush" not in str(refusal.value)

@@ -127,7 +127,7 @@ def test_another_payload_under_an_id_is_refused_and_recorded_nowhere(
     other: object, in_flight: bool
 ) -> None:
     command = reserve(ANN, {TICKETS: 1})
-    reused = other(command.command_id)  # type: ignore[operator]
+    reused = other(command.command_id)
     book = selling(100)
     known: dict[str, Recorded] = {}
     if in_flight:

@@ -115,7 +115,7 @@ class BoxOffice(RuleBasedStateMachine):
 
     @rule(batch=st.lists(commands(), max_size=8), step=steps_of_time)
     def decide(self, batch: list[Command], step: object) -> None:
-        self.book = reopened(self.book, now=self.book.now + step)  # type: ignore[operator]
+        self.book = reopened(self.book, now=self.book.now + step)
         self.outcomes |= recorded(decide_batch(self.book, batch, self.outcomes))
 
     @rule(step=steps_of_time)

@@ -196,11 +196,11 @@ async def test_what_came_in_pieces_is_shed_when_it_was_read(shedder: LoadShedder
     async def send(message: Any) -> None:
         sent.append(message)
 
-    way = ShortWay(App(), Metrics().request_times, shedder)  # type: ignore[arg-type]
+    way = ShortWay(App(), Metrics().request_times, shedder)
     overload(shedder)
     for path in ("/v1/cart", "/v1/commands/x", "/health/live"):
-        await way({"type": "http", "method": "GET", "path": path}, None, send)  # type: ignore[arg-type]
-    await way({"type": "lifespan", "path": ""}, None, send)  # type: ignore[arg-type]
+        await way({"type": "http", "method": "GET", "path": path}, None, send)
+    await way({"type": "lifespan", "path": ""}, None, send)
     assert reached == ["/v1/commands/x", "/health/live", ""]
     assert sent[0]["status"] == 503
     assert b"retry-after" in dict(sent[0]["headers"])

@@ -43,7 +43,7 @@ async def a_load(repeats: float = 0.0) -> tuple[QueueLoad, SilentLink]:
     pace = Pace(COMMANDS, messages_in_flight=1)
     load = QueueLoad(Workload(buyers=1, repeats=repeats), STAGE, pace, warm_up_seconds=0)
     link = SilentLink()
-    load._link = link  # type: ignore[assignment]
+    load._link = link
     load.start(0.0)
     load.stop_sending(0.0)
     return load, link

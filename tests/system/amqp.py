@@ -101,7 +101,7 @@ class Queue:
             content_type="application/json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             message_id=str(uuid4()),
-            **properties,  # type: ignore[arg-type]
+            **properties,
         )
         exchange = await self.channel.get_exchange(EXCHANGE, ensure=False)
         await exchange.publish(message, ROUTING_KEY, mandatory=True, timeout=CONFIRM_SECONDS)

@@ -13,5 +13,5 @@ async def die(*_: object, **__: object) -> None:
 
 
 if __name__ == "__main__":
-    Channel.basic_ack = die  # type: ignore[method-assign]
+    Channel.basic_ack = die
     main()

@@ -32,7 +32,7 @@ def answer(acknowledger: Acknowledger, delivery_tag: int) -> Answer:
     message = SimpleNamespace(
         reply_to="replies", correlation_id="it", headers={}, delivery_tag=delivery_tag
     )
-    return Answer(message, ["{}"], acknowledger)  # type: ignore[arg-type]  # all that is read
+    return Answer(message, ["{}"], acknowledger)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def test_a_channel_that_breaks_holds_up_no_other(answers: Answers, error: 
     broken, sound = Channel(error), Channel()
     for channel in (broken, sound):
         answers.expect()
-        answers.put(answer(Acknowledger(channel), 1))  # type: ignore[arg-type]
+        answers.put(answer(Acknowledger(channel), 1))
         async with asyncio.timeout(2):
             await answers.all_sent()
 
@@ -58,7 +58,7 @@ async def test_a_channel_that_breaks_holds_up_no_other(answers: Answers, error: 
 
 async def test_what_is_settled_out_of_turn_waits_for_its_turn(answers: Answers) -> None:
     channel = Channel()
-    acknowledger = Acknowledger(channel)  # type: ignore[arg-type]
+    acknowledger = Acknowledger(channel)
     for delivery_tag in (3, 2):
         answers.put(answer(acknowledger, delivery_tag))
 

@@ -58,7 +58,7 @@ async def client(worker: AsgiFastStream, broker_url: str) -> AsyncIterator[Queue
 
 
 async def get(app: object, path: str) -> httpx.Response:
-    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://worker") as http:
         return await http.get(path)
 

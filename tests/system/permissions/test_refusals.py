@@ -32,7 +32,7 @@ Act = Callable[[AbstractChannel], Awaitable[object]]
 
 
 def declare(queue: str, **how: object) -> Act:
-    return lambda channel: channel.declare_queue(queue, **how)  # type: ignore[arg-type]
+    return lambda channel: channel.declare_queue(queue, **how)
 
 
 def declare_exchange(name: str) -> Act:
@@ -77,7 +77,7 @@ def publish(exchange: str, routing_key: str, **properties: str) -> Act:
             if exchange
             else channel.default_exchange
         )
-        await target.publish(aio_pika.Message(b"[]", **properties), routing_key)  # type: ignore[arg-type]
+        await target.publish(aio_pika.Message(b"[]", **properties), routing_key)
 
     return act
 
