@@ -47,9 +47,7 @@ def summary(
         "recovery_seconds": recoveries.figures(),
         "looks_at_the_books": sum(result.looks for result in results),
         "looks_without_postgres": sum(result.failed_looks for result in results),
-        "slowest_look_seconds": round(
-            max((each.slowest_look_seconds for each in results), default=0.0), 3
-        ),
+        "slowest_look_seconds": round(max(each.slowest_look_seconds for each in results), 3),
         "violations": [finding for result in results for finding in result.violations],
     }
 

@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("url", help="of a gateway")
     try:
         added = add_demo_event(parser.parse_args().url)
-    except OSError as failure:
+    except (OSError, ValueError) as failure:  # or what is no URL
         sys.stderr.write(f"demo: not added ({failure})\n")
         return 1
     sys.stdout.write(

@@ -24,7 +24,7 @@ from simulation.virtual_time import START, VirtualLoop
 
 C = TypeVar("C", bound=CommandFields)
 
-PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"  # noqa: S105
+PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"  # noqa: S105 - of nobody
 
 
 class Wishes:
