@@ -171,6 +171,14 @@ MUTANTS = (
         (SIMULATION, WORKER_PROCESS),
     ),
     Mutant(
+        "connected_anew_while_stopping",
+        "a worker that is stopping when the broker restarts takes messages, and never ends",
+        CONSUMER_FILE,
+        "            if self._drains:",
+        "            if False:",
+        (WORKER_PROCESS,),
+    ),
+    Mutant(
         "suspects_tried_with_others",
         "a deadly command takes its neighbours to the dead letters",
         CONSUMER_FILE,

@@ -112,7 +112,7 @@ class Worker:
 
     async def _stop(self) -> None:
         began, channel = asyncio.get_running_loop().time(), self._channel
-        # One that is opened later, or has brought nothing yet, the worker does not cancel.
+        # One that is opened later is cancelled once it has brought something, and may bring more.
         known = channel is not None and not channel.is_closed and channel.has_delivered
         await self._consumer.drain()
         in_time = asyncio.get_running_loop().time() - began < consuming.DRAIN_SECONDS

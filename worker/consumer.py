@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,8 @@ class Consumer:
         self._answers = answers
         self._acknowledger: Acknowledger | None = None
         self._consumer_tag = ""
-        self._set_asides: set[asyncio.Task[None]] = set()
+        self._drains = False
+        self._tasks: set[asyncio.Task[None]] = set()
         subscriber = broker.subscriber(
             COMMANDS_QUEUE,
             COMMANDS_EXCHANGE,
@@ -87,6 +89,8 @@ class Consumer:
         if acknowledger is None or acknowledger.channel is not raw.channel:
             self._acknowledger = acknowledger = Acknowledger(raw.channel)
             self._consumer_tag = raw.consumer_tag
+            if self._drains:  # opened meanwhile, in place of one that broke
+                self._spawn(self._cancel())
         self._answers.expect()
         # The broker has checked that who published is who the message says.
         allowed = not self._accounts or raw.user_id in self._accounts
@@ -104,13 +108,18 @@ class Consumer:
         Without the cancellation the broker would go on pushing, and what it pushed in
         vain would come back with a delivery counted.
         """
+        self._drains = True
+        await self._cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._answers.all_sent()
+
+    async def _cancel(self) -> None:
+        """Have the broker push no more on the channel of the last message."""
         if self._acknowledger is not None and not self._acknowledger.channel.is_closed:
             # Cut off at this moment, it is sent no more either.
             with contextlib.suppress(AMQPError, OSError, RuntimeError):
                 await self._acknowledger.channel.basic_cancel(self._consumer_tag)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._answers.all_sent()
 
     def _on_decided(
         self,
@@ -133,9 +142,7 @@ class Consumer:
         if len(documents) == len(entries) and not any(IS_UNPROCESSABLE in d for d in documents):
             self._answers.put(Answer(raw, documents, acknowledger))
             return
-        task = asyncio.create_task(self._set_aside(raw, entries, documents, acknowledger))
-        self._set_asides.add(task)
-        task.add_done_callback(self._set_asides.discard)
+        self._spawn(self._set_aside(raw, entries, documents, acknowledger))
 
     async def _set_aside(
         self,
@@ -159,6 +166,11 @@ class Consumer:
                 await bury(self._broker, body, "unprocessable", document, raw.correlation_id)
             answered.append(document)
         self._answers.put(Answer(raw, answered, acknowledger))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _read(body: bytes) -> Entries:

@@ -97,23 +97,40 @@ async def test_told_to_stop_it_finishes_what_it_has_taken(
         sent = [await client.publish([reserve(user, {tickets: 1})]) for user in users]
         await office.waiting(1)
         worker.signal(signal.SIGTERM)
-
-        async def is_stopping() -> bool:
-            return "shutting down" in worker.log.read_text()
-
-        await eventually(is_stopping)
-        await asyncio.sleep(0.3)
+        await is_stopping(worker)
         late = await client.publish([release_cart(users[0])])
 
     assert_stopped_cleanly(worker, await worker.ended())
     answers = [json.loads(await client.reply_to(one))[0]["status"] for one in sent]
     assert Counter(answers) == {"succeeded": 300}
     assert late not in {reply.correlation_id for reply in client.replies}
-    assert await client.ready_messages() == 1, "only what it had not taken is left"
-    queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
-    left = await queue.get()
-    await left.ack()
-    assert not left.redelivered, "it was pushed, and came back with a delivery counted in vain"
+    assert await not_pushed(client) == 1, "only what it had not taken is left"
+
+
+async def test_cut_off_while_it_is_stopping_it_takes_no_more_than_it_was_sent_on_its_return(
+    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+) -> None:
+    """The connection that is opened anew consumes as the one before did."""
+    tickets, users = await office.ticket_type(total=1_000), await office.users(2)
+    async with office.locked("ticket_types", tickets):
+        await client.publish([reserve(users[0], {tickets: 1})])
+        await office.waiting(1)
+        worker.signal(signal.SIGTERM)
+        await is_stopping(worker)
+        await client.publish([release_cart(users[1])])
+        await close_connections_of_others(client, broker_url)
+        async with QueueClient.connected(broker_url) as again:
+
+            async def has_returned() -> bool:
+                return await again.ready_messages() == 0
+
+            await eventually(has_returned)
+            await asyncio.sleep(0.3)
+            await again.publish([release_cart(users[1])])
+
+    assert_stopped_cleanly(worker, await worker.ended())
+    async with QueueClient.connected(broker_url) as again:
+        assert await not_pushed(again) == 1
 
 
 async def test_told_to_stop_before_its_first_message_it_stops(worker: Process) -> None:
@@ -144,6 +161,27 @@ async def test_told_to_stop_while_it_is_cut_off_it_stops(
     await worker.ready()
 
     await stop(worker)
+
+
+async def is_stopping(worker: Process) -> None:
+    """Wait until it has been told to stop, and has told the broker."""
+
+    async def says_so() -> bool:
+        return "shutting down" in worker.log.read_text()
+
+    await eventually(says_so)
+    await asyncio.sleep(0.3)
+
+
+async def not_pushed(client: QueueClient) -> int:
+    """How many messages are left in the queue; pushed in vain, they have a delivery counted."""
+    queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
+    left = 0
+    while message := await queue.get(fail=False):
+        await message.ack()
+        assert not message.redelivered, "it was pushed, and came back with a delivery counted"
+        left += 1
+    return left
 
 
 async def stop(worker: Process) -> None:
