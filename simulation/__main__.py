@@ -35,30 +35,34 @@ def report(verdict: Verdict) -> int:
 
 
 def _run_many(first: int, seeds: int, jobs: int) -> int:
-    # Told to end, it takes its processes along.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Told to end, it takes its processes along and sums up what is done.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = said_at = time.monotonic()
     done = commands = 0
     failing: list[Verdict] = []
-    for portion in simulate_all(range(first, first + seeds), jobs):
-        done += len(portion)
-        commands += sum(verdict.commands for verdict in portion)
-        for verdict in portion:
-            if verdict.violations:
-                failing.append(verdict)
-                report(verdict)
-        if time.monotonic() - said_at >= PROGRESS_SECONDS:
-            said_at = time.monotonic()
-            rate = done / (said_at - started) * 60
-            _say(f"{done:>9,} of {seeds:,} seeds   {rate:>7,.0f}/min   failing {len(failing):,}")
-        if len(failing) >= MAX_FAILURES:
-            break
+    interrupted = False
+    try:
+        for portion in simulate_all(range(first, first + seeds), jobs):
+            done += len(portion)
+            commands += sum(verdict.commands for verdict in portion)
+            for verdict in portion:
+                if verdict.violations:
+                    failing.append(verdict)
+                    report(verdict)
+            if time.monotonic() - said_at >= PROGRESS_SECONDS:
+                said_at = time.monotonic()
+                rate = done / (said_at - started) * 60
+                _say(f"{done:>9,} of {seeds:,} seeds {rate:>9,.0f}/min   failing {len(failing):,}")
+            if len(failing) >= MAX_FAILURES:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
     minutes = (time.monotonic() - started) / 60
     _say(
         f"{done:,} seeds, {commands:,} commands, {minutes:.1f} minutes "
         f"({done / minutes:,.0f} seeds/min on {jobs} cores): {len(failing):,} seeds failing"
     )
-    return 1 if failing else 0
+    return 1 if failing else 130 if interrupted else 0
 
 
 def _read_arguments() -> argparse.Namespace:
