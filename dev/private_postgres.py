@@ -39,6 +39,7 @@ class PrivatePostgres:
         self._password = home.password
         self._account = unprivileged_account()
         self._folder = home.folder / "postgres"
+        self.log = self._folder / "log"
         self._programs = _programs(home, self._account)
         self._process: Process | None = None
 
@@ -56,7 +57,7 @@ class PrivatePostgres:
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
         options = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        with (self._folder / "log").open("ab") as log:
+        with self.log.open("ab") as log:
             process = Process(
                 [self._programs / "postgres", "-D", self._folder, f"--port={self.port}", *options],
                 environment=os.environ,
@@ -69,7 +70,7 @@ class PrivatePostgres:
             lambda: self._says_ready(process.pid),
             process,
             START_SECONDS,
-            f"Postgres did not start; see {self._folder / 'log'}",
+            f"Postgres did not start; see {self.log}",
         )
 
     def kill(self) -> None:

@@ -16,7 +16,16 @@ from sqlalchemy import Connection, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from migrations import settings
-from migrations.privileges import GATEWAY, MIGRATOR, OPERATOR, SETTINGS, WORKER, create_roles
+from migrations.privileges import (
+    GATEWAY,
+    IS_SUPERUSER,
+    MIGRATOR,
+    OPERATOR,
+    SETTINGS,
+    WORKER,
+    create_roles,
+    keep_rows_out_of_the_log,
+)
 from shared.environment import PostgresUrl, read_settings
 
 SCRAM_ITERATIONS = 4096
@@ -55,6 +64,7 @@ def make_accounts(connection: Connection, given: Settings) -> None:
         (OPERATOR, given.operator_database_url),
     ):
         _let_in(connection, role, url)
+    keep_rows_out_of_the_log(connection)
     if not connection.scalar(IS_SUPERUSER):
         # Only to a role of one's own may one give what one owns.
         _execute(connection, f"GRANT {MIGRATOR} TO CURRENT_USER")
@@ -86,7 +96,6 @@ def _let_in(connection: Connection, role: str, url: str) -> None:
         _execute(connection, f"ALTER ROLE {quoted} SET {setting} = {value}")
 
 
-IS_SUPERUSER = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 FIND_ACCOUNT = text("SELECT rolname, rolsuper, current_user FROM pg_roles WHERE rolname = :name")
 
 HAND_OVER = f"""

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from migrations.privileges import grant_rights
+from migrations.privileges import grant_rights, keep_rows_out_of_the_log
 from migrations.settings import Settings
 from shared.environment import read_settings
 from worker.storage.tables import metadata
@@ -25,6 +25,7 @@ def migrate(connection: Connection) -> None:
         connection.execute(ONE_AT_A_TIME)
         context.run_migrations()
         grant_rights(connection)
+        keep_rows_out_of_the_log(connection)
 
 
 async def connect_and_migrate() -> None:

@@ -82,11 +82,29 @@ def grant_rights(connection: Connection) -> None:
             connection.execute(text(f"GRANT {right} ON {what} TO {role}"))
 
 
+def keep_rows_out_of_the_log(connection: Connection) -> None:
+    """Have the server log what failed, without the row: it would quote an e-mail address.
+
+    Only a superuser may; where none is at hand and none was, this says so.
+    """
+    if connection.scalar(text("SHOW log_error_verbosity")) == "terse":
+        return
+    database = connection.scalar(text("SELECT quote_ident(current_database())"))
+    statement = f"ALTER DATABASE {database} SET log_error_verbosity = terse"
+    if connection.scalar(IS_SUPERUSER):
+        connection.execute(text(statement))
+    else:
+        _log.warning("errors in the server's log may quote rows. A superuser can %s", statement)
+
+
 EVERYTHING = (
     "SCHEMA booking, read_model",
     "ALL TABLES IN SCHEMA booking, read_model",
     "ALL ROUTINES IN SCHEMA booking, read_model",
 )
+
+
+IS_SUPERUSER = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 
 
 def create_roles(connection: Connection) -> list[str]:

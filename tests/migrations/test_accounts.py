@@ -42,6 +42,16 @@ async def test_the_migrator_owns_everything_and_is_no_administrator(server: Serv
     assert administrators == []
 
 
+async def test_the_server_logs_no_rows_for_any_of_them(server: Server) -> None:
+    """Where one breaks a constraint it would be quoted, e-mail address and all."""
+    for url in server.accounts.values():
+        connection = await connect(url)
+        try:
+            assert await connection.fetchval("SHOW log_error_verbosity") == "terse"
+        finally:
+            await connection.close()
+
+
 async def test_a_wrong_password_is_refused(server: Server) -> None:
     """The password that an account is given is what lets it in, and nothing else does."""
     with pytest.raises(asyncpg.InvalidPasswordError):
@@ -136,8 +146,9 @@ async def test_who_may_not_create_roles_migrates_without_and_is_told(
 async def test_who_may_not_create_roles_grants_to_those_that_exist(server: Server) -> None:
     url = await an_owner(server, "together")
 
-    assert await asyncio.to_thread(migration_output, url) == ""
+    (said,) = (await asyncio.to_thread(migration_output, url)).splitlines()
 
+    assert "ALTER DATABASE together SET log_error_verbosity = terse" in said
     await attempt(
         with_last_part(server.accounts["worker"], "together"), "SELECT FROM booking.carts"
     )

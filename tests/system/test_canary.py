@@ -8,7 +8,8 @@ import asyncpg
 import httpx
 import pytest
 
-from dev.services import services
+from dev.private_postgres import PrivatePostgres
+from dev.services import private_postgres, services
 from shared.ids import new_id
 from tests.conftest import migrate
 from tests.deployment import Deployment
@@ -30,6 +31,7 @@ class Scene:
     """What the canaries were let into, and all that could be picked up of it."""
 
     deployment: Deployment
+    postgres: PrivatePostgres
     tokens: list[str] = field(default_factory=list)
     answers: list[httpx.Response] = field(default_factory=list)
     queued: list[bytes] = field(default_factory=list)
@@ -40,19 +42,20 @@ class Scene:
     @property
     def logs(self) -> dict[str, str]:
         processes = self.deployment.gateways + self.deployment.workers
-        return {process.log.name: process.log.read_text() for process in processes}
+        logs = {process.log.name: process.log.read_text() for process in processes}
+        return logs | {"postgres": self.postgres.log.read_text()}
 
     @property
     def secrets(self) -> list[str]:
-        """Passwords and tokens; of a token each part, for any of them tells something."""
+        """Passwords and tokens; of a token the claims, which tell something by themselves."""
         return [PASSWORD, WRONG_PASSWORD, *(t.split(".")[1] for t in self.tokens)]
 
 
 @pytest.fixture(scope="module")
 async def scene(http: httpx.AsyncClient) -> AsyncIterator[Scene]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, own.broker_url) as deployment:
+    with services("tests") as own, private_postgres() as postgres:
+        migrate(postgres.url)
+        async with Deployment(postgres.url, own.broker_url) as deployment:
             for module, group in (
                 ("worker", deployment.workers),
                 ("gateway", deployment.gateways),
@@ -60,7 +63,7 @@ async def scene(http: httpx.AsyncClient) -> AsyncIterator[Scene]:
                 process = deployment.add(module, group, MODULE_AT_DEBUG_LEVEL=module)
                 process.module = "tests.system.at_debug_level"
                 await process.start()
-            scene = Scene(deployment)
+            scene = Scene(deployment, postgres)
             async with Queue(own.broker_url) as queue:
                 await let_in(scene, Site(deployment, http), queue)
                 await pick_up(scene, http, queue)
@@ -172,6 +175,7 @@ async def test_the_canaries_were_seen(scene: Scene) -> None:
     assert "DEBUG" in scene.logs["gateway-1.log"]
     assert "DEBUG" in scene.logs["worker-1.log"]
     assert "Traceback" in scene.logs["gateway-1.log"]  # of the statement that failed
+    assert "none_of_these" in scene.logs["postgres"]  # the constraint
     assert scene.dead
 
 
