@@ -76,6 +76,14 @@ class Process:
             return await self._process.wait()
 
     @property
+    def cpu_seconds(self) -> float:
+        """What it has computed so far, whoever else uses the machine."""
+        assert self._process is not None
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 

@@ -1,5 +1,7 @@
 """The gateway's settings, as they stand in the environment."""
 
+from pathlib import Path
+
 import pytest
 
 from gateway.settings import MAX_ACCEPTED_SECRETS, Settings
@@ -48,3 +50,22 @@ def test_no_secret_is_shown():
     settings = read(jwt_accepted_secrets=ONE)
     assert ONE not in repr(settings)
     assert GOOD["HOLDFAST_JWT_SECRET"] not in repr(settings)
+
+
+def test_a_value_may_stand_in_a_file(tmp_path: Path):
+    """As compose hands out its secrets; editors end a file with a new line."""
+    secret = tmp_path / "secret"
+    secret.write_text(f"{OTHER}\n")
+    assert read(jwt_secret="", jwt_secret_file=str(secret)).jwt_secret == OTHER
+    assert read(jwt_secret_file=str(secret)).jwt_secret == GOOD["HOLDFAST_JWT_SECRET"]
+
+
+@pytest.mark.parametrize("written", [None, "short"])
+def test_a_bad_file_names_its_variable_and_no_secret(tmp_path: Path, written: str | None):
+    secret = tmp_path / "secret"
+    if written is not None:
+        secret.write_text(written)
+    with pytest.raises(SystemExit) as refused:
+        read(jwt_secret="", jwt_secret_file=str(secret))
+    assert "HOLDFAST_JWT_SECRET" in str(refused.value)
+    assert "short" not in str(refused.value).replace("shorter", "")

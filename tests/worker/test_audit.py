@@ -128,6 +128,7 @@ async def test_there_are_only_so_many_examples(office: BoxOffice, database_url: 
         await connection.execute(SHIFT, {"ids": tickets, "by": -1})
     assert report.counts["drift"] == look.MAX_EXAMPLES + 5
     assert len(report.findings) == look.MAX_EXAMPLES
+    assert report.drift == dict.fromkeys(tickets, 1), "a monitor watches each that drifts"
 
 
 async def test_what_is_decided_meanwhile_is_no_drift(office: BoxOffice, database_url: str) -> None:

@@ -92,7 +92,7 @@ async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
 async def test_told_to_stop_it_finishes_what_it_has_taken(
     office: BoxOffice, worker: Process, client: QueueClient
 ) -> None:
-    tickets, users = await office.ticket_type(total=1_000), await office.users(300)
+    tickets, users = await office.ticket_type(total=1_000), await office.users(500)
     async with office.locked("ticket_types", tickets):
         sent = [await client.publish([reserve(user, {tickets: 1})]) for user in users]
         await office.waiting(1)
@@ -102,7 +102,7 @@ async def test_told_to_stop_it_finishes_what_it_has_taken(
 
     assert_stopped_cleanly(worker, await worker.ended())
     answers = [json.loads(await client.reply_to(one))[0]["status"] for one in sent]
-    assert Counter(answers) == {"succeeded": 300}
+    assert Counter(answers) == {"succeeded": 500}
     assert late not in {reply.correlation_id for reply in client.replies}
     assert await not_pushed(client) == 1, "only what it had not taken is left"
 

@@ -100,6 +100,6 @@ DRIFT = """
     FROM booking.ticket_types AS ticket_type
     LEFT JOIN booking.cart_items AS line ON line.ticket_type_id = ticket_type.id
         AND line.cart_id IN (SELECT id FROM booking.carts WHERE status = 'active')
-    WHERE ticket_type.id = ANY ($1::uuid[])
     GROUP BY ticket_type.id, reserved
+    HAVING reserved <> coalesce(sum(line.quantity), 0)
 """
