@@ -12,7 +12,7 @@ import uvicorn
 from gateway.app import create_app
 from gateway.connections.load_shedding import LoadShedder
 from gateway.connections.repeated_reads import RepeatedReads, recognising
-from gateway.connections.slow_heads import SlowHeads
+from gateway.connections.slow_clients import SlowClients
 from gateway.routes.catalogue import read_page
 from gateway.services import Services
 from gateway.settings import Settings
@@ -33,11 +33,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self._shedder = shedder
-        self._slow_heads = SlowHeads()
+        self._slow_clients = SlowClients()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._shedder.start(self.server_state.tasks)
-        self._slow_heads.start(self.server_state.connections)
+        self._slow_clients.start(self.server_state.connections)
         await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -49,7 +49,7 @@ class Server(uvicorn.Server):
         self._services.watch.close()
         await super().shutdown(sockets)
         self._shedder.stop()
-        self._slow_heads.stop()
+        self._slow_clients.stop()
 
 
 def main() -> None:

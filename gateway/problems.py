@@ -17,6 +17,8 @@ MAX_ERRORS = 20
 """How many validation errors a problem lists."""
 
 GatewayCode = Literal[
+    "malformed_request",
+    "head_too_large",
     "invalid_request",
     "invalid_command_id",
     "unauthenticated",
@@ -70,6 +72,8 @@ class Meaning:
 
 
 MEANINGS: dict[GatewayCode, Meaning] = {
+    "malformed_request": Meaning(400, "This is no request in HTTP/1.1 that can be read."),
+    "head_too_large": Meaning(431, "The head of the request is too large."),
     "invalid_request": Meaning(422, "The request is not as it must be; see errors."),
     "invalid_command_id": Meaning(
         422, "The command ID must be a UUIDv7 that is not ahead of the clock."
@@ -110,7 +114,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        code: GatewayCode | Literal["stale_command", "event_not_found"],
+        code: GatewayCode | Literal["stale_command", "event_not_found", "command_id_reused"],
         detail: str | None = None,
         *,
         headers: Mapping[str, str] | None = None,

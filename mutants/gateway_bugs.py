@@ -6,6 +6,7 @@ AWAITING = "gateway/awaiting.py"
 BODY = "gateway/request_body.py"
 LOAD_SHEDDING = "gateway/connections/load_shedding.py"
 REPEATED_READS = "gateway/connections/repeated_reads.py"
+HEADS = "gateway/connections/heads.py"
 ENVELOPE = "gateway/envelope.py"
 SUBMIT = "gateway/submit.py"
 TOKENS = "gateway/tokens.py"
@@ -14,6 +15,7 @@ TEST_ANSWERS = "tests/gateway/test_misdirected_answers.py"
 TEST_AWAITING = "tests/gateway/test_awaiting.py"
 TEST_BODY = "tests/gateway/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/test_command_ids.py"
+TEST_HEADS = "tests/gateway/test_heads.py"
 TEST_IN_FLIGHT = "tests/gateway/test_in_flight.py"
 TEST_LOAD_SHEDDING = "tests/gateway/test_load_shedding.py"
 TEST_REPEATED_READS = "tests/gateway/test_repeated_reads.py"
@@ -239,8 +241,8 @@ MUTANTS = (
         "read_answered_in_the_middle_of_a_request",
         "a header that looks like a request is answered as one",
         REPEATED_READS,
-        "        if event_id is not None and between_requests and not",
-        "        if event_id is not None and not",
+        "            event_id is not None\n            and between_requests\n",
+        "            event_id is not None\n",
         (TEST_REPEATED_READS,),
     ),
     Mutant(
@@ -250,6 +252,54 @@ MUTANTS = (
         "            and request.find(_HEAD_END) == len(request) - len(_HEAD_END)\n",
         "",
         (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "shed_and_learned_as_the_read_before",
+        "who asks for a cart, or for an event that is not there, gets the page of another event",
+        REPEATED_READS,
+        "        if was_parsed and event_id is None",
+        "        if event_id is None",
+        (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "reads_for_who_reads_nothing",
+        "a client that reads no answers has the gateway keep any number of them",
+        REPEATED_READS,
+        "            and not self.flow.write_paused  # uvicorn waits",
+        "            # uvicorn waits",
+        (TEST_REPEATED_READS,),
+    ),
+    Mutant(
+        "body_read_as_a_request",
+        "behind a proxy one client's body is the next client's request",
+        HEADS,
+        "            return head + data[stopped.args[0] :]\n",
+        "            return data[stopped.args[0] :]\n",
+        (TEST_HEADS,),
+    ),
+    Mutant(
+        "heads_without_end",
+        "one client fills the memory of a gateway with a header",
+        HEADS,
+        "        if self._head_bytes > MAX_HEAD_BYTES:\n",
+        "        if False:\n",
+        (TEST_HEADS,),
+    ),
+    Mutant(
+        "registration_tells_passwords",
+        "whoever knows a user's ID and address guesses the password as often as they like",
+        "gateway/login_throttle.py",
+        '("invalid_credentials", "command_id_reused")',
+        '("invalid_credentials",)',
+        ("tests/system/test_login_throttle.py",),
+    ),
+    Mutant(
+        "reply_in_the_last_moment_dropped",
+        "who waits is told 202 although the outcome has arrived",
+        SUBMIT,
+        "        decided = decided or submission.decided\n",
+        "",
+        (TEST_SUBMIT,),
     ),
     Mutant(
         "farewell_before_the_answer",

@@ -7,6 +7,7 @@ costs nothing, or a moment's work.
 
 import asyncio
 import itertools
+import re
 import time
 from collections import deque
 from collections.abc import Sized
@@ -36,7 +37,19 @@ MAX_PAUSE_SECONDS = 1.0
 
 _KEPT = (b"/v1/commands/",)
 """Who asks for the outcome of a command that was taken is served: else it was taken in vain."""
-_MANY_PACKETS = (b"\r\ntransfer-encoding:", b"\r\nexpect:", b"\r\nupgrade:", b"\r\nconnection: c")
+_SHED = re.compile(rb"(?:GET|POST|PUT|PATCH|DELETE) (/v1/[^ \r\n]*) HTTP/1\.1\r\n")
+_KEPT_ALIVE = b"\r\nconnection: keep-alive\r\n"
+_NEEDS_THE_PARSER = (
+    b"\r\ntransfer-encoding",
+    b"\r\nexpect",
+    b"\r\nupgrade",
+    b"\r\nconnection",
+    b" :",
+    b"\t:",
+    b"\r\n ",
+    b"\r\n\t",
+)
+"""What takes several packets, closes the connection, or may be no HTTP at all."""
 
 
 class LoadShedder:
@@ -103,7 +116,12 @@ class SheddingProtocol(DepartureProtocol):
     shedder: LoadShedder
 
     def data_received(self, data: bytes) -> None:
-        if self.shedder.overloaded and self.is_between_requests() and is_shed(data):
+        if (
+            self.shedder.overloaded
+            and self.is_between_requests()
+            and not self.flow.write_paused
+            and is_shed(data)
+        ):
             self.shedder.shed.inc()
             self.transport.write(next(_REFUSALS))
             self.on_response_complete()  # the connection may be kept
@@ -122,11 +140,11 @@ class SheddingProtocol(DepartureProtocol):
 def is_shed(data: bytes) -> bool:
     """Tell whether this is one whole request, and one that may be told to come again."""
     head_end = data.find(b"\r\n\r\n")
-    target = data[data.find(b" ") + 1 : 64]
-    if head_end < 0 or not target.startswith(b"/v1/") or target.startswith(_KEPT):
+    request_line = _SHED.match(data)
+    if head_end < 0 or request_line is None or request_line[1].startswith(_KEPT):
         return False
-    head = data[: head_end + 2].lower()
-    if any(name in head for name in _MANY_PACKETS):
+    head = data[: head_end + 2].lower().replace(_KEPT_ALIVE, b"\r\n", 1)
+    if any(part in head for part in _NEEDS_THE_PARSER) or head.count(b"\n") != head.count(b"\r\n"):
         return False
     _, named, after = head.partition(b"\r\ncontent-length:")
     length, _, rest = after.partition(b"\r\n")

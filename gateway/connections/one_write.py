@@ -48,8 +48,8 @@ class PairedWrites:
         self._transport.close()
 
     def _flush(self) -> None:
-        if self._kept:
-            data, self._kept = self._kept, b""
+        data, self._kept = self._kept, b""
+        if data and not self._transport.is_closing():
             self._transport.write(data)
 
     def __getattr__(self, name: str) -> Any:

@@ -68,11 +68,19 @@ class RepeatedReadsProtocol(SheddingProtocol):
             return
         event_id = self.reads.event_of(data)
         between_requests = self.is_between_requests()
-        if event_id is not None and between_requests and not self.shedder.overloaded:
+        if (
+            event_id is not None
+            and between_requests
+            and not self.shedder.overloaded
+            and not self.flow.write_paused  # uvicorn waits until the last answers are read
+        ):
             self._answer(data, event_id)
             return
+        before = self.cycle
         super().data_received(data)
-        if event_id is None and between_requests and data.startswith(_METHOD):
+        # What was shed was not parsed: `cycle` is still the request before it.
+        was_parsed = self.cycle is not before
+        if was_parsed and event_id is None and between_requests and data.startswith(_METHOD):
             self._learn(data)
 
     def shutdown(self) -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from gateway.connections.departures import DepartureProtocol, on_departure
 from gateway.submit import CONFIRM_TIMEOUT_SECONDS, REPLY_PATIENCE_SECONDS
 from shared.ids import new_id
 from tests.gateway.conftest import Counter
 from tests.gateway.test_submit import command, outcome
 from tests.gateway.waiting_server import WaitingServer, eventually
+from tests.gateway.wire import Wire
 
 
 async def test_who_leaves_is_noticed_at_once_and_nobody_else_is(server: WaitingServer):
@@ -22,6 +24,37 @@ async def test_who_leaves_is_noticed_at_once_and_nobody_else_is(server: WaitingS
     assert server.left == 1
     stays.transport.abort()  # without a goodbye
     await eventually(lambda: server.left == 2)
+
+
+class WaitingWire(Wire):
+    """Whose app never answers, and notes who has left."""
+
+    left: list[str]
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        self.left = []
+        on_departure(scope, lambda: self.left.append(scope["path"]))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+async def test_who_has_asked_for_more_meanwhile_is_noticed_by_what_is_served():
+    wire = WaitingWire(DepartureProtocol)
+    await wire.say(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+    wire.closed = True
+    wire.protocol.connection_lost(None)
+    await wire.heard()
+    assert wire.left == ["/first"]
+    assert not wire.state.tasks
+
+
+async def test_who_had_left_before_is_noticed_when_somebody_wants_to_know(server: WaitingServer):
+    _, leaves = await server.ask("/later/wait")
+    await eventually(lambda: server.arrived == 1)
+    leaves.close()
+    await asyncio.sleep(0.05)
+    server.go_on.set()
+    await eventually(lambda: server.left == 1)
 
 
 async def test_who_leaves_without_waiting_is_no_matter(server: WaitingServer):

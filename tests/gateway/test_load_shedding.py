@@ -41,6 +41,13 @@ READ_FIRST = {
     "wants to be closed": READ.replace(b"Host: x", b"Connection: close"),
     "two lengths": COMMAND.replace(b"Host: x", b"Content-Length: 14"),
     "a length that is none": COMMAND.replace(b"14", b"+14"),
+    "wants to be closed, without a space": READ.replace(b"Host: x", b"connection:close"),
+    "kept alive, with more": READ.replace(b"Host: x", b"Connection: keep-alive, x"),
+    "no body is wanted": READ.replace(b"GET", b"HEAD"),
+    "HTTP/1.0": READ.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a space before a colon": COMMAND.replace(b"Host: x", b"Transfer-Encoding : chunked"),
+    "a line that ends otherwise": READ.replace(b"Host: x", b"Host: x\nContent-Length: 50"),
+    "a folded line": READ.replace(b"Host: x", b"X: x\r\n Content-Length: 50"),
     "another page": b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n",
     "no HTTP": b"\r\n\r\n",
 }
@@ -111,7 +118,9 @@ async def test_the_connection_is_kept_and_serves_again(shedder: LoadShedder, wir
     assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 200")
     overload(shedder)
     assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 503")
-    assert (await wire.say(b"GET /health/live HTTP/1.1\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    assert (await wire.say(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(
+        b"HTTP/1.1 200"
+    )
     shedder.lag_seconds = 0.0
     assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 200")
     assert wire.reached_the_app == ["/v1/cart/items/x", "/health/live", "/v1/cart/items/x"]

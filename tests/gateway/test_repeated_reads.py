@@ -133,7 +133,7 @@ async def test_in_the_middle_of_a_head_it_is_no_read(wire: Wire, pages: Pages):
 
 
 async def test_in_the_middle_of_a_body_it_is_no_read(wire: Wire, pages: Pages):
-    head = b"POST /v1/events HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(READ)
+    head = b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(READ)
     assert await wire.say(head) == b""
     assert (await wire.say(READ)).count(b"HTTP/1.1 200") == 1
     assert wire.reached_the_app[1:] == ["/v1/events"]
@@ -203,6 +203,34 @@ async def test_overloaded_it_sheds_reads_too(wire: Wire, pages: Pages, shedder: 
     shedder._in_progress = range(load_shedding.MAX_IN_PROGRESS)
     assert (await wire.say(READ)).startswith(b"HTTP/1.1 503")
     assert pages.asked_for == []
+
+
+async def test_what_was_shed_is_not_learned_as_the_read_before_it(
+    wire: Wire, pages: Pages, shedder: LoadShedder
+):
+    """It was not parsed: the last request that was is another one."""
+    unknown = READ.replace(b"*/*", b"text/html")
+    assert (await wire.say(unknown)).startswith(b"HTTP/1.1 200")
+    others = [b"GET /v1/cart HTTP/1.1\r\nHost: x\r\n\r\n", READ.replace(PATH, PATH[:-1])]
+    shedder.lag_seconds = load_shedding.MAX_LAG_SECONDS * 2
+    shedder._in_progress = range(load_shedding.MAX_IN_PROGRESS)
+    for other in others:
+        assert (await wire.say(other)).startswith(b"HTTP/1.1 503")
+    shedder.lag_seconds = 0.0
+    for other in others:
+        assert (await wire.say(other)).startswith(b"HTTP/1.1 200")
+    assert pages.asked_for == []
+
+
+async def test_who_reads_no_answers_gets_no_more_at_once(wire: Wire, pages: Pages):
+    """uvicorn waits until what was sent has been read, and so reads no more requests."""
+    wire.protocol.flow.pause_writing()
+    for _ in range(3):
+        await wire.say(READ)
+    assert pages.asked_for == []
+    assert wire.protocol.flow.read_paused
+    wire.protocol.flow.resume_writing()
+    assert (await wire.heard()).count(b"HTTP/1.1 200") >= 1
 
 
 async def test_what_is_known_is_bounded(wire: Wire, pages: Pages, monkeypatch: pytest.MonkeyPatch):

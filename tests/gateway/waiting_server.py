@@ -14,13 +14,18 @@ from gateway.json_response import JsonResponse
 from gateway.telemetry import Metrics
 
 WITHIN_SECONDS = 5
+LARGE_BYTES = 8 << 20
+"""More than the buffers of both sockets hold."""
 
 
 class WaitingServer:
-    """At /wait a request waits until its client leaves; elsewhere it is answered at once."""
+    """At /wait a request waits until its client leaves, at /later it may go on first; at /large
+    much is answered, elsewhere nothing, at once."""
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.arrived = 0
+        self.go_on = asyncio.Event()
         self.left = 0
         self.port = free_port()
         metrics = Metrics()
@@ -36,15 +41,19 @@ class WaitingServer:
         self.server = uvicorn.Server(config)
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] == "/wait":
+        if scope["path"].startswith("/later"):
+            self.arrived += 1
+            await self.go_on.wait()
+        if scope["path"].endswith("/wait"):
             left = asyncio.Event()
             on_departure(scope, left.set)
             self.waiting += 1
             await asyncio.wait_for(left.wait(), WITHIN_SECONDS)
             self.left += 1
-        headers = [(b"content-length", b"0")]
+        body = bytes(LARGE_BYTES) if scope["path"] == "/large" else b""
+        headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": body})
 
     def read_page(self, event_id: str) -> asyncio.Future[Response]:
         page: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
