@@ -12,7 +12,16 @@ Ticket = tuple[str, int]
 class Submission:
     """A command on its way: what it is on the wire, and who is to hear what becomes of it."""
 
-    __slots__ = ("_listener", "abandoned", "awaited", "command", "confirmed", "text", "ticket")
+    __slots__ = (
+        "_listener",
+        "abandoned",
+        "awaited",
+        "command",
+        "confirmed",
+        "decided",
+        "text",
+        "ticket",
+    )
 
     def __init__(self, command: Command, *, awaited: bool) -> None:
         self.command = command
@@ -23,6 +32,8 @@ class Submission:
         self.ticket: Ticket | None = None
         self.confirmed: bool | None = None
         """Whether the broker has the command on disk; None while that is not known."""
+        self.decided: Decided | None = None
+        """What a reply said: it may come just as whoever listens has lost patience."""
         self._listener: asyncio.Future[Decided | None] | None = None
 
     def listen(self) -> asyncio.Future[Decided | None]:
@@ -42,6 +53,7 @@ class Submission:
         """Say what became of the command."""
         # A reply proves that the broker had the command, also when it overtakes the confirm.
         self.confirmed = True
+        self.decided = decided
         self._tell(decided)
 
     def abandon(self) -> None:

@@ -136,13 +136,14 @@ class Publisher:
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> Decided | None:
         decided = await result_within(submission.listen(), min(seconds, REPLY_PATIENCE_SECONDS))
+        decided = decided or submission.decided
         if decided is None and submission.confirmed is not False and not submission.abandoned:
             seconds -= REPLY_PATIENCE_SECONDS
             if seconds > 0:
                 found = submission.listen()
                 with self._watch.looking_for_outcome_of(submission.command, found):
                     decided = await result_within(found, seconds)
-        return decided
+        return decided or submission.decided
 
     async def _await_confirm(self, submission: Submission) -> bool:
         submission.awaited = False

@@ -1,6 +1,7 @@
 """Handing in commands: what leaves together, and what if the broker does not take them."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from pydantic_core import from_json
@@ -184,6 +185,19 @@ class TestAwaiting:
         decided = await counter.publisher.submit(asked, 5)
         assert decided is not None
         assert decided.document == outcome(from_json(asked.model_dump_json()))
+
+    async def test_a_reply_as_patience_ends_is_an_answer(
+        self, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Both in one turn of the loop: the listener knows of the timer, and is told once."""
+
+        async def late(found: asyncio.Future[Any], seconds: float) -> None:
+            await asyncio.wait([found], timeout=seconds)
+
+        await counter.answer(await counter.queue(), outcome)
+        monkeypatch.setattr(submit, "result_within", late)
+        decided = await asyncio.wait_for(counter.publisher.submit(command(), 30), 1)
+        assert decided is not None
 
     async def test_each_use_of_one_id_gets_its_own_answer(self, counter: Counter):
         await counter.answer(await counter.queue(), outcome)
