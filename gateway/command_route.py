@@ -56,11 +56,15 @@ class CommandRoute(DirectRoute):
             return pending_response(command, preferences)
         headers = _applied(preferences, answered_async=False)
         if decided.refusal is not None:
-            return refusal_response(command.command_id, decided.refusal, headers)
+            return self.refuse(command.command_id, decided.refusal, headers)
         if isinstance(made, Creation):
             headers["Location"] = made.location
             return JsonResponse(decided.document.encode(), 201, headers)
         return JsonResponse(decided.document.encode(), 200, headers)
+
+    def refuse(self, command_id: str, refusal: dict[str, Any], headers: dict[str, str]) -> Response:
+        """Tell that the command was refused, and why."""
+        return refusal_response(command_id, refusal, headers)
 
 
 def pending_response(command: Command, preferences: Preferences) -> Response:

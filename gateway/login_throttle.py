@@ -19,6 +19,8 @@ MAX_WRONG_PER_ACCOUNT = 5
 MAX_SUSPECTS = 50_000
 """Accounts and addresses that are remembered. More wrong passwords than that cannot be checked
 within the window: each takes 50 ms."""
+WRONG_PASSWORD = ("invalid_credentials", "command_id_reused")
+"""What tells a guesser that a password is wrong."""
 MAX_WAITING = 256
 """Logins that may wait until it is known whether others' passwords are wrong."""
 
@@ -34,7 +36,7 @@ class LoginThrottle:
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
-        """Surround the check of a password; `invalid_credentials` raised inside is counted.
+        """Surround the check of a password; a problem of `WRONG_PASSWORD` raised inside is counted.
 
         Whether there is such an account plays no part. Raises `too_many_attempts`, also before
         a right password, which would tell that it is right; or `overloaded`.
@@ -56,7 +58,7 @@ class LoginThrottle:
             try:
                 yield
             except ProblemError as problem:
-                if problem.code == "invalid_credentials":
+                if problem.code in WRONG_PASSWORD:
                     suspect.wrong_at.append(self._clock())
                 raise
             finally:

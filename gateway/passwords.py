@@ -21,6 +21,9 @@ SALT_BYTES = 16
 THREADS = 2
 MAX_WAITING = 256
 """Whoever comes while so many wait is told to come again: about 7 seconds of work."""
+MAX_NEW_WAITING = 64
+"""Of these, those of newcomers, of whom anybody can make any number: they keep nobody who has an
+account from logging in."""
 
 DUMMY_HASH = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${'A' * 22}${'A' * 43}"
 """No password's hash: checking one against it takes as long as against a real one."""
@@ -32,7 +35,7 @@ class Passwords:
     def __init__(self, secret: str) -> None:
         self._salt_key = hmac.digest(secret.encode(), b"holdfast password salt", "sha256")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
-        self._waiting = 0
+        self._waiting = self._new_waiting = 0
 
     async def hash(self, password: str, command_id: str) -> str:
         """Return the hash of `password`; the same under the same command ID.
@@ -41,7 +44,13 @@ class Passwords:
         carries the same payload as the first attempt. Raises the problem `overloaded`.
         """
         salt = hmac.digest(self._salt_key, command_id.encode(), "sha256")[:SALT_BYTES]
-        return await self._in_thread(lambda: _hash(password, salt))
+        if self._new_waiting >= MAX_NEW_WAITING:
+            raise ProblemError("overloaded")
+        self._new_waiting += 1
+        try:
+            return await self._in_thread(lambda: _hash(password, salt))
+        finally:
+            self._new_waiting -= 1
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """Tell whether the password is right; without a hash it never is, and takes as long.

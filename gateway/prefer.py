@@ -6,7 +6,7 @@ from functools import lru_cache
 
 MAX_WAIT_SECONDS = 30
 MAX_HEADER_CHARACTERS = 1_000
-"""A longer header counts as malformed, so that reading one stays cheap."""
+"""A longer header counts as malformed, so that to read and to keep one stays cheap."""
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -44,13 +44,12 @@ NO_PREFERENCES = Preferences()
 
 def read_preferences(headers: list[str]) -> Preferences:
     """Read all Prefer headers of a request as one list; what is malformed counts as not said."""
-    return _read(", ".join(headers)) if headers else NO_PREFERENCES
+    header = ", ".join(headers)
+    return _read(header) if 0 < len(header) <= MAX_HEADER_CHARACTERS else NO_PREFERENCES
 
 
 @lru_cache(maxsize=256)
 def _read(header: str) -> Preferences:
-    if len(header) > MAX_HEADER_CHARACTERS:
-        return NO_PREFERENCES
     said: dict[str, str] = {}
     for element in _ELEMENT.findall(header):
         if match := _PREFERENCE.fullmatch(element):

@@ -1,6 +1,6 @@
 """Registering, logging in, and who one is."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
@@ -21,14 +21,13 @@ from gateway.openapi import (
 from gateway.problems import ProblemError, invalid_request
 from gateway.request_body import read_body
 from gateway.services import Services, services_of
-from gateway.tokens import LIFETIME_SECONDS
-from shared.commands import Body, Email, RegisterUser
+from gateway.tokens import CHALLENGE, LIFETIME_SECONDS
+from shared.commands import Body, Command, Email, RegisterUser
 from shared.outcomes import User, UserResult
 
 FORM = "application/x-www-form-urlencoded"
 NOT_STORED = {"Cache-Control": "no-store"}
 
-router = APIRouter(prefix="/v1", tags=["accounts"], route_class=CommandRoute)
 queries = APIRouter(prefix="/v1", tags=["accounts"], route_class=DirectRoute)
 _USER = TypeAdapter(User)
 
@@ -80,12 +79,36 @@ LOGIN_FORM: dict[str, Any] = {
 }
 
 
+class RegistrationRoute(CommandRoute):
+    """Repeated, a registration tells whether its password is that of the first: a log-in by another
+    name, for a user's ID, which organizers show, is the key of their registration."""
+
+    async def answer(self, request: Request, made: Command | Creation) -> Response:
+        if "idempotency-key" not in request.headers:  # a fresh one, which nobody has used
+            return await super().answer(request, made)
+        services = services_of(request)
+        command = cast(RegisterUser, cast(Creation, made).command)
+        address = client_address(request, services.settings.trusted_proxy_hops)
+        async with services.login_throttle.attempt(command.email, address):
+            return await super().answer(request, made)
+
+    def refuse(self, command_id: str, refusal: dict[str, Any], headers: dict[str, str]) -> Response:
+        if refusal["code"] == "command_id_reused":
+            raise ProblemError("command_id_reused", headers=headers, command_id=command_id)
+        return super().refuse(command_id, refusal, headers)
+
+
+router = APIRouter(prefix="/v1", tags=["accounts"], route_class=RegistrationRoute)
+
+
 @router.post(
     "/users",
     status_code=201,
     summary="Register",
     response_model=Succeeded[UserResult],
-    responses=command_responses(201, "email_taken", "overloaded", *BODY_PROBLEMS),
+    responses=command_responses(
+        201, "email_taken", "too_many_attempts", "overloaded", *BODY_PROBLEMS
+    ),
 )
 async def register_user(request: Request, envelope: ByNewUser, body: Registration) -> Creation:
     """Register with an e-mail address and a password of 12 to 128 characters."""
@@ -147,7 +170,7 @@ async def _checked(services: Services, login: Login) -> str:
     # Checked as long for an unknown address as for a known one.
     known_hash = credentials.password_hash if credentials else None
     if not await services.passwords.matches(login.password, known_hash) or credentials is None:
-        raise ProblemError("invalid_credentials", headers={"WWW-Authenticate": "Bearer"})
+        raise ProblemError("invalid_credentials", headers=CHALLENGE)
     return credentials.user_id
 
 

@@ -72,3 +72,17 @@ async def test_the_line_has_an_end(checker: Passwords, monkeypatch: pytest.Monke
     assert answers[:3] == [False] * 3
     assert all(isinstance(a, ProblemError) and a.code == "overloaded" for a in answers[3:])
     assert not await checker.matches("x", None)
+
+
+async def test_newcomers_keep_nobody_from_logging_in(
+    checker: Passwords, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(passwords, "MAX_WAITING", 5)
+    monkeypatch.setattr(passwords, "MAX_NEW_WAITING", 2)
+    newcomers = [checker.hash("x", new_id()) for _ in range(10)]
+    *registered, logged_in = await asyncio.gather(
+        *newcomers, checker.matches("x", None), return_exceptions=True
+    )
+    assert [type(each) for each in registered] == [str] * 2 + [ProblemError] * 8
+    assert logged_in is False
+    assert await checker.hash("x", new_id())

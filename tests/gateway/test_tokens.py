@@ -207,4 +207,4 @@ async def test_a_subject_that_is_a_number_is_refused(tokens: Tokens):
 async def test_without_a_token_only_the_challenge_is_said(tokens, authorization: str | None):
     with pytest.raises(ProblemError) as refused:
         await tokens.user_of(authorization)
-    assert refused.value.response().headers["WWW-Authenticate"] == "Bearer"
+    assert refused.value.response().headers["WWW-Authenticate"] == 'Bearer realm="holdfast"'

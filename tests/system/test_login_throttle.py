@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
+from shared.ids import new_id
 from tests.system.clients import PASSWORD, Person, Site, fresh_email, refused
 
 MAX_DIFFERENCE_SECONDS = 0.010
@@ -22,6 +23,12 @@ class Guesser:
         self.url = f"{site.urls[0]}/v1/tokens"
         transport = httpx.AsyncHTTPTransport(local_address=address)
         self.http = httpx.AsyncClient(transport=transport, timeout=20, trust_env=False)
+
+    async def register(self, email: str, password: str, key: str) -> httpx.Response:
+        body = {"email": email, "password": password}
+        headers = {"Idempotency-Key": key, "Prefer": "wait=10"}
+        url = self.url.replace("tokens", "users")
+        return await self.http.post(url, json=body, headers=headers)
 
     async def log_in(self, email: str, password: str, **headers: str) -> httpx.Response:
         form = {"username": email, "password": password}
@@ -55,6 +62,32 @@ async def test_the_sixth_wrong_password_for_an_account_is_not_checked(
         assert 1 <= int(answer.headers["retry-after"]) <= 60
     another = await site.newcomer()
     assert (await elsewhere.log_in(another.email, PASSWORD)).status_code == 200
+
+
+async def test_to_repeat_a_registration_with_another_password_is_a_guess_too(
+    site: Site, guessers: Callable[[str], Guesser]
+) -> None:
+    """Under its key, which is the user's ID, it tells whether the password is right."""
+    victim = await site.newcomer()
+    for number in range(5):
+        wrong = await guessers(f"127.1.7.{number + 1}").register(
+            victim.email, "not the password", victim.id
+        )
+        refused(wrong, 422, "command_id_reused")
+    elsewhere = guessers("127.1.7.9")
+    for password in ("not the password", PASSWORD):
+        answer = await elsewhere.register(victim.email, password, victim.id)
+        assert refused(answer, 429, "too_many_attempts") == {}
+    refused(await elsewhere.log_in(victim.email, PASSWORD), 429, "too_many_attempts")
+
+
+async def test_to_repeat_a_registration_as_it_was_is_none(
+    site: Site, guessers: Callable[[str], Guesser]
+) -> None:
+    email, key, newcomer = fresh_email(), new_id(), guessers("127.1.8.1")
+    answers = [await newcomer.register(email, PASSWORD, key) for _ in range(8)]
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
 
 
 async def test_an_account_that_does_not_exist_is_throttled_alike(
