@@ -11,14 +11,25 @@ from typing import Any, get_type_hints
 from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway.problems import ProblemError, invalid_request
 from gateway.request_body import read_json
 
 
-class DirectRoute(APIRoute):
+class RouteWithHead(APIRoute):
+    """A route that has HEAD where it has GET (RFC 9110, section 9.3.2): the server drops bodies."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
+        super().__init__(path, endpoint, **declared)
+        methods = self.methods or set()
+        # A stream would have to come to its end first.
+        if "GET" in methods and self.response_class is not StreamingResponse:
+            methods.add("HEAD")
+
+
+class DirectRoute(RouteWithHead):
     """A route whose endpoint asks for the request, the user, IDs in the path, or a JSON body."""
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:

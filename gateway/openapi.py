@@ -1,11 +1,13 @@
 """What OpenAPI says about the gateway beside the signatures of its routes."""
 
+from copy import copy
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, Field
+from starlette.routing import BaseRoute, Route
 
 from gateway.prefer import MAX_WAIT_SECONDS
 from gateway.problems import (
@@ -166,12 +168,20 @@ class DescribedApi(FastAPI):
                 version=self.version,
                 description=self.description,
                 tags=self.openapi_tags,
-                routes=self.routes,
+                routes=[_without_head(route) for route in self.routes],
             )
             problem = ProblemDocument.model_json_schema()
             schema["components"]["schemas"]["Problem"] = problem
             self.openapi_schema = schema
         return self.openapi_schema
+
+
+def _without_head(route: BaseRoute) -> BaseRoute:
+    """A HEAD is a GET without its body, and no operation of its own."""
+    described = copy(route)
+    if isinstance(described, Route) and described.methods:
+        described.methods = described.methods - {"HEAD"}
+    return described
 
 
 def _problem_response(status: int) -> dict[str, Any]:

@@ -4,13 +4,28 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
 
 PREFIX = "HOLDFAST_"
 
-PostgresUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://")]
-BrokerUrl = Annotated[str, StringConstraints(pattern=r"^amqps?://")]
+
+def _with_an_address(url: str) -> str:
+    """Refuse what no client could connect to; the URL may hold a password, and is not quoted."""
+    try:
+        urlsplit(url).port  # noqa: B018 - raises ValueError
+    except ValueError:
+        raise ValueError("must name a port from 0 to 65535, or none") from None
+    return url
+
+
+PostgresUrl = Annotated[
+    str, StringConstraints(pattern=r"^postgres(ql)?://"), AfterValidator(_with_an_address)
+]
+BrokerUrl = Annotated[
+    str, StringConstraints(pattern=r"^amqps?://"), AfterValidator(_with_an_address)
+]
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

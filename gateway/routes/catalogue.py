@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.command_route import CommandRoute, Creation
-from gateway.direct_route import DirectRoute
+from gateway.direct_route import DirectRoute, RouteWithHead
 from gateway.envelope import ByCurrentUser
 from gateway.json_response import JsonResponse
 from gateway.openapi import (
@@ -57,7 +57,7 @@ Changes = Annotated[
 ]
 
 router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=CommandRoute)
-lists = APIRouter(prefix="/v1", tags=["catalogue"])
+lists = APIRouter(prefix="/v1", tags=["catalogue"], route_class=RouteWithHead)
 pages = APIRouter(prefix="/v1", tags=["catalogue"], route_class=DirectRoute)
 
 

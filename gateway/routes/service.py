@@ -5,26 +5,30 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.direct_route import DirectRoute
+from gateway.json_response import JsonResponse
 from gateway.openapi import problem_responses
 from gateway.problems import ProblemError
 from gateway.services import Services, services_of
 
 PING_TIMEOUT_SECONDS = 2
 
-router = APIRouter(tags=["service"])
+router = APIRouter(tags=["service"], route_class=DirectRoute)
+WELL = JsonResponse(b'{"status":"ok"}')
 
 
-@router.get("/health/live", summary="Does the process run?")
-async def live() -> dict[str, str]:
-    return {"status": "ok"}
+@router.get("/health/live", summary="Does the process run?", response_model=dict[str, str])
+async def live() -> Response:
+    return WELL
 
 
 @router.get(
     "/health/ready",
     summary="Can it serve?",
+    response_model=dict[str, str],
     responses=problem_responses("not_ready"),
 )
-async def ready(request: Request) -> dict[str, str]:
+async def ready(request: Request) -> Response:
     """Whether Postgres answers and the broker is connected; else a 503 that names what is not."""
     services = services_of(request)
     failing = [
@@ -34,7 +38,7 @@ async def ready(request: Request) -> dict[str, str]:
     ]
     if failing:
         raise ProblemError("not_ready", f"Not available: {', '.join(failing)}.", failing=failing)
-    return {"status": "ok"}
+    return WELL
 
 
 @router.get(

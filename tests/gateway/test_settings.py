@@ -30,6 +30,9 @@ def test_further_secrets_are_one_a_line():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("broker_url", f"amqp://guest:{ONE}@127.0.0.1:99999/x"),
+        ("broker_url", f"amqp://guest:{ONE}@127.0.0.1:port/x"),
+        ("database_url", f"postgresql://nobody:{ONE}@127.0.0.1:65536/none"),
         ("jwt_accepted_secrets", f"{ONE}\nshort"),
         ("jwt_accepted_secrets", "\n".join([ONE] * (MAX_ACCEPTED_SECRETS + 1))),
         ("command_deadline_seconds", "0"),

@@ -77,6 +77,8 @@ SHORT = {
     "a pending command": Ask(f"GET /v1/commands/{KEY}"),
     "a command without an ID": Ask("GET /v1/commands/x"),
     "the cart": Ask("GET /v1/cart"),
+    "its head": Ask("HEAD /v1/cart"),
+    "live": Ask("GET /health/live"),
 }
 LONG = {
     "no such place": Ask("GET /v1/tickets"),
@@ -85,11 +87,9 @@ LONG = {
     "a part too many": Ask(f"GET /v1/events/{ID}/x"),
     "another method": Ask("PATCH /v1/cart"),
     "another method with an ID": Ask(f"POST /v1/events/{ID}"),
-    "HEAD": Ask(f"HEAD /v1/events/{ID}"),
     "more behind the ID": Ask(
         f"POST /v1/events/{ID}/cancel", decided=Decided("{}", KEY, NOW, None)
     ),
-    "live": Ask("GET /health/live"),
 }
 
 

@@ -128,6 +128,24 @@ async def test_an_absent_route_and_a_wrong_method_are_problems(alice: Person) ->
     assert "GET" in wrong.headers["allow"] or "DELETE" in wrong.headers["allow"]
 
 
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/cart", "/v1/me", "/health/live", "/metrics"])
+async def test_where_get_is_head_is(alice: Person, path: str) -> None:
+    headers = {"Authorization": f"Bearer {alice.token}"}
+    got, head = [
+        await alice.http.request(method, f"{alice.deployment.url}{path}", headers=headers)
+        for method in ("GET", "HEAD")
+    ]
+    assert head.status_code == got.status_code == 200
+    assert head.content == b""
+    assert head.headers["content-type"] == got.headers["content-type"]
+
+
+async def test_a_stream_has_no_head(alice: Person) -> None:
+    answer = await alice.ask("HEAD", f"/commands/{new_id()}/events")
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "GET"
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data", ""])
 async def test_another_media_type_is_refused(alice: Person, kind: str) -> None:
     content = b'{"quantity": 1}'
