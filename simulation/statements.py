@@ -169,7 +169,8 @@ async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
 
 
 def is_set_aside(document: str) -> bool:
-    return '"code":"unprocessable"' in document
+    by_a_rule = '"detail":"The sale would end before it starts."' in document
+    return '"code":"unprocessable"' in document and not by_a_rule
 
 
 async def read_tries(tx: Transaction, sql: str, given: Parameters) -> Rows:

@@ -7,11 +7,14 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import cast
 
 import uvicorn
 import uvloop
 from faststream.asgi import AsgiFastStream, AsyncAPIRoute
 from faststream.rabbit import Channel, RabbitBroker
+from sqlalchemy import QueuePool
+from yarl import URL
 
 from shared.environment import read_settings
 from worker import committer as group_commit
@@ -24,27 +27,33 @@ from worker.dead_letters import declare_dead_letters
 from worker.documentation import QueueDocumentation
 from worker.health import health_routes
 from worker.partitions import Partitions
+from worker.properties import take_unreadable_properties
 from worker.settings import Settings
 from worker.storage.engine import create_engine
 from worker.storage.trials import Trials
 from worker.sweep import sweep
+from worker.telemetry import CONNECTIONS_IN_USE
 
 GC_THRESHOLD = 10_000
 """A batch makes thousands of objects: looking for cycles can wait, but not for long. At 50,000
 a worker grew to 290 MB within a million commands; at 10,000 it stays at 106."""
 
+HEARTBEAT_SECONDS = 10
 SPARE_CONNECTIONS = 3
 """For the sweep, the partitions and the health check, beside one for each lane."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
     """Wire a worker; nothing connects before the app starts."""
+    take_unreadable_properties()
     engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
+    CONNECTIONS_IN_USE.set_function(cast("QueuePool", engine.pool).checkedout)
     partitions = Partitions(engine, settings.rules.retention)
     unit_of_work = functools.partial(apply, engine, settings.rules)
     committer = Committer(partitions.before(unit_of_work), Trials(engine))
     broker = RabbitBroker(
-        settings.broker_url,
+        # Without a heartbeat a half-open connection is noticed after minutes.
+        str(URL(settings.broker_url).update_query(heartbeat=HEARTBEAT_SECONDS)),
         timeout=5,
         reconnect_interval=0.5,
         default_channel=Channel(on_return_raises=True),

@@ -25,6 +25,11 @@ SEND_TIMEOUT_SECONDS = 5
 """How long a connection may take what is written to it; a dead one takes nothing."""
 
 
+MAX_REPLY_BYTES = 8 << 20
+"""A broker closes the channel over a larger message (RabbitMQ 4: 16 MiB), and all that came through
+it would come again, for ever."""
+
+
 class Acknowledger:
     """Acknowledges the messages of one channel in the order in which they came.
 
@@ -130,10 +135,19 @@ async def _send(acknowledger: Acknowledger, answers: list[Answer]) -> None:
             reply = encode_reply(answer.documents)
             await _publish(acknowledger.channel, reply, message.reply_to, message.correlation_id)
     for reply_to, replies in merged.items():
-        await _publish(acknowledger.channel, encode_merged_reply(replies), reply_to, None)
+        for reply in _merge(replies):
+            await _publish(acknowledger.channel, reply, reply_to, None)
     for answer in answers:
         acknowledger.settle(answer.message.delivery_tag)
     await acknowledger.acknowledge()
+
+
+def _merge(replies: dict[str, list[str]]) -> list[bytes]:
+    """The replies to several messages in one, or one each where that would be too large."""
+    together = encode_merged_reply(replies)
+    if len(together) <= MAX_REPLY_BYTES:
+        return [together]
+    return [encode_merged_reply({id: documents}) for id, documents in replies.items()]
 
 
 async def _close(channel: aiormq.Channel) -> None:
@@ -147,6 +161,9 @@ async def _publish(
     channel: aiormq.Channel, body: bytes, reply_to: str, correlation_id: str | None
 ) -> None:
     """Send a reply. If its queue has gone it is dropped: the outcome is in the read model."""
+    if len(body) > MAX_REPLY_BYTES:
+        logger.warning("a reply of %d bytes is left to the read model", len(body))
+        return
     await channel.basic_publish(
         body,
         routing_key=reply_to,

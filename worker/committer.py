@@ -37,6 +37,9 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 MAX_CONFLICTS = 5
 """How often a unique violation is taken for a race with another worker."""
+MAX_TIMEOUTS = 3
+"""How often a batch may take too long before it is halved: a Postgres that is slow enough would
+never be done with a whole one."""
 
 
 class Apply(Protocol):
@@ -183,13 +186,15 @@ class Committer:
 
     async def _commit(self, commands: Sequence[Command], due_users: Sequence[str]) -> list[str]:
         """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
-        conflicts = 0
+        conflicts = timeouts = 0
         for pause in _pauses():
             try:
                 return await self._apply_once(commands, due_users)
             except Exception as error:
                 conflicts += faults.sqlstate(error) == faults.CONFLICT
-                if not faults.is_passing(error) or conflicts > MAX_CONFLICTS:
+                timeouts += faults.took_too_long(error)
+                is_too_much = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
+                if not faults.is_passing(error) or conflicts > MAX_CONFLICTS or is_too_much:
                     return await self._narrow_down(commands, due_users, error)
                 RETRIES.inc()
                 logger.warning("a batch of %d is tried again: %s", len(commands), _line(error))

@@ -26,6 +26,8 @@ from worker.answers import Acknowledger, Answer, Answers
 from worker.committer import Committer
 from worker.dead_letters import bury
 from worker.deliveries import Delivery, take_directly
+from worker.domain.decide import SALE_ENDS_BEFORE_IT_STARTS
+from worker.properties import UNREADABLE_PROPERTIES
 from worker.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
 from worker.suspects import SUSPECT_REDELIVERIES
 
@@ -39,7 +41,8 @@ CLOCK_TOLERANCE_SECONDS = 30
 """How far the clocks of a gateway and a worker may be apart."""
 
 IS_UNPROCESSABLE = f'"code":"{Unprocessable().code}"'
-"""Stands in an outcome document only as its refusal's code: in text, quotes are escaped."""
+IS_A_RULES = f'"detail":"{SALE_ENDS_BEFORE_IT_STARTS.detail}"'
+"""Stand in an outcome document only where its refusal has them: in text, quotes are escaped."""
 
 REFUSALS = {
     "unreadable": "The command could not be read",
@@ -92,15 +95,21 @@ class Consumer:
             if self._drains:  # opened meanwhile, in place of one that broke
                 self._spawn(self._cancel())
         self._answers.expect()
-        # The broker has checked that who published is who the message says.
-        allowed = not self._accounts or raw.user_id in self._accounts
-        entries: Entries = _read(raw.body) if allowed else [_refuse_account(raw)]
+        entries = self._read(raw)
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
         if not commands:  # nothing for a transaction
             self._answer(raw, entries, [], acknowledger)
             return
         decided = self._committer.submit(commands, suspect=_is_suspect(raw))
         decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
+
+    def _read(self, raw: Delivery) -> Entries:
+        if UNREADABLE_PROPERTIES in raw.headers:
+            return [Unreadable("properties: cannot be read", raw.body)]
+        # The broker has checked that who published is who the message says.
+        if self._accounts and raw.user_id not in self._accounts:
+            return [_refuse_account(raw)]
+        return _read(raw.body)
 
     async def drain(self) -> None:
         """Take no more messages, and wait until those in hand are answered.
@@ -139,7 +148,7 @@ class Consumer:
         documents: list[str],
         acknowledger: Acknowledger,
     ) -> None:
-        if len(documents) == len(entries) and not any(IS_UNPROCESSABLE in d for d in documents):
+        if len(documents) == len(entries) and not any(map(_is_set_aside, documents)):
             self._answers.put(Answer(raw, documents, acknowledger))
             return
         self._spawn(self._set_aside(raw, entries, documents, acknowledger))
@@ -161,7 +170,7 @@ class Consumer:
                 answered.append(encode_outcome(refused(entry, reason, decided_at=None)))
                 continue
             document = next(decided)
-            if IS_UNPROCESSABLE in document and topology.RECORDED_HEADER not in raw.headers:
+            if _is_set_aside(document) and topology.RECORDED_HEADER not in raw.headers:
                 body = encode_commands([entry])
                 await bury(self._broker, body, "unprocessable", document, raw.correlation_id)
             answered.append(document)
@@ -179,6 +188,11 @@ def _read(body: bytes) -> Entries:
     except Exception as error:  # a bug: it must not keep the message coming back for ever
         logger.exception("a message cannot be read")
         return [Unreadable(f"reading it failed: {type(error).__name__}", body)]
+
+
+def _is_set_aside(document: str) -> bool:
+    """Whether a command could not be applied; what the rules refuse is nothing for an operator."""
+    return IS_UNPROCESSABLE in document and IS_A_RULES not in document
 
 
 def _is_suspect(raw: Delivery) -> bool:

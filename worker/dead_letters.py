@@ -1,6 +1,7 @@
 """Copies what cannot be applied to the dead letters, where an operator finds it."""
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, cast
 
@@ -50,6 +51,10 @@ async def bury(
             )
         except Exception as fault:
             logger.warning("a dead letter is sent again: %s", type(fault).__name__)
+            # Where nobody waits for one, the queue may be gone for long.
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CONFIRM_TIMEOUT_SECONDS):
+                    await declare_dead_letters(broker)
             await asyncio.sleep(PAUSE_SECONDS)
         else:
             return

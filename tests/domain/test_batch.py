@@ -155,6 +155,16 @@ def test_a_command_set_aside_is_refused_untried() -> None:
     assert batch.changes == Changes()
 
 
+def test_beside_a_command_set_aside_nothing_expires() -> None:
+    """It may be the expiry that cannot be saved: of a cart that was damaged."""
+    book = held_by_bob(3, expires_at=NOW)
+
+    batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {}, Unprocessable("It broke."))
+
+    assert batch.changes == Changes()
+    assert len(batch.fresh) == 1
+
+
 def test_a_command_that_was_decided_cannot_be_set_aside() -> None:
     command = reserve(ANN, {TICKETS: 1})
     first = decide_batch(selling(1), [command], {})

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from shared.topology import MERGE_REPLIES_HEADER
 from tests.worker.box_office import eventually
+from worker import answers as sending
 from worker.answers import Acknowledger, Answer, Answers
 
 
@@ -38,9 +40,9 @@ def answer(acknowledger: Acknowledger, delivery_tag: int) -> Answer:
 @pytest.fixture
 async def answers() -> AsyncIterator[Answers]:
     answers = Answers()
-    sending = asyncio.create_task(answers.send())
+    task = asyncio.create_task(answers.send())
     yield answers
-    sending.cancel()
+    task.cancel()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("closed"), ValueError("a bug"), OSError("gone")])
@@ -54,6 +56,29 @@ async def test_a_channel_that_breaks_holds_up_no_other(answers: Answers, error: 
 
     assert broken.acknowledged == []
     assert (sound.replies, sound.acknowledged) == (["replies"], [1])
+
+
+@pytest.mark.parametrize("merged", [False, True])
+async def test_what_the_broker_would_not_take_is_not_sent(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch, merged: bool
+) -> None:
+    """It would close the channel, and every message that came through it would come again."""
+    monkeypatch.setattr(sending, "MAX_REPLY_BYTES", 60)
+    channel = Channel()
+    acknowledger = Acknowledger(channel)
+    for delivery_tag, document in enumerate((["{}"] * 10, ["{}"] * 50, ["{}"] * 10), start=1):
+        answers.expect()
+        each = answer(acknowledger, delivery_tag)
+        each.documents = document
+        if merged:
+            each.message.headers[MERGE_REPLIES_HEADER] = True
+            each.message.correlation_id = str(delivery_tag)
+        answers.put(each)
+    async with asyncio.timeout(2):
+        await answers.all_sent()
+
+    assert len(channel.replies) == 2
+    assert channel.acknowledged == [3]
 
 
 async def test_what_is_settled_out_of_turn_waits_for_its_turn(answers: Answers) -> None:

@@ -241,6 +241,38 @@ async def test_a_conflict_that_does_not_pass_is_a_bug(script: Script, committer:
     assert len(script.batches) == 1 + MAX_CONFLICTS + 1
 
 
+class TooLongError(Exception):
+    """A statement was cancelled because it took too long."""
+
+    sqlstate = "57014"
+
+
+@pytest.mark.parametrize("error", [TooLongError, TimeoutError])
+async def test_a_batch_that_takes_too_long_is_halved_until_it_is_done(
+    script: Script, committer: Committer, error: Callable[[], Exception]
+) -> None:
+    """A slow Postgres would never be done with all of it, and the more waits the slower it is."""
+    script.fault = lambda commands, due_users: error() if len(commands) > 20 else None
+    commands = some(64)
+
+    async with asyncio.timeout(5):
+        documents = await committer.submit(commands)
+
+    assert ids(documents) == [command.command_id for command in commands]
+    assert {decode_outcome(document).status for document in documents} == {"succeeded"}
+
+
+async def test_a_command_that_takes_too_long_alone_is_waited_for(
+    script: Script, committer: Committer
+) -> None:
+    errors = iter([TooLongError()] * 10)
+    script.fault = lambda commands, due_users: next(errors, None)
+
+    (document,) = await committer.submit(some(1))
+
+    assert decode_outcome(document).status == "succeeded"
+
+
 # --- faults that stay -----------------------------------------------------------------------
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import struct
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import aio_pika
@@ -12,17 +14,19 @@ import pytest
 from aiormq.exceptions import ChannelPreconditionFailed
 from faststream.asgi import AsgiFastStream
 from faststream.rabbit import RabbitBroker, RabbitQueue
+from pamqp import encode
+from pamqp.commands import Basic
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import topology
 from shared.ids import id_at, new_id
 from shared.messages import MAX_MESSAGE_BYTES, encode_commands
-from tests.builders import create_event, release_cart, reserve
+from tests.builders import LONG_AGO, change_ticket_type, create_event, release_cart, reserve
 from tests.worker.box_office import BoxOffice, eventually
 from tests.worker.queue_client import QueueClient
 from tests.worker.test_one_command_that_fails import damaged_hold
 from worker import answers, dead_letters, telemetry
-from worker.__main__ import create_app
+from worker.__main__ import HEARTBEAT_SECONDS, create_app
 from worker.health import health_routes
 from worker.settings import Settings
 from worker.storage.engine import create_engine
@@ -289,6 +293,59 @@ async def test_a_command_that_cannot_be_applied_is_a_dead_letter_too(
     assert await office.recorded(bad) == [letter.headers["x-error"]]
 
 
+async def test_what_the_rules_refuse_is_no_dead_letter(
+    office: BoxOffice, client: QueueClient
+) -> None:
+    """Also where no other code fits: nobody need look into an organizer's mistake."""
+    tickets = await office.ticket_type()
+    bad = change_ticket_type(office.organizer, tickets, sale_ends_at=LONG_AGO - timedelta(days=1))
+
+    (outcome,) = await client.ask([bad])
+
+    assert outcome["refusal"]["code"] == "unprocessable"
+    assert await client.no_more_dead_letters()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("timestamp", 1_790_000_000_000_000), ("correlation_id", b"\xff"), ("app_id", b"\xff")],
+)
+async def test_a_message_whose_properties_cannot_be_read_is_set_aside_and_ends_no_connection(
+    office: BoxOffice,
+    client: QueueClient,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: int | bytes,
+) -> None:
+    """As a client in another language may write them; ours would refuse to."""
+    body = encode_commands([release_cart(await office.user())])
+    underlay = await client.channel.get_underlay_channel()
+    with monkeypatch.context() as patch:
+        patch.setitem(encode.METHODS, "timestamp", lambda stamp: struct.pack(">Q", stamp))
+        patch.setitem(encode.METHODS, "shortstr", any_short_string)
+        patch.setattr(Basic.Properties, "validate", lambda self: None)
+        for _ in range(2):  # the first on a channel comes another way
+            await underlay.basic_publish(
+                body,
+                exchange=topology.COMMANDS_EXCHANGE,
+                routing_key=topology.COMMANDS_ROUTING_KEY,
+                properties=Basic.Properties(**{name: value}),
+            )
+
+    letters = await client.dead_letters(2)
+
+    assert [letter.body for letter in letters] == [body] * 2
+    assert letters[0].headers["x-error"] == "properties: cannot be read"
+    (outcome,) = await client.ask([release_cart(await office.user())])
+    assert outcome["status"] == "succeeded"
+    assert await client.no_more_dead_letters()
+
+
+def any_short_string(value: str | bytes) -> bytes:
+    data = value if isinstance(value, bytes) else value.encode()
+    return struct.pack("B", len(data)) + data
+
+
 async def test_a_name_that_looks_like_a_refusal_is_no_dead_letter(
     office: BoxOffice, client: QueueClient
 ) -> None:
@@ -313,6 +370,7 @@ async def test_a_message_is_kept_until_its_dead_letter_is_confirmed(
 ) -> None:
     """While dead letters reach no queue, what needs one stays with the broker."""
     monkeypatch.setattr(dead_letters, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(dead_letters, "declare_dead_letters", None)  # it would bind it again
     dead = await client.channel.get_queue(topology.DEAD_QUEUE)
     await dead.unbind(topology.DEAD_EXCHANGE, topology.DEAD_ROUTING_KEY)
     try:
@@ -325,6 +383,17 @@ async def test_a_message_is_kept_until_its_dead_letter_is_confirmed(
     await client.reply_to(correlation_id)
     assert len(await client.dead_letters(1)) == 1
     assert await client.no_more_dead_letters()
+
+
+async def test_dead_letters_that_were_deleted_are_declared_again(
+    client: QueueClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "PAUSE_SECONDS", 0.05)
+    await client.channel.queue_delete(topology.DEAD_QUEUE)
+
+    await client.ask(b"hello")
+
+    assert len(await client.dead_letters(1)) == 1
 
 
 # --- what is declared -----------------------------------------------------------------------
@@ -366,6 +435,12 @@ async def test_a_worker_that_can_work_says_so(worker: AsgiFastStream) -> None:
         "postgres": True,
         "rabbitmq": True,
     }
+
+
+async def test_a_connection_that_nobody_answers_on_is_noticed(worker: AsgiFastStream) -> None:
+    """Half open it would be found dead after minutes; its heartbeat tells within half of one."""
+    underlay = worker.broker._connection.transport.connection
+    assert underlay.connection_tune.heartbeat == HEARTBEAT_SECONDS
 
 
 async def test_a_queue_without_a_consumer_is_not_ready(

@@ -5,6 +5,7 @@ import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import asyncpg
 import pytest
 from asyncpg import DivisionByZeroError, InterfaceError
 from sqlalchemy import text
@@ -16,6 +17,7 @@ from tests.worker.box_office import BoxOffice
 from tests.worker.wire import Wire
 from worker.apply import apply
 from worker.committer import Committer
+from worker.faults import is_passing
 from worker.storage import engine as engines
 from worker.storage.driver import transaction
 from worker.storage.engine import create_engine
@@ -166,6 +168,52 @@ async def test_a_transaction_that_postgres_rolled_back_is_not_taken_for_committe
         await fail_and_go_on()
     async with transaction(engine) as driver:
         assert await driver.fetchval("SELECT 1") == 1
+
+
+async def test_a_table_that_is_being_restored_is_waited_for(
+    office: BoxOffice, committer: Committer
+) -> None:
+    """Else all that is in the queue would be set aside, and no outcome recorded."""
+    ann, tickets = await office.user(), await office.ticket_type()
+    before = retries()
+    await _execute(office, "ALTER TABLE booking.carts RENAME TO carts_away")
+    try:
+        deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
+        async with asyncio.timeout(5):
+            while retries() < before + 2:
+                await asyncio.sleep(0.01)
+    finally:
+        await _execute(office, "ALTER TABLE booking.carts_away RENAME TO carts")
+
+    (document,) = await deciding
+    assert decode_outcome(document).status == "succeeded"
+    assert await office.held(tickets) == 1
+
+
+async def _execute(office: BoxOffice, statement: str) -> None:
+    async with office.engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (asyncpg.InvalidPasswordError, True),
+        (asyncpg.InvalidAuthorizationSpecificationError, True),
+        (asyncpg.InvalidCatalogNameError, True),
+        (asyncpg.InvalidSchemaNameError, True),
+        (asyncpg.InsufficientPrivilegeError, True),
+        (asyncpg.UndefinedTableError, True),
+        (asyncpg.UndefinedColumnError, False),
+        (asyncpg.CheckViolationError, False),
+        (asyncpg.NumericValueOutOfRangeError, False),
+        (asyncpg.PostgresSyntaxError, False),
+    ],
+)
+def test_what_no_command_can_be_to_blame_for_passes(
+    error: type[asyncpg.PostgresError], passes: bool
+) -> None:
+    assert is_passing(error("it failed")) == passes
 
 
 async def test_a_database_that_is_away_is_waited_for(office: BoxOffice, database_url: str) -> None:

@@ -17,6 +17,7 @@ from worker.deadletters.arguments import Arguments, read_arguments
 from worker.deadletters.letter import Letter
 from worker.deadletters.shelf import Shelf, opened
 from worker.deadletters.wording import page, summary, table
+from worker.properties import take_unreadable_properties
 
 DONE, NOT_ALL_DONE, WRONG_USAGE, UNREACHABLE = range(4)
 
@@ -29,6 +30,7 @@ def main() -> int:
     """Return the exit code: 0 done, 1 not all of it, 2 wrong usage, 3 no broker."""
     arguments = read_arguments(sys.argv[1:])
     settings = read_settings(Settings)
+    take_unreadable_properties()
     # The broker's refusals are told by us.
     for chatty in ("aio_pika", "aiormq"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)

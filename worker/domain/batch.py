@@ -52,7 +52,8 @@ def decide_batch(
     Where the record no longer has a place for an ID, its refusal is not recorded either: as
     long as the clock goes on, it will be the same.
     """
-    book.expire_carts()
+    if set_aside is None:  # what could not be applied may be the expiry of a damaged cart
+        book.expire_carts()
     known: dict[str, Recorded | Fresh] = {**recorded}
     batch = Batch(changes=book.changes)
     for command in commands:

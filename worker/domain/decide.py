@@ -50,6 +50,9 @@ from worker.domain.book import Book, Event, TicketType, User
 
 Decision = Result | Refusal
 
+SALE_ENDS_BEFORE_IT_STARTS = Unprocessable("The sale would end before it starts.")
+"""The one refusal of this code that is a rule's: nothing failed, and nobody need look into it."""
+
 
 def decide(book: Book, command: Command) -> Decision:
     """Decide one command that was never decided before."""
@@ -191,7 +194,7 @@ def change_ticket_type(book: Book, command: ChangeTicketType) -> Decision:
     if total < ticket_type.reserved + ticket_type.sold:
         return TotalBelowCommitted(ticket_type.reserved, ticket_type.sold)
     if sale_ends_at <= sale_starts_at:
-        return Unprocessable("The sale would end before it starts.")
+        return SALE_ENDS_BEFORE_IT_STARTS
     ticket_type.name = command.name or ticket_type.name
     ticket_type.total = total
     ticket_type.sale_starts_at = sale_starts_at
