@@ -193,8 +193,9 @@ class Committer:
             except Exception as error:
                 conflicts += faults.sqlstate(error) == faults.CONFLICT
                 timeouts += faults.took_too_long(error)
+                stays = not faults.is_passing(error) or conflicts > MAX_CONFLICTS
                 is_too_much = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
-                if not faults.is_passing(error) or conflicts > MAX_CONFLICTS or is_too_much:
+                if stays or is_too_much:
                     return await self._narrow_down(commands, due_users, error)
                 RETRIES.inc()
                 logger.warning("a batch of %d is tried again: %s", len(commands), _line(error))
