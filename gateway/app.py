@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy import QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
 def create_services(settings: Settings, engine: AsyncEngine) -> Services:
     """Wire the services to each other."""
     metrics = Metrics()
+    metrics.connections_in_use.set_function(cast("QueuePool", engine.pool).checkedout)
     queries = Queries(engine)
     watch = Watch(queries.outcomes, metrics)
 

@@ -57,6 +57,11 @@ class Metrics:
             "Outcomes looked for in the read model.",
             registry=self.registry,
         )
+        self.connections_in_use = Gauge(
+            "holdfast_database_connections_in_use",
+            "Connections to Postgres lent out by the pool now.",
+            registry=self.registry,
+        )
 
         self.shed = Counter(
             "holdfast_requests_shed_total",

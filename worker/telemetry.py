@@ -33,6 +33,9 @@ TRIED_ALONE = Counter(
     "holdfast_commands_tried_alone_total",
     "Commands decided by themselves, because their message had come back again and again.",
 )
+CONNECTIONS_IN_USE = Gauge(
+    "holdfast_database_connections_in_use", "Connections to Postgres lent out by the pool now."
+)
 MESSAGES_IN_HAND = Gauge("holdfast_messages_in_hand", "Messages taken and not yet answered.")
 
 
