@@ -60,9 +60,11 @@ async def run(options: Options, worker_module: str = "chaos.crashing_worker") ->
     started_at = time.monotonic()
     results: list[Result] = []
     say(f"chaos, {profile.name} profile, seed {options.seed}: starting a system …")
-    with_small_disk = "disk-full" in profile.faults
     async with site(
-        profile.hold_seconds, with_small_disk=with_small_disk, worker_module=worker_module
+        profile.hold_seconds,
+        with_small_disk="disk-full" in profile.faults,
+        with_wal_disk="wal-disk-full" in profile.faults,
+        worker_module=worker_module,
     ) as built:
         try:
             async with Books(built.database_url) as books:
@@ -97,7 +99,7 @@ async def run(options: Options, worker_module: str = "chaos.crashing_worker") ->
 async def _ground(built: Site, books: Books) -> Ground:
     async with httpx.AsyncClient(timeout=SETUP_SECONDS, trust_env=False) as http:
         mint = await Mint.learn(built.jwt_secret, built.gateways[0].url, http)
-    return Ground(built, books, mint, await books.sessions())
+    return Ground(built, books, mint)
 
 
 def _missing(options: Options, built: Site, results: Sequence[Result]) -> dict[str, int]:

@@ -102,6 +102,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> Options:
         profile = replace(profile, commands_per_second=options.rate)
     if options.faults is not None:
         profile = replace(profile, faults=options.faults, once=(), targets={})
+    if options.awaits_recovery:
+        profile = replace(profile, awaits_recovery=True)
     if options.minutes is not None:
         profile = replace(profile, commands=0, strike_seconds=60 * options.minutes)
     given = {name: getattr(options, name.replace("-", "_")) for name in TARGETS}
@@ -125,6 +127,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, metavar="N", help="commands a second")
     parser.add_argument(
         "--minutes", type=float, metavar="N", help="only the faults that fit in; the seed picks"
+    )
+    parser.add_argument(
+        "--awaits-recovery", action="store_true", help="no fault begins before the last is over"
     )
     for name in TARGETS:
         parser.add_argument(f"--{name}", type=int, metavar="N", help="so many in all")

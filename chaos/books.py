@@ -130,6 +130,10 @@ class Books:
         """Since the server's statistics began: a crash of the server begins them anew."""
         return int(await self._pool.fetchval(DEADLOCKS))
 
+    async def switch_wal(self) -> None:
+        """Begin a new segment of the write-ahead log."""
+        await self._pool.fetchval("SELECT pg_switch_wal()")
+
     async def terminate(self, number: int) -> int:
         """End so many sessions of workers, those first that wait for a lock."""
         return int(await self._pool.fetchval(TERMINATE, number))

@@ -31,7 +31,8 @@ def wrap(fuse: Fuse) -> None:
                 await asyncio.sleep(0)
             fuse.passes("published")
         confirmed: bool = await publishing
-        fuse.passes("after confirm")
+        if confirmed:
+            fuse.passes("after confirm")
         return confirmed
 
     setattr(Publisher, publish.__name__, wrapped)

@@ -105,7 +105,10 @@ class HttpBuyer:
     ) -> httpx.Response | None:
         method, path, body = route(kind, fields)
         headers = {"Idempotency-Key": entry.id} | ({"Prefer": prefer} if prefer else {})
-        return await self._request(entry, method, path, headers, body)
+        answer = await self._request(entry, method, path, headers, body)
+        if answer is not None:
+            self._record.answered(entry, answer.status_code)
+        return answer
 
     async def _request(
         self, entry: Entry, method: str, path: str, headers: dict[str, str], body: Any

@@ -5,6 +5,7 @@ any log) is a test of its own.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,10 @@ from chaos.books import HeldCart, Session
 from chaos.record import Document, Record
 from chaos.recovery import Recoveries
 from chaos.replay import Replay, check_availability, instant
+from chaos.site import GATEWAYS, WORKERS
+from gateway.queries import POOL_SIZE
+from worker.__main__ import SPARE_CONNECTIONS
+from worker.committer import LANES
 
 MAX_FINDINGS_EACH = 10
 EXPECTED_REFUSALS = frozenset({"insufficient_availability", "item_not_in_cart", "deadline_passed"})
@@ -127,25 +132,27 @@ def i11_nothing_is_left_in_the_queue(
             yield f"I11: {id} is a dead letter, and has no outcome"
 
 
-def i13_the_pools_are_back(baseline: Iterable[Session], now: Iterable[Session]) -> Iterable[str]:
-    allowed, found = _by_application(baseline), _by_application(now)
-    for application, number in found.items():
-        if number > max(allowed.get(application, 0), POOL_CONNECTIONS):
-            yield f"I13: {number} sessions of {application}, {allowed.get(application, 0)} before"
+def i13_the_pools_are_back(
+    lent_out: Mapping[str, float], sessions: Iterable[Session]
+) -> Iterable[str]:
+    """`lent_out`: connections to Postgres in use, by process; `sessions`: those that it knows."""
+    for name, number in lent_out.items():
+        if number != 0:
+            yield f"I13: {name}, at rest, has {number:g} connections in use"
+    open_by = Counter(session.application for session in sessions)
+    for application, pooled in POOLED.items():
+        if open_by[application] > pooled:
+            yield f"I13: {open_by[application]} sessions of {application}: its pools keep {pooled}"
 
 
-POOL_CONNECTIONS = 24
-"""What the pools of two workers and two gateways may grow to."""
+POOLED = {
+    "holdfast worker": WORKERS * (LANES + SPARE_CONNECTIONS),
+    "holdfast-gateway": GATEWAYS * POOL_SIZE,
+}
+"""Connections that all processes together may keep."""
 
 
 def i14_everything_recovers(recoveries: Recoveries) -> Iterable[str]:
     for recovery in recoveries.too_slow():
         took = "no" if recovery.seconds is None else f"after {recovery.seconds:.1f} s the first"
         yield f"I14: {took} new success after {recovery.fault}"
-
-
-def _by_application(sessions: Iterable[Session]) -> dict[str, int]:
-    numbers: dict[str, int] = {}
-    for session in sessions:
-        numbers[session.application] = numbers.get(session.application, 0) + 1
-    return numbers

@@ -54,6 +54,7 @@ class Probe:
             self._record.doubt(entry, type(error).__name__)
             return
         self._record.answers[str(answer.status_code)] += 1
+        self._record.answered(entry, answer.status_code)
         if answer.status_code == 200:
             self._record.hear(entry, answer.text)
         elif answer.status_code == ACCEPTED:

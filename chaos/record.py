@@ -42,6 +42,15 @@ class Entry:
         return bool(self.documents or self.refusals or self.turned_away)
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a gateway said to a command that was handed in."""
+
+    entry: Entry
+    status: int
+    at: float
+
+
 class Record:
     """What the clients of one round did and heard."""
 
@@ -56,6 +65,8 @@ class Record:
         self.unreadable: set[str] = set()
         """IDs of commands on the queue that no worker can read."""
         self.answers: Counter[str] = Counter()
+        self.at_the_door: list[Answer] = []
+        """Those of the gateways to commands, in the order in which they came."""
         self.strange: list[str] = []
         """Answers that the contract does not know, and commands that nobody ever answered."""
         self._on_success = on_success
@@ -64,6 +75,10 @@ class Record:
         self.entries[entry.id] = entry
         self.by_user.setdefault(entry.user_id, []).append(entry)
         return entry
+
+    def answered(self, entry: Entry, status: int) -> None:
+        """Note what a gateway said to a command that was handed in."""
+        self.at_the_door.append(Answer(entry, status, time.monotonic()))
 
     def hear(self, entry: Entry, document: str) -> None:
         """Note the outcome document that somebody was told."""

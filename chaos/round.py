@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from chaos.arguments import Profile
-from chaos.books import Books, Session
+from chaos.books import Books
 from chaos.clients import USERS, Clients
 from chaos.courier import Courier
 from chaos.faults.scene import Fault, Scene
@@ -54,8 +54,6 @@ class Ground:
     site: Site
     books: Books
     mint: Mint
-    baseline: Sequence[Session]
-    """Who was connected to Postgres before anything was broken."""
 
 
 async def run_round(
@@ -73,7 +71,7 @@ async def run_round(
         opening = await open_shop(courier, chance, USERS)
         record.prepared = opening.command_ids
         pause_seconds = profile.long_pause_seconds
-        scene = Scene(site, books, courier, random.Random(chance.random()), pause_seconds)
+        scene = Scene(site, books, courier, record, random.Random(chance.random()), pause_seconds)
         urls = [gateway.url for gateway in site.gateways]
         pace = Pace(profile.commands_per_second)
         async with (
@@ -93,9 +91,7 @@ async def run_round(
                     result.violations += await drained(site)
                     await _strike_quietly(fault, scene, clients, result)
                     await clients.rest()
-        result.violations += await settle(
-            site, books, record, result.recoveries, opening.shop, ground.baseline
-        )
+        result.violations += await settle(site, books, record, result.recoveries, opening.shop)
         result.violations += [*watch.findings, *scene.findings, *record.strange]
     _sum_up(result, record, watch)
     return result
@@ -120,6 +116,7 @@ async def _strike_all(
         took_seconds = time.monotonic() - began_at
         (result.struck if hit else result.missed)[fault.name] += 1
         if not hit:
+            result.recoveries.fault_met_nobody()
             say(f"  {fault.name}: met nobody")
             continue
         recovery = result.recoveries.fault_ends(fault.group, fault.within_seconds)
@@ -135,6 +132,7 @@ async def _strike_all(
 async def _strike_quietly(fault: Fault, scene: Scene, clients: Clients, result: Result) -> None:
     """Strike, and mend by hand what does not mend itself: it is a violation all the same."""
     result.struck[fault.name] += 1
+    result.recoveries.fault_begins()
     await fault.strike(scene)
     recovery = result.recoveries.fault_ends(fault.group, fault.within_seconds)
     clients.probe()

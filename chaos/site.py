@@ -40,6 +40,8 @@ class Site:
     proxies: dict[str, Proxy]
     """By the way that they stand in."""
     disk: SmallDisk | None
+    wal_disk: SmallDisk | None
+    """Under the write-ahead log."""
     workers: list[Service] = field(default_factory=list)
     gateways: list[Service] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    hold_seconds: int, *, with_small_disk: bool, worker_module: str
+    hold_seconds: int, *, with_small_disk: bool, with_wal_disk: bool, worker_module: str
 ) -> AsyncIterator[Site]:
     """Start all of it, on ports and data of its own, and stop it. Raises `Unavailable`."""
     with ExitStack() as servers:
@@ -75,9 +77,12 @@ async def site(
         database_url = with_last_part(postgres.url, DATABASE)
         await _create_database(postgres.url)
         await asyncio.to_thread(_migrate, database_url)
-        disk = SmallDisk.mounted(servers, home.folder) if with_small_disk else None
+        disk = SmallDisk.mounted(servers, home.folder / "disk") if with_small_disk else None
         if disk is not None:
-            await disk.take(database_url, "booking.cart_items", "booking.cart_items_pkey")
+            await disk.take_table(database_url, "booking.cart_items", "booking.cart_items_pkey")
+        wal_disk = SmallDisk.mounted(servers, home.folder / "wal-disk") if with_wal_disk else None
+        if wal_disk is not None:
+            await wal_disk.take_wal(postgres)
         async with AsyncExitStack() as stack:
             targets = {"postgres": postgres.port, "rabbitmq": rabbit.port}
             proxies = {
@@ -85,7 +90,7 @@ async def site(
                 for way in WAYS
             }
             secret = secrets.token_urlsafe(32)
-            built = Site(postgres, rabbit, database_url, secret, proxies, disk)
+            built = Site(postgres, rabbit, database_url, secret, proxies, disk, wal_disk)
             await _start_services(stack, built, home.folder, hold_seconds, worker_module)
             yield built
 
@@ -110,8 +115,8 @@ async def _start_services(
     def environment(role: str) -> dict[str, str]:
         proxies = built.proxies
         return {name: value for name, value in os.environ.items() if "HOLDFAST" not in name} | {
-            "HOLDFAST_DATABASE_URL": _through(proxies[f"{role} postgres"], built.database_url),
-            "HOLDFAST_BROKER_URL": _through(proxies[f"{role} rabbitmq"], built.rabbit.url),
+            "HOLDFAST_DATABASE_URL": through(proxies[f"{role} postgres"], built.database_url),
+            "HOLDFAST_BROKER_URL": through(proxies[f"{role} rabbitmq"], built.rabbit.url),
             "HOLDFAST_JWT_SECRET": built.jwt_secret,
             "HOLDFAST_HOLD_SECONDS": str(hold_seconds),
         }
@@ -139,7 +144,7 @@ async def _start_services(
     await asyncio.sleep(QUEUE_SETTLES_SECONDS)
 
 
-def _through(proxy: Proxy, url: str) -> str:
+def through(proxy: Proxy, url: str) -> str:
     """The URL by which the same server is reached through a proxy."""
     address = urlsplit(url)
     credentials = address.netloc.rpartition("@")[0]

@@ -67,11 +67,7 @@ def as_text(summed: dict[str, Any]) -> str:
         lines.append(f"missed     {_listed(summed['faults_that_met_nobody'])}")
     lines.append("recovery   seconds from the fault's end to the first new success")
     for group, figures in summed["recovery_seconds"].items():
-        goal = f", goal {GOALS_SECONDS[group]:g}" if group in GOALS_SECONDS else ""
-        lines.append(
-            f"           {group:<15} median {figures['median']:.2f},"
-            f" longest {figures['longest']:.2f} of {figures['number']}{goal}"
-        )
+        lines.append(f"           {group:<15} {_recovery(group, figures)}")
     lines.append(
         f"books      looked at {summed['looks_at_the_books']:,} times, the longest look"
         f" {summed['slowest_look_seconds']:.2f} s"
@@ -111,6 +107,17 @@ POSTGRES_RESTARTS = frozenset(
         "postgres-restart-at-commit",
     }
 )
+
+
+def _recovery(group: str, figures: dict[str, float]) -> str:
+    said = f"of {figures['number']:g}"
+    if "median" in figures:
+        said = f"median {figures['median']:.2f}, longest {figures['longest']:.2f} {said}"
+    if figures["disturbed"]:
+        said += f", {figures['disturbed']:g} disturbed left out"
+    if group in GOALS_SECONDS:
+        said += f", goal {GOALS_SECONDS[group]:g}"
+    return said
 
 
 def _listed(numbers: dict[str, int]) -> str:

@@ -43,12 +43,15 @@ class Watch:
             self._task.result()
 
     async def _run(self) -> None:
+        next_at = time.monotonic()
         while not self._is_over:
             try:
                 await self._look()
             except CANNOT_LOOK:
                 self.failed_looks += 1
-            await asyncio.sleep(EVERY_SECONDS)
+            # After a look that took longer, at once.
+            next_at = max(next_at + EVERY_SECONDS, time.monotonic())
+            await asyncio.sleep(next_at - time.monotonic())
 
     async def _look(self) -> None:
         started = time.monotonic()

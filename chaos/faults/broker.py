@@ -1,16 +1,23 @@
 """RabbitMQ killed, frozen, alarmed, stopped, cut off, and robbed of its queue."""
 
 import asyncio
-import os
 import signal
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 import aio_pika
 
+from chaos.faults.processes import send
 from chaos.faults.scene import Fault, Scene
+from chaos.http_buyers import UNAVAILABLE
+from chaos.record import Record
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_QUEUE, COMMANDS_ROUTING_KEY
 
-ALARM_SECONDS = 3.0
+ALARM_SECONDS = 8.0
+"""Much longer than a gateway awaits a confirm: three seconds."""
+LAST_TAKEN_SECONDS = 0.5
+"""RabbitMQ still takes what each connection publishes next when an alarm is raised."""
 STALL_SECONDS = 3.0
 CUT_SHARE = 0.5
 CONNECT_SECONDS = 5.0
@@ -33,13 +40,12 @@ async def restart(scene: Scene) -> bool:
 
 
 async def freeze(scene: Scene) -> bool:
+    await scene.site.all_ready()
     pids = scene.site.rabbit_pids()
-    for number in (signal.SIGSTOP, signal.SIGCONT):
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if number == signal.SIGSTOP:
-            await asyncio.sleep(scene.long_pause_seconds)
+    send(pids, signal.SIGSTOP)
+    async with _taking_nothing(scene):
+        await asyncio.sleep(scene.long_pause_seconds)
+    send(pids, signal.SIGCONT)
     return True
 
 
@@ -53,12 +59,38 @@ async def disk_alarm(scene: Scene) -> bool:
 
 async def _alarm(scene: Scene, setting: str, raised: str, lowered: str) -> bool:
     control = scene.site.rabbit.control
+    await scene.site.all_ready()
     await asyncio.to_thread(control, setting, raised)
     try:
-        await asyncio.sleep(ALARM_SECONDS)
+        async with _taking_nothing(scene):
+            await asyncio.sleep(ALARM_SECONDS)
     finally:
         await asyncio.to_thread(control, setting, lowered)
     return True
+
+
+@asynccontextmanager
+async def _taking_nothing(scene: Scene) -> AsyncIterator[None]:
+    """Add to the findings what gateways say that they must not while the broker takes nothing.
+
+    All are to be ready by then: the first message of a new connection is taken in spite of an
+    alarm.
+    """
+    since = time.monotonic()
+    yield
+    scene.findings += wrong_answers(scene.record, since, time.monotonic())
+
+
+def wrong_answers(record: Record, since: float, until: float) -> Iterable[str]:
+    """Row 13: while the broker takes nothing, 503 "unknown", and never a false 202."""
+    answers = [answer for answer in record.at_the_door if since <= answer.at <= until]
+    if all(answer.status != UNAVAILABLE for answer in answers):
+        yield f"row 13: no gateway answered 503 in {until - since:.1f} s without the broker"
+    for answer in answers:
+        # The outcome of one that was handed in before may well have been found in the books.
+        is_new = answer.entry.began_at >= since + LAST_TAKEN_SECONDS
+        if is_new and 200 <= answer.status < 300:
+            yield f"row 13: {answer.entry.id} got {answer.status} while the broker took nothing"
 
 
 async def restart_app(scene: Scene) -> bool:

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import re
 import signal
+import time
 from contextlib import suppress
+from pathlib import Path
 
-from chaos.faults.processes import halted
+from chaos.faults.processes import halted, send
 from chaos.faults.scene import Fault, Scene
+from worker.audit.look import CANNOT_LOOK
 
 COMMIT_SECONDS = 3.0
 """How long to wait for the next COMMIT."""
@@ -15,7 +19,16 @@ DELAY_SECONDS = 0.05
 CUT_SHARE = 0.5
 MAX_COMMITS_LOST = 2
 MAX_TERMINATED = 3
-FULL_SECONDS = 4.0
+FULL_SECONDS = 3.0
+"""How long a disk stays full after somebody has noticed."""
+NOTICED_SECONDS = 8.0
+"""How long to wait until somebody does."""
+MAX_SEGMENTS, SEGMENT_SECONDS = 8, 1.0
+"""Of the write-ahead log: how many may lie ready, and how soon the next is written to."""
+NO_SPACE = re.compile("No space left on device")
+PANIC = re.compile("PANIC:.*No space left on device")
+START_SECONDS = 30.0
+FULL_WITHIN_SECONDS = 15.0
 HALF_OPEN_WITHIN_SECONDS = 15.0
 """Row 19: what hears nothing has to find that out first."""
 LOOK_EVERY_SECONDS = 0.02
@@ -83,9 +96,9 @@ async def terminate(scene: Scene) -> bool:
 
 async def freeze(scene: Scene) -> bool:
     pids = scene.site.postgres_pids()
-    _signal(pids, signal.SIGSTOP)
+    send(pids, signal.SIGSTOP)
     await asyncio.sleep(scene.long_pause_seconds)
-    _signal(pids, signal.SIGCONT)
+    send(pids, signal.SIGCONT)
     return True
 
 
@@ -124,19 +137,82 @@ async def delay(scene: Scene) -> bool:
 
 
 async def fill_disk(scene: Scene) -> bool:
+    """Leave no room for another page of a table."""
     disk = scene.site.disk
     if disk is None:  # only root may mount one
         return False
+    log = _Log(scene.site.postgres.log)
     disk.fill()
-    await asyncio.sleep(FULL_SECONDS)
-    disk.empty()
-    return True
+    try:
+        hit = await log.says(NO_SPACE, NOTICED_SECONDS)
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        disk.empty()
+    return hit
 
 
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+async def fill_wal_disk(scene: Scene) -> bool:
+    """Leave no room for another segment of the write-ahead log: a COMMIT finds none, and Postgres
+    panics. It restarts in vain, or ends, and then it is started, as an operator would.
+    """
+    disk = scene.site.wal_disk
+    if disk is None:
+        return False
+    log = _Log(scene.site.postgres.log)
+    disk.fill()
+    try:
+        hit = await _wants_a_segment(scene, log)
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        disk.empty()
+    await _start_if_ended(scene)
+    return hit
+
+
+async def _wants_a_segment(scene: Scene, log: "_Log") -> bool:
+    """Have the segments used up that there are, until Postgres panics for want of another."""
+    for _ in range(MAX_SEGMENTS):
+        with suppress(*CANNOT_LOOK):
+            await scene.books.switch_wal()
+        if await log.says(PANIC, SEGMENT_SECONDS):
+            return True
+    return False
+
+
+async def _start_if_ended(scene: Scene) -> None:
+    """Wait until Postgres answers, or see to it."""
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            await scene.books.deadlocks()
+        except ConnectionRefusedError:
+            await asyncio.to_thread(scene.site.postgres.restart)
+        except CANNOT_LOOK:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        else:
+            return
+
+
+class _Log:
+    """What Postgres has written to its log since this was made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._from = file.stat().st_size
+
+    async def says(self, pattern: re.Pattern[str], within_seconds: float) -> bool:
+        """Wait until something is found there."""
+        give_up_at = time.monotonic() + within_seconds
+        while not pattern.search(self._text()):
+            if time.monotonic() > give_up_at:
+                return False
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        return True
+
+    def _text(self) -> str:
+        with self._file.open(errors="replace") as lines:
+            lines.seek(self._from)
+            return lines.read()
 
 
 RESTARTS = (
@@ -157,4 +233,5 @@ FAULTS = (
     Fault("postgres-stall", "wires", (), stall),
     Fault("postgres-delay", "wires", (), delay),
     Fault("disk-full", "disk full", (20,), fill_disk),
+    Fault("wal-disk-full", "disk full", (20,), fill_wal_disk, FULL_WITHIN_SECONDS),
 )

@@ -1,7 +1,9 @@
 """Workers and gateways that are killed, at every point of their way, frozen, and told to stop."""
 
 import asyncio
+import os
 import signal
+from contextlib import suppress
 from functools import partial
 from typing import get_args
 
@@ -78,6 +80,13 @@ async def cut_before_acknowledgement(scene: Scene) -> bool:
     await asyncio.sleep(CUT_SECONDS)
     worker.signal(signal.SIGCONT)
     return True
+
+
+def send(pids: list[int], number: signal.Signals) -> None:
+    """Signal those of the processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def of_workers(scene: Scene) -> list[Service]:

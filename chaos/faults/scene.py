@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from chaos.books import Books
 from chaos.courier import Courier
+from chaos.record import Record
 from chaos.recovery import WITHIN_SECONDS
 from chaos.site import Site
 
@@ -15,6 +16,7 @@ class Scene:
     site: Site
     books: Books
     courier: Courier
+    record: Record
     chance: random.Random
     long_pause_seconds: float
     """How long something stands still that is to outlast every time-out."""

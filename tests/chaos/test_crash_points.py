@@ -4,21 +4,25 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chaos.fuse import Charge, GatewayPoint, Point
+from chaos.proxy import Proxy
 from chaos.service import Service
+from chaos.site import through
 from dev.services import Services, services
 from shared.ids import new_id
 from tests.builders import reserve
 from tests.conftest import migrate
 from tests.deployment import JWT_SECRET, Deployment
-from tests.system.clients import Site, succeeded
+from tests.system.clients import Person, Site, succeeded
 from tests.worker.box_office import BoxOffice, eventually
 from tests.worker.queue_client import QueueClient
 from worker.storage.engine import create_engine
@@ -135,31 +139,80 @@ async def test_a_charge_may_stop_instead_of_kill(
     assert len(worker.deaths) == deaths
 
 
-@pytest.mark.parametrize("point", get_args(GatewayPoint))
-async def test_a_gateway_ends_at_its_point_and_the_same_key_gets_one_outcome(
-    point: GatewayPoint, own: Services, worker: Service, tmp_path: Path
-) -> None:
-    """Faults 1 to 3."""
+@dataclass
+class Counter:
+    """A gateway that is to end, a buyer before it, and another gateway to ask afterwards."""
+
+    doomed: Service
+    ann: Person
+    tickets: str
+    to_broker: Proxy
+    """Between the gateway that is to end and the broker."""
+
+    async def buy(self, key: str) -> httpx.Response:
+        """One ticket, from the gateway that is to end."""
+        return await self.ann.http.post(
+            f"{self.doomed.url}/v1/reservations",
+            json={"items": [{"ticket_type_id": self.tickets, "quantity": 1}]},
+            headers={"Authorization": f"Bearer {self.ann.token}", "Idempotency-Key": key},
+        )
+
+
+@pytest.fixture
+async def counter(own: Services, worker: Service, tmp_path: Path) -> AsyncIterator[Counter]:
     await worker.ready()
+    broker = urlsplit(own.broker_url)
     async with (
+        Proxy(broker.hostname, broker.port) as to_broker,
         Deployment(own.database_url, own.broker_url) as deployment,
-        service(own, "chaos.crashing_gateway", "HOLDFAST_PORT", tmp_path) as doomed,
+        service(
+            replace(own, broker_url=through(to_broker, own.broker_url)),
+            "chaos.crashing_gateway",
+            "HOLDFAST_PORT",
+            tmp_path,
+        ) as doomed,
         httpx.AsyncClient(timeout=20, trust_env=False) as http,
     ):
         await deployment.start(gateways=1, workers=0)
         await doomed.ready()
         ann = await Site(deployment, http).newcomer()
-        tickets = await ann.sale()
-        key = new_id()
-        deaths = len(doomed.deaths)
-        await lay(doomed, Charge(point))
-        with pytest.raises(httpx.TransportError):
-            await http.post(
-                f"{doomed.url}/v1/reservations",
-                json={"items": [{"ticket_type_id": tickets, "quantity": 1}]},
-                headers={"Authorization": f"Bearer {ann.token}", "Idempotency-Key": key},
-            )
-        assert await doomed.died(deaths, ENDS_WITHIN_SECONDS)
-        first = succeeded(await ann.reserve(tickets, key=key))
-        assert succeeded(await ann.reserve(tickets, key=key)) == first
-        assert await ann.holds() == {tickets: 1}
+        yield Counter(doomed, ann, await ann.sale(), to_broker)
+
+
+@pytest.mark.parametrize("point", get_args(GatewayPoint))
+async def test_a_gateway_ends_at_its_point_and_the_same_key_gets_one_outcome(
+    point: GatewayPoint, counter: Counter, office: BoxOffice, client: QueueClient
+) -> None:
+    """Faults 1 to 3."""
+    ann, tickets, key = counter.ann, counter.tickets, new_id()
+    deaths = len(counter.doomed.deaths)
+    await lay(counter.doomed, Charge(point))
+    with pytest.raises(httpx.TransportError):
+        await counter.buy(key)
+    assert await counter.doomed.died(deaths, ENDS_WITHIN_SECONDS)
+    if point == "before publish":
+        # Behind whatever has come into the queue.
+        await client.ask([reserve(await office.user(), {await office.ticket_type(): 1})])
+        assert (await ann.poll(key))["status"] == "pending"
+        recorded = None
+    else:
+        recorded = (await ann.outcome(key))["result"]
+    first = succeeded(await ann.reserve(tickets, key=key))
+    assert recorded in (None, first)
+    assert succeeded(await ann.reserve(tickets, key=key)) == first
+    assert await ann.holds() == {tickets: 1}
+
+
+async def test_a_gateway_has_published_before_the_broker_confirms_and_not_after(
+    counter: Counter,
+) -> None:
+    """Faults 2 and 3 are two: without a word from the broker only the first point is reached."""
+    deaths = len(counter.doomed.deaths)
+    counter.to_broker.stall()
+    await lay(counter.doomed, Charge("after confirm"))
+    assert (await counter.buy(new_id())).status_code == 503
+    assert len(counter.doomed.deaths) == deaths
+    await lay(counter.doomed, Charge("published"))
+    with pytest.raises(httpx.TransportError):
+        await counter.buy(new_id())
+    assert await counter.doomed.died(deaths, ENDS_WITHIN_SECONDS)

@@ -79,6 +79,11 @@ def test_arguments_change_a_profile() -> None:
     assert options.profile.targets == {"worker-kills": 3}
 
 
+def test_any_profile_may_await_each_recovery() -> None:
+    assert not read_arguments(["--profile", "long"]).profile.awaits_recovery
+    assert read_arguments(["--profile", "long", "--awaits-recovery"]).profile.awaits_recovery
+
+
 def test_a_fault_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_arguments(["--faults", "earthquake"])
