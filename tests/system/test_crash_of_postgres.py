@@ -1,7 +1,9 @@
-"""Postgres killed and started again on the same data: commands wait for it and are decided once."""
+"""Postgres killed, or frozen, and back on the same data: commands wait for it, decided once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
@@ -9,12 +11,31 @@ import pytest
 from dev.private_postgres import PrivatePostgres
 from dev.search import Unavailable
 from dev.services import private_postgres, services
+from shared.ids import new_id
 from tests.conftest import migrate
 from tests.deployment import Deployment
 from tests.system.amqp import Queue, reservation
 from tests.system.books import Books
-from tests.system.clients import Site, refused, succeeded
+from tests.system.clients import Site, eventually, refused, succeeded
+from tests.system.freezing import frozen
+from tests.system.rush import WAITS_SECONDS, open_rush
 from tests.system.traffic import open_traffic, recovers
+
+FROZEN_SECONDS = 20
+BACK_WITHIN_SECONDS = 15
+READERS_OF_A_ROUTE = 2
+"""At each gateway: of all routes more than its pool has connections."""
+AT_ONCE = 30
+MARGIN_SECONDS = 2
+"""For a busy machine."""
+READ_SECONDS = 8
+"""6 s without an answer, and 2 s to give the connection up."""
+SHARED_READ_SECONDS = 2 * READ_SECONDS
+"""Who comes while the same is asked for waits for the end of that question first."""
+PAGE_SECONDS = 3 * READ_SECONDS
+"""A page that is asked for as it was before is asked for again where it could not be had."""
+READY_SECONDS = 2 + 2
+LOOK_AGAIN_SECONDS = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +126,126 @@ async def test_without_postgres_commands_are_accepted_and_decided_once_it_is_bac
         await process.ready()
     async with Books(postgres.url) as books:
         await books.balance()
+
+
+@dataclass(frozen=True)
+class Route:
+    """One that reads: how long it may take, and what it says without Postgres and with it."""
+
+    path: str
+    ask: Callable[[int], Awaitable[httpx.Response]]
+    """Takes the number of a gateway."""
+    seconds: float = READ_SECONDS
+    refusal: str | None = "database_unavailable"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Look:
+    route: Route
+    begun_at: float
+    answered_at: float
+    answer: httpx.Response
+
+
+async def test_a_frozen_postgres_is_waited_for_within_bounds_and_wedges_nothing(
+    own_site: Site, own_queue: Queue, postgres: PrivatePostgres
+) -> None:
+    rush = await open_rush(own_site, clients=6)
+    routes = await routes_that_read(own_site, own_queue)
+    over = asyncio.Event()
+    async with rush:
+        await rush.progress(20)
+        await full_pools(routes[0])
+        with frozen(postgres.pid) as frozen_at:
+            looking = asyncio.create_task(look_until(over, routes))
+            await asyncio.sleep(FROZEN_SECONDS)
+            thawed_at = time.monotonic()
+        over.set()
+        await asyncio.gather(
+            recovers(own_site, within_seconds=BACK_WITHIN_SECONDS),
+            *(answers_again(route, via) for route in routes for via in (0, 1)),
+        )
+        looks = await looking
+    await full_pools(routes[0])
+
+    for look in looks:
+        assert look.answered_at - look.begun_at <= look.route.seconds + MARGIN_SECONDS, look
+        if look.route.refusal and look.answered_at < thawed_at:
+            refused(look.answer, 503, look.route.refusal)
+    meanwhile = [each for each in rush.attempts if frozen_at < each.begun_at < thawed_at]
+    assert {each.wait_seconds for each in meanwhile} == set(WAITS_SECONDS)
+    for attempt in meanwhile:
+        assert not attempt.is_refused()
+        assert attempt.seconds <= attempt.wait_seconds + MARGIN_SECONDS
+    async with Books(postgres.url) as books:
+        await rush.settle(books)
+        await books.balance()
+
+
+async def routes_that_read(site: Site, queue: Queue) -> list[Route]:
+    organizer, alice = await site.organizer(), await site.person(queue)
+    event = await organizer.event()
+    tickets = (await organizer.ticket_type(event["id"]))["id"]
+    command_id = (await alice.reserve(tickets)).json()["command_id"]
+
+    def read(path: str, seconds: float = READ_SECONDS) -> Route:
+        return Route(path, lambda via: alice.get(path, via=via), seconds)
+
+    async def newly_come(via: int) -> httpx.Response:
+        # A token that no gateway has seen: its user is looked up.
+        token = await site.token_for(alice.id, jti=new_id())
+        return await replace(alice, token=token).get("/cart", via=via)
+
+    async def log_in(via: int) -> httpx.Response:
+        form = {"username": alice.email, "password": "a wrong password"}
+        return await site.http.post(f"{site.urls[via]}/v1/tokens", data=form)
+
+    def health(which: str, seconds: float, refusal: str | None) -> Route:
+        path = f"/health/{which}"
+        return Route(path, lambda via: site.http.get(site.urls[via] + path), seconds, refusal)
+
+    return [
+        read("/cart"),
+        read("/me"),
+        read(f"/commands/{command_id}"),
+        read("/events", SHARED_READ_SECONDS),
+        read(f"/events/{event['id']}", PAGE_SECONDS),
+        Route("/cart, newly come", newly_come, SHARED_READ_SECONDS),
+        Route("/tokens", log_in, status=401),
+        health("ready", READY_SECONDS, "not_ready"),
+        health("live", 0, None),
+    ]
+
+
+async def look_until(over: asyncio.Event, routes: list[Route]) -> list[Look]:
+    """Readers of each route, at both gateways, each asking again and again."""
+    looks: list[Look] = []
+
+    async def look(route: Route, via: int) -> None:
+        while not over.is_set():
+            begun_at = time.monotonic()
+            answer = await route.ask(via)
+            looks.append(Look(route, begun_at, time.monotonic(), answer))
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    ways = [(route, via) for route in routes for via in (0, 1)]
+    await asyncio.gather(*(look(*way) for way in ways * READERS_OF_A_ROUTE))
+    return looks
+
+
+async def full_pools(route: Route) -> None:
+    """Ask so much at once that each gateway uses all connections of its pool."""
+    for via in (0, 1):
+        answers = await asyncio.gather(*(route.ask(via) for _ in range(AT_ONCE)))
+        assert {answer.status_code for answer in answers} == {route.status}
+
+
+async def answers_again(route: Route, via: int) -> None:
+    async def status() -> int:
+        return (await route.ask(via)).status_code
+
+    await eventually(status, lambda status: status == route.status, BACK_WITHIN_SECONDS)
 
 
 async def test_a_worker_started_without_postgres_works_once_it_comes(

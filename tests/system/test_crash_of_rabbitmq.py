@@ -1,4 +1,4 @@
-"""RabbitMQ killed and started again on the same data: nothing accepted is lost or doubled."""
+"""RabbitMQ killed, or frozen, and back on the same data: nothing accepted is lost or doubled."""
 
 import asyncio
 import time
@@ -16,10 +16,18 @@ from tests.conftest import migrate
 from tests.deployment import Deployment, Process
 from tests.system.amqp import Queue
 from tests.system.books import Books
-from tests.system.clients import Person, Site, eventually, is_live, refused, succeeded
+from tests.system.clients import Site, eventually, is_live, refused, succeeded
+from tests.system.freezing import frozen, kill_at_once
+from tests.system.rush import WAITS_SECONDS, Attempt, open_rush
 from tests.system.traffic import audited, open_traffic, recovers
 
-REFUSED_WITHIN_SECONDS = 5
+REFUSED_WITHIN_SECONDS = 3
+"""Of a request that comes while the broker is dead."""
+DEAD_SECONDS = 4
+UNCONFIRMED_WITHIN_SECONDS = 4.5
+"""Of one that comes while the broker is silent: 3 s for the confirm, and a busy machine."""
+FROZEN_SECONDS = 9
+"""So that many come soon enough to be refused before it is back."""
 
 
 @pytest.fixture(scope="module")
@@ -63,48 +71,78 @@ async def test_a_killed_broker_loses_no_accepted_command_and_doubles_none(
 ) -> None:
     async with Queue(rabbitmq.url) as queue:
         traffic = await open_traffic(own_site, queue)
+    rush = await open_rush(own_site)
     async with Books(own_site.deployment.database_url) as books:
         async with audited(books), traffic:
             await traffic.progress()
-            accepted: list[str] = []
-            hurrying = asyncio.create_task(hurry(await own_site.organizer(), accepted))
-            await eventually(lambda: in_number(accepted), lambda number: number >= 50, 20)
-            await kill(rabbitmq)
-            await hurrying
+            # More than the broker confirms at once: commands at every point of their way.
+            async with rush:
+                await rush.progress(100)
+                await kill(rabbitmq)
             await asyncio.to_thread(rabbitmq.start)
             await recovers(own_site)
             await traffic.progress()
         assert traffic.unknown, "the kill went unnoticed"
         await traffic.audit(books)
-
-        async def lost() -> int:
-            return len(set(accepted) - set(await books.outcomes(accepted)))
-
-        await eventually(lost, lambda number: number == 0, within_seconds=10)
+        await rush.settle(books)
 
 
-async def in_number(accepted: list[str]) -> int:
-    return len(accepted)
+async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
+    own_site: Site, rabbitmq: PrivateRabbit
+) -> None:
+    rush = await open_rush(own_site)
+    async with rush:
+        await rush.progress(100)
+        killed_at = kill_at_once(rabbitmq.pid)
+        await asyncio.sleep(DEAD_SECONDS)
+    await kill(rabbitmq)
+    await asyncio.to_thread(rabbitmq.start)
+    await recovers(own_site)
+    before = [each for each in rush.attempts if each.begun_at <= killed_at < each.answered_at]
+    after = [each for each in rush.attempts if each.begun_at > killed_at]
+
+    assert before, "nothing was under way"
+    assert max(each.seconds for each in after) <= REFUSED_WITHIN_SECONDS
+    assert all(each.is_refused() for each in after)
+    for each in before:
+        # One that the broker had confirmed may await its outcome for as long as it asked for.
+        patience_seconds = 0 if each.is_refused() else each.wait_seconds
+        assert each.answered_at - killed_at <= REFUSED_WITHIN_SECONDS + patience_seconds
+    async with Books(own_site.deployment.database_url) as books:
+        await rush.settle(books)
 
 
-async def hurry(person: Person, accepted: list[str]) -> None:
-    """Hand in more than the broker confirms at once, until it is gone; list what was accepted.
+async def test_a_frozen_broker_is_answered_503_in_time_and_each_command_is_decided_once(
+    own_site: Site, rabbitmq: PrivateRabbit
+) -> None:
+    rush = await open_rush(own_site)
+    async with rush:
+        await rush.progress(100)
+        with frozen(rabbitmq.pid) as frozen_at:
+            await asyncio.sleep(FROZEN_SECONDS)
+            thawed_at = time.monotonic()
+        await recovers(own_site, within_seconds=15)
+    meanwhile = [
+        each
+        for each in rush.attempts
+        if frozen_at < each.begun_at < thawed_at - UNCONFIRMED_WITHIN_SECONDS
+    ]
+    assert max(each.seconds for each in meanwhile) <= UNCONFIRMED_WITHIN_SECONDS
+    assert all(each.is_refused() for each in meanwhile)
+    assert {each.wait_seconds for each in meanwhile} == set(WAITS_SECONDS)
 
-    So that there are commands at every point of their way when it is killed.
-    """
-    gone = asyncio.Event()
+    async with Books(own_site.deployment.database_url) as books:
+        await rush.settle(books)
+        unknown = [each for each in rush.attempts if each.is_refused()]
+        await asyncio.gather(*(decided_once(each) for each in unknown))
+        await rush.settle(books)
 
-    async def hand_in(via: int) -> None:
-        while not gone.is_set():
-            answer = await person.release(via=via, prefer="respond-async")
-            if answer.status_code == 202:
-                accepted.append(answer.json()["command_id"])
-            else:
-                refused(answer, 503, "broker_unavailable")
-                gone.set()
 
-    async with asyncio.timeout(40):
-        await asyncio.gather(*(hand_in(number % 2) for number in range(30)))
+async def decided_once(attempt: Attempt) -> None:
+    """Hand a command of unknown outcome in again, at both gateways."""
+    one, other = await asyncio.gather(*(attempt.again(via) for via in (0, 1)))
+    succeeded(one)
+    assert one.json() == other.json()
 
 
 async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(

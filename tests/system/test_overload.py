@@ -1,6 +1,6 @@
 """Far more than can be done, for a few seconds: what is accepted is done, the rest is told so.
 
-No figure is asked for here; `python -m loadtest.overload` measures them.
+Only what a busy machine cannot spoil is asked for; `python -m loadtest.overload` measures.
 """
 
 from collections.abc import AsyncIterator
@@ -9,12 +9,18 @@ import httpx
 import pytest
 
 from dev.services import services
+from loadtest.overload import run
 from loadtest.overload.run import OverloadOptions, OverloadResult, compare, run_overload
 from loadtest.overload.tally import Tally
 from loadtest.progress import Progress
 from tests.conftest import migrate
 from tests.deployment import JWT_SECRET, Deployment
 from tests.system.books import Books
+
+GOODPUT_SHARE = 0.25
+"""Of the peak: far below the goal of 80%, for the visitors take their part of a small machine."""
+NORMAL_P99_SECONDS = 2.0
+"""Normal is who sheds nobody; others' work on the machine may make it slow for a moment."""
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +42,13 @@ async def result(deployment: Deployment) -> OverloadResult:
         times=10,
         seconds=6,
         peak_seconds=2,
-        afterwards_seconds=3,
+        afterwards_seconds=6,
         connections=2_000,
         buyers=100,
     )
-    return await run_overload(options, Progress(quiet=True))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
+        return await run_overload(options, Progress(quiet=True))
 
 
 async def test_what_is_accepted_is_done_and_what_is_shed_is_not(
@@ -60,6 +68,14 @@ async def test_what_is_too_much_is_shed(result: OverloadResult, deployment: Depl
         metrics = (await http.get(f"{deployment.url}/metrics")).text
     (line,) = [one for one in metrics.splitlines() if one.startswith("holdfast_requests_shed_t")]
     assert float(line.split()[1]) >= result.overload.shed
+
+
+async def test_under_too_much_it_does_not_do_much_less(result: OverloadResult) -> None:
+    assert result.goodput > GOODPUT_SHARE * result.peak_rate
+
+
+async def test_when_it_is_over_nobody_is_shed_any_more(result: OverloadResult) -> None:
+    assert result.normal_after_seconds is not None
 
 
 @pytest.mark.parametrize(
