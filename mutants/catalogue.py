@@ -1,6 +1,6 @@
 """All mutants."""
 
-from mutants import domain_bugs, gateway_bugs, storage_bugs, worker_bugs
+from mutants import connection_bugs, domain_bugs, gateway_bugs, storage_bugs, worker_bugs
 from mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -8,4 +8,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *storage_bugs.MUTANTS,
     *worker_bugs.MUTANTS,
     *gateway_bugs.MUTANTS,
+    *connection_bugs.MUTANTS,
 )

@@ -4,9 +4,6 @@ from mutants.mutant import Mutant
 
 AWAITING = "gateway/awaiting.py"
 BODY = "gateway/request_body.py"
-LOAD_SHEDDING = "gateway/connections/load_shedding.py"
-REPEATED_READS = "gateway/connections/repeated_reads.py"
-HEADS = "gateway/connections/heads.py"
 ENVELOPE = "gateway/envelope.py"
 SUBMIT = "gateway/submit.py"
 TOKENS = "gateway/tokens.py"
@@ -15,10 +12,7 @@ TEST_ANSWERS = "tests/gateway/test_misdirected_answers.py"
 TEST_AWAITING = "tests/gateway/test_awaiting.py"
 TEST_BODY = "tests/gateway/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/test_command_ids.py"
-TEST_HEADS = "tests/gateway/test_heads.py"
 TEST_IN_FLIGHT = "tests/gateway/test_in_flight.py"
-TEST_LOAD_SHEDDING = "tests/gateway/test_load_shedding.py"
-TEST_REPEATED_READS = "tests/gateway/test_repeated_reads.py"
 TEST_SUBMIT = "tests/gateway/test_submit.py"
 TEST_TOKENS = "tests/gateway/test_tokens.py"
 
@@ -238,54 +232,6 @@ MUTANTS = (
         ("tests/gateway/test_passwords.py",),
     ),
     Mutant(
-        "read_answered_in_the_middle_of_a_request",
-        "a header that looks like a request is answered as one",
-        REPEATED_READS,
-        "            event_id is not None\n            and between_requests\n",
-        "            event_id is not None\n",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "two_requests_known_as_one",
-        "of two requests in one packet the second is never answered",
-        REPEATED_READS,
-        "            and request.find(_HEAD_END) == len(request) - len(_HEAD_END)\n",
-        "",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "shed_and_learned_as_the_read_before",
-        "who asks for a cart, or for an event that is not there, gets the page of another event",
-        REPEATED_READS,
-        "        if was_parsed and event_id is None",
-        "        if event_id is None",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "reads_for_who_reads_nothing",
-        "a client that reads no answers has the gateway keep any number of them",
-        REPEATED_READS,
-        "            and not self.flow.write_paused  # uvicorn waits",
-        "            # uvicorn waits",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "body_read_as_a_request",
-        "behind a proxy one client's body is the next client's request",
-        HEADS,
-        "            return head + data[stopped.args[0] :]\n",
-        "            return data[stopped.args[0] :]\n",
-        (TEST_HEADS,),
-    ),
-    Mutant(
-        "heads_without_end",
-        "one client fills the memory of a gateway with a header",
-        HEADS,
-        "        if self._head_bytes > MAX_HEAD_BYTES:\n",
-        "        if False:\n",
-        (TEST_HEADS,),
-    ),
-    Mutant(
         "registration_tells_passwords",
         "whoever knows a user's ID and address guesses the password as often as they like",
         "gateway/login_throttle.py",
@@ -300,21 +246,5 @@ MUTANTS = (
         "        decided = decided or submission.decided\n",
         "",
         (TEST_SUBMIT,),
-    ),
-    Mutant(
-        "farewell_before_the_answer",
-        "a gateway that is told to stop leaves a reader without an answer",
-        REPEATED_READS,
-        "        if self.is_reading:\n            self._closes_after = True\n",
-        "        if False:\n            self._closes_after = True\n",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "shed_in_the_middle_of_a_head",
-        "the next request on the connection is read as the rest of a head",
-        LOAD_SHEDDING,
-        "            return cycle is None and self.scope is None\n",
-        "            return True\n",
-        (TEST_LOAD_SHEDDING,),
     ),
 )

@@ -24,6 +24,7 @@ from tests.system.traffic import audited, open_traffic, recovers
 REFUSED_WITHIN_SECONDS = 3
 """Of a request that comes while the broker is dead."""
 DEAD_SECONDS = 4
+UNDER_WAY_SECONDS = 0.5
 UNCONFIRMED_WITHIN_SECONDS = 4.5
 """Of one that comes while the broker is silent: 3 s for the confirm, and a busy machine."""
 FROZEN_SECONDS = 9
@@ -75,10 +76,12 @@ async def test_a_killed_broker_loses_no_accepted_command_and_doubles_none(
     async with Books(own_site.deployment.database_url) as books:
         async with audited(books), traffic:
             await traffic.progress()
-            # More than the broker confirms at once: commands at every point of their way.
             async with rush:
                 await rush.progress(100)
-                await kill(rabbitmq)
+                # So that commands are at every point of their way.
+                with frozen(rabbitmq.pid):
+                    await asyncio.sleep(UNDER_WAY_SECONDS)
+                    await kill(rabbitmq)
             await asyncio.to_thread(rabbitmq.start)
             await recovers(own_site)
             await traffic.progress()
