@@ -3,7 +3,6 @@
 from collections.abc import Callable, MutableMapping
 from typing import Any, cast
 
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from gateway.connections.heads import HeadsProtocol
@@ -33,7 +32,7 @@ class DepartureProtocol(HeadsProtocol):
     served: RequestResponseCycle | None = None
     """The request that is answered now, or was last; `cycle` is the newest that was read."""
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.served = cycle
         super()._start_asgi_task(cycle, app)
 
