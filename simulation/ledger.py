@@ -68,14 +68,15 @@ class Ledger:
     ) -> str | None:
         """Apply a command, and say where its outcome differs from what it should have been."""
         at = committed.clock
+        outcome = json.loads(document)
+        got = outcome["refusal"]["code"] if outcome["refusal"] else None
+        # Before all else: who was not there held nothing either, whatever they hold by now.
+        if got in NOT_FOUND and self._is_newer(command, outcome["refusal"], committed.began):
+            return None
         hold = self.holds.get(command.user_id)
         if hold is not None and hold.expires_at <= at:
             return f"I9: {command.command_id} found a cart whose hold was over"
         refusal = self._refusal(command, at)
-        outcome = json.loads(document)
-        got = outcome["refusal"]["code"] if outcome["refusal"] else None
-        if got in NOT_FOUND and self._is_newer(command, outcome["refusal"], committed.began):
-            return None
         if got != refusal:
             return f"I10: {command.command_id} should be {refusal or 'granted'}, not {got}"
         if refusal == "insufficient_availability":

@@ -29,6 +29,12 @@ def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return
     assert not simulate(1_034_932).violations
 
 
+def test_who_was_not_there_yet_held_nothing_that_could_be_over() -> None:
+    """Refused beside the registration that commits first; what was put into the cart with it is
+    over by then, and is none of this command's."""
+    assert not simulate(2_830_586).violations
+
+
 def test_a_hold_that_is_over_when_it_is_committed_refuses_nobody() -> None:
     """Who waits for its ticket type has looked for due carts before, and must look again."""
     assert not simulate(1_051_817).violations
