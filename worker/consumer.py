@@ -95,7 +95,7 @@ class Consumer:
             if self._drains:  # opened meanwhile, in place of one that broke
                 self._spawn(self._cancel())
         self._answers.expect()
-        entries = self._read(raw)
+        entries = self._entries_of(raw)
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
         if not commands:  # nothing for a transaction
             self._answer(raw, entries, [], acknowledger)
@@ -103,7 +103,7 @@ class Consumer:
         decided = self._committer.submit(commands, suspect=_is_suspect(raw))
         decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
 
-    def _read(self, raw: Delivery) -> Entries:
+    def _entries_of(self, raw: Delivery) -> Entries:
         if UNREADABLE_PROPERTIES in raw.headers:
             return [Unreadable("properties: cannot be read", raw.body)]
         # The broker has checked that who published is who the message says.
