@@ -1,11 +1,11 @@
 """Freezes a server for a while: it keeps its connections and says nothing."""
 
-import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
+from chaos.faults.processes import send
 from dev.processes import descendants
 
 
@@ -13,20 +13,14 @@ from dev.processes import descendants
 def frozen(pid: int) -> Iterator[float]:
     """Stop a process with all that descends from it; yield the moment when all of it stood."""
     pids = [pid, *descendants(pid)]
-    _signal(pids, signal.SIGSTOP)
+    send(pids, signal.SIGSTOP)
     try:
         yield time.monotonic()
     finally:
-        _signal(pids, signal.SIGCONT)
+        send(pids, signal.SIGCONT)
 
 
 def kill_at_once(pid: int) -> float:
     """SIGKILL to a process and all that descends from it; return the moment when it was sent."""
-    _signal([*descendants(pid), pid], signal.SIGKILL)
+    send([*descendants(pid), pid], signal.SIGKILL)
     return time.monotonic()
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for each in pids:
-        with suppress(ProcessLookupError):
-            os.kill(each, number)
