@@ -79,8 +79,12 @@ class Deployment:
                 process.stop()
         self._running.clear()
 
+    def pids(self, name: str) -> list[int]:
+        """Return the processes of this name, "worker" or "gateway"."""
+        return [process.pid for process in self._running[name]]
+
     def processes(self) -> SystemProcesses:
-        started = {name: [each.pid for each in some] for name, some in self._running.items()}
+        started = {name: self.pids(name) for name in self._running}
         return SystemProcesses(started, last_part(self.database_url))
 
     def _start(self, module: str, port_variable: str) -> tuple[Process, str]:

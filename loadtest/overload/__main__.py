@@ -20,11 +20,13 @@ from loadtest.bench.deployment import Deployment
 from loadtest.desk import PreparationError
 from loadtest.figures import count, milliseconds
 from loadtest.histogram import Histogram
+from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, run_overload
 from loadtest.progress import Progress, say
 
 MAX_SECONDS = 3_000
 """Tokens live an hour."""
+MIN_WORKER_SHARE = 0.02
 
 
 def main() -> int:
@@ -33,7 +35,7 @@ def main() -> int:
     # Told to end, it drops what it has made, as upon Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _deployed(asked_for) as options:
+        with _deployed(*asked_for) as options:
             result = uvloop.run(run_overload(options, Progress()))
     except (BrokerError, PreparationError, Unavailable) as error:
         say(str(error))
@@ -47,20 +49,21 @@ def main() -> int:
 
 
 @contextmanager
-def _deployed(options: OverloadOptions) -> Iterator[OverloadOptions]:
+def _deployed(options: OverloadOptions, worker_share: float) -> Iterator[OverloadOptions]:
     """Start a gateway and a worker where no deployment is named. Raises `Unavailable`."""
     if options.url:
         yield options
         return
     with services("tests") as places, Deployment(places) as own:
         own.serve(workers=1, gateways=1)
-        yield replace(
-            options,
-            url=own.gateway_urls[0],
-            broker_url=own.broker_url,
-            database_url=own.database_url,
-            jwt_secret=own.jwt_secret,
-        )
+        with quota(own.pids("worker"), worker_share):
+            yield replace(
+                options,
+                url=own.gateway_urls[0],
+                broker_url=own.broker_url,
+                database_url=own.database_url,
+                jwt_secret=own.jwt_secret,
+            )
 
 
 def summary(options: OverloadOptions, result: OverloadResult) -> list[str]:
@@ -89,7 +92,7 @@ def _ms(times: Histogram, percent: float) -> str:
     return milliseconds(None if seconds is None else seconds * 1000)
 
 
-def _read_arguments() -> OverloadOptions:
+def _read_arguments() -> tuple[OverloadOptions, float]:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.overload",
         description="Measures the peak, asks for many times as much, and checks the books.",
@@ -104,6 +107,7 @@ def _read_arguments() -> OverloadOptions:
     add("--seconds", type=float, default=600.0, help="how long it is asked for")
     add("--connections", type=int, default=4_000, help="on which it is asked")
     add("--patient", action="store_true", help="who is told when to come again waits until then")
+    add("--worker-share", type=float, default=1.0, help="of the time, in which its worker may run")
     found = parser.parse_args()
     deployment = (found.url, found.broker_url, found.database_url, found.jwt_secret)
     if any(deployment) and not all(deployment):
@@ -112,7 +116,11 @@ def _read_arguments() -> OverloadOptions:
         parser.error(f"--seconds is from 1 to {MAX_SECONDS}")
     if not 200 <= found.connections <= MAX_CONNECTIONS:
         parser.error(f"--connections is from 200 to {MAX_CONNECTIONS}")
-    return OverloadOptions(
+    if not MIN_WORKER_SHARE <= found.worker_share <= 1:
+        parser.error(f"--worker-share is from {MIN_WORKER_SHARE} to 1")
+    if any(deployment) and found.worker_share < 1:
+        parser.error("--worker-share is for a worker of its own")
+    options = OverloadOptions(
         url=found.url,
         broker_url=found.broker_url,
         database_url=found.database_url,
@@ -122,6 +130,7 @@ def _read_arguments() -> OverloadOptions:
         connections=found.connections,
         patient=found.patient,
     )
+    return options, found.worker_share
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from loadtest.progress import Progress
 from loadtest.workload import Workload
 
 WARM_UP_SECONDS = 3.0
-PEAK_VISITORS = 200
-AFTERWARDS_SHARE = 0.5
-"""The load of the time after, beside the peak: an ordinary day."""
+PEAK_VISITORS = (200, 800)
+"""Who is served, and asks again at once: the peak is the better of the two."""
+ORDINARY_SHARE = 0.5
+"""The load before and after, beside the peak: an ordinary day."""
 NORMAL_P99_SECONDS = 0.25
+"""Or twice what it was before, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class OverloadOptions:
     times: float = 10.0
     seconds: float = 600.0
     peak_seconds: float = 10.0
+    before_seconds: float = 10.0
     afterwards_seconds: float = 30.0
     connections: int = 4_000
     buyers: int = 1_000
@@ -94,11 +97,20 @@ async def run_overload(options: OverloadOptions, progress: Progress) -> Overload
 async def _measure(
     flood: Flood, options: OverloadOptions, result: OverloadResult, progress: Progress
 ) -> None:
-    await flood.open(PEAK_VISITORS)
-    await flood.closed_loop(PEAK_VISITORS, WARM_UP_SECONDS, lambda _: None)
-    result.peak = await flood.closed_loop(
-        PEAK_VISITORS, options.peak_seconds, lambda tally: progress.say(f"peak      {line(tally)}")
+    for visitors in PEAK_VISITORS:
+        await flood.open(visitors)
+        await flood.closed_loop(visitors, WARM_UP_SECONDS, lambda _: None)
+        peak = await flood.closed_loop(
+            visitors, options.peak_seconds, lambda tally: progress.say(f"peak      {line(tally)}")
+        )
+        result.peak = max(result.peak, peak, key=lambda tally: tally.decided)
+    ordinary_rate = ORDINARY_SHARE * result.peak_rate
+    before = await flood.open_loop(
+        ordinary_rate,
+        options.before_seconds,
+        lambda tally: progress.say(f"before    {line(tally)}"),
     )
+    normal_p99 = max(NORMAL_P99_SECONDS, 2 * (before.served_times.percentile(99) or 0.0))
     await flood.open(options.connections)
     result.overload = await flood.open_loop(
         options.times * result.peak_rate,
@@ -113,14 +125,12 @@ async def _measure(
         progress.say(f"after     {line(tally)}")
         is_normal = not tally.shed and not tally.unknown and tally.decided
         p99 = tally.served_times.percentile(99)
-        if not (is_normal and p99 is not None and p99 <= NORMAL_P99_SECONDS):
+        if not (is_normal and p99 is not None and p99 <= normal_p99):
             result.normal_after_seconds = None
         elif result.normal_after_seconds is None:
             result.normal_after_seconds = seconds
 
-    await flood.open_loop(
-        AFTERWARDS_SHARE * result.peak_rate, options.afterwards_seconds, afterwards
-    )
+    await flood.open_loop(ordinary_rate, options.afterwards_seconds, afterwards)
     await flood.drain()
 
 
