@@ -86,7 +86,7 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         publisher.answer(correlation_id, answers)
         watch.wake(answer.command_id for answer in answers)
 
-    replies = Replies(on_reply)
+    replies = Replies(on_reply, lambda: publisher.expect_no_answers())
     publisher = Publisher(replies.queue_name, watch, metrics)
     return Services(
         settings=settings,

@@ -62,6 +62,8 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
         self.closing = False
+        self.idle = 0
+        """Requests that do nothing but wait, for an outcome that was asked for."""
         metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
 
     async def look(self, command_id: str, user_id: str) -> Decided | None:
@@ -81,8 +83,12 @@ class Watch:
         found: asyncio.Future[Decided | None] = asyncio.get_running_loop().create_future()
         if scope is not None:
             on_departure(scope, functools.partial(_give_up, found))
-        with self._waiting(command_id, _Waiter(user_id, found)):
-            return await result_within(found, seconds)
+        self.idle += 1
+        try:
+            with self._waiting(command_id, _Waiter(user_id, found)):
+                return await result_within(found, seconds)
+        finally:
+            self.idle -= 1
 
     @contextmanager
     def looking_for_outcome_of(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from fastapi import Request
 from starlette.responses import Response
 
+from gateway.connections.load_shedding import overloaded
 from gateway.direct_route import DirectRoute
 from gateway.json_response import JsonResponse
 from gateway.openapi import KEY_HEADER, PREFER_HEADER
@@ -45,6 +46,9 @@ class CommandRoute(DirectRoute):
         preferences = read_preferences(request.headers.getlist("prefer"))
         wait_seconds = preferences.wait_or(self.default_wait_seconds)
         services = services_of(request)
+        if not services.publisher.has_room_for(1):
+            services.metrics.shed.inc()
+            raise overloaded(command.command_id)
         services.in_flight.enter(command.user_id, command.command_id)
         try:
             decided = await services.publisher.submit(command, wait_seconds, request.scope)

@@ -34,10 +34,12 @@ OnReply = Callable[[str, list[Decided]], None]
 class Replies:
     """Consumes the reply queue, which lives and dies with its connection."""
 
-    def __init__(self, on_reply: OnReply) -> None:
+    def __init__(self, on_reply: OnReply, on_lost: Callable[[], None]) -> None:
+        """`on_lost` is called when replies may be lost: the connection is."""
         self.queue_name = REPLIES_PREFIX + new_id()
         self.connected = False
         self._on_reply = on_reply
+        self._on_lost = on_lost
 
     async def serve(self, connection: AbstractConnection) -> None:
         """Consume until the connection or the queue is gone."""
@@ -50,6 +52,7 @@ class Replies:
             await channel.closed()
         finally:
             self.connected = False
+            self._on_lost()
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:
         try:

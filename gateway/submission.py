@@ -5,9 +5,6 @@ import asyncio
 from gateway.replies import Decided
 from shared.commands import Command
 
-Ticket = tuple[str, int]
-"""The message that carries a command, and its place in it: a reply names both."""
-
 
 class Submission:
     """A command on its way: what it is on the wire, and who is to hear what becomes of it."""
@@ -20,7 +17,6 @@ class Submission:
         "confirmed",
         "decided",
         "text",
-        "ticket",
     )
 
     def __init__(self, command: Command, *, awaited: bool) -> None:
@@ -28,8 +24,8 @@ class Submission:
         # As encode_commands does, which first finds out what kind each command is.
         self.text = type(command).__pydantic_serializer__.to_json(command)
         self.awaited = awaited
+        """Whether somebody waits for the outcome, and not for the confirm alone."""
         self.abandoned = False
-        self.ticket: Ticket | None = None
         self.confirmed: bool | None = None
         """Whether the broker has the command on disk; None while that is not known."""
         self.decided: Decided | None = None

@@ -1,7 +1,9 @@
 """Hands commands to the broker, many in a message, and awaits what becomes of them.
 
 Commands that arrive while a publish awaits its confirm leave together in the next message.
-Alone, a command waits for nobody: there is no timer.
+Alone, a command waits for nobody. Only where workers have many messages to answer, what is no full
+load waits a moment for more: it would wait there, and many small messages cost a worker more time
+than a few large ones.
 """
 
 import asyncio
@@ -16,8 +18,9 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from gateway.awaiting import Watch, result_within
 from gateway.connections.departures import Scope, on_departure
 from gateway.replies import Decided
-from gateway.submission import Submission, Ticket
+from gateway.submission import Submission
 from gateway.telemetry import Metrics
+from gateway.unanswered import UnansweredMessages
 from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
@@ -28,10 +31,13 @@ LANES = 2
 and everybody behind pays by the message."""
 MAX_LANES = 10
 """How many may where each is full: under overload a confirm is noticed late."""
-MAX_PENDING = 5_000
-"""How many commands may stand in line for a lane."""
-MAX_AWAITED = 20_000
-"""How many commands may await their reply; beyond, the answer is 202 without waiting."""
+MAX_UNDER_WAY = 5_000
+"""How many commands may be in line, or not answered yet: what workers do in a few seconds. Who came
+after them would wait in vain; and a backlog without end is one that is never worked off."""
+BEHIND_MESSAGES = 16
+"""How many messages workers have to answer when they are behind."""
+HOLD_SECONDS = 0.05
+"""How long commands then wait for a full load."""
 CONFIRM_TIMEOUT_SECONDS = 3.0
 REPLY_PATIENCE_SECONDS = 0.5
 """A reply that takes longer may be lost: from then on the read model is asked too."""
@@ -58,12 +64,26 @@ class Publisher:
         self._line: deque[Submission] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
         self._open_lanes = 0
-        self._unanswered: dict[Ticket, Submission] = {}
-        metrics.awaiting_reply.set_function(lambda: len(self._unanswered))
+        self._hold: asyncio.TimerHandle | None = None
+        """Lets go of what waits for a full load."""
+        self._unanswered = UnansweredMessages()
+        self.submitting = 0
+        """Requests that have handed in a command, and are not answered."""
+        metrics.awaiting_reply.set_function(lambda: self._unanswered.awaited)
+        metrics.under_way.set_function(lambda: self.under_way)
 
     @property
     def connected(self) -> bool:
         return self._exchange is not None
+
+    @property
+    def under_way(self) -> int:
+        """Return how many commands are in line, or not answered yet."""
+        return len(self._line) + self._unanswered.commands
+
+    def has_room_for(self, commands: int) -> bool:
+        """Tell whether so many more would be decided before long."""
+        return self.under_way + commands <= MAX_UNDER_WAY
 
     async def submit(
         self, command: Command, wait_seconds: float, scope: Scope | None = None
@@ -73,9 +93,8 @@ class Publisher:
         Returns after the broker confirmed it, and without the outcome when the client whose
         request has this `scope` leaves. Raises `BrokerUnavailableError`.
         """
-        if len(self._unanswered) >= MAX_AWAITED:
-            wait_seconds = 0
         submission = self._stand_in_line(command, awaited=wait_seconds > 0)
+        self.submitting += 1
         try:
             if wait_seconds > 0:
                 if scope is not None:
@@ -87,9 +106,12 @@ class Publisher:
                 raise BrokerUnavailableError
             return None
         finally:
+            self.submitting -= 1
             submission.awaited = False
-            if submission.ticket is not None:
-                self._unanswered.pop(submission.ticket, None)
+
+    def expect_no_answers(self) -> None:
+        """Know that replies to what is under way may be lost."""
+        self._unanswered.forget()
 
     def answer(self, correlation_id: str, answers: list[Decided]) -> None:
         """Take a reply: what became of the commands of one message, in their order.
@@ -97,10 +119,11 @@ class Publisher:
         By message and place, not by command ID: another user may have used the same ID, and
         the refusal of the one is no answer to the other.
         """
-        for place, decided in enumerate(answers):
-            submission = self._unanswered.pop((correlation_id, place), None)
-            if submission is not None and submission.command.command_id == decided.command_id:
+        load = self._unanswered.take(correlation_id)
+        for submission, decided in zip(load, answers, strict=False):
+            if submission.command.command_id == decided.command_id:
                 submission.decide(decided)
+        self._open_lane_if_wanted()
 
     async def serve(self, connection: AbstractConnection) -> None:
         """Publish through `connection` until its channel is closed."""
@@ -115,23 +138,17 @@ class Publisher:
 
     async def drain(self) -> None:
         """Wait until every message that is on its way was confirmed, or failed."""
+        self._let_go()
         while self._lanes:
             await asyncio.wait(self._lanes)
 
     def _stand_in_line(self, command: Command, *, awaited: bool) -> Submission:
         if self._exchange is None:
             raise self._unavailable("no_connection")
-        if len(self._line) >= MAX_PENDING:
-            raise self._unavailable("line_full")
         submission = Submission(command, awaited=awaited)
         self._metrics.commands_of[command.kind].inc()
         self._line.append(submission)
-        full_loads = len(self._line) // MAX_COMMANDS_A_MESSAGE
-        if self._open_lanes < min(LANES + full_loads, MAX_LANES):
-            self._open_lanes += 1
-            lane = asyncio.create_task(self._serve_lane())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+        self._open_lane_if_wanted()
         return submission
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> Decided | None:
@@ -151,18 +168,49 @@ class Publisher:
             await submission.listen()
         return submission.confirmed is True
 
-    def _is_lane_wanted(self) -> bool:
-        return self._open_lanes <= LANES or len(self._line) >= MAX_COMMANDS_A_MESSAGE
+    def _open_lane_if_wanted(self) -> None:
+        if not self._line:
+            return
+        full_loads = len(self._line) // MAX_COMMANDS_A_MESSAGE
+        if len(self._unanswered) < BEHIND_MESSAGES:
+            wanted = LANES + full_loads
+        else:
+            wanted = full_loads
+            if self._hold is None:
+                loop = asyncio.get_running_loop()
+                self._hold = loop.call_later(HOLD_SECONDS, self._let_go)
+        if self._open_lanes < min(wanted, MAX_LANES):
+            self._open_lane()
+
+    def _open_lane(self) -> None:
+        self._open_lanes += 1
+        lane = asyncio.create_task(self._serve_lane())
+        self._lanes.add(lane)
+        lane.add_done_callback(self._lanes.discard)
+
+    def _let_go(self) -> None:
+        self._hold = None
+        if self._line and self._open_lanes < MAX_LANES:
+            self._open_lane()
 
     async def _serve_lane(self) -> None:
         try:
-            while self._line and self._is_lane_wanted():
+            while self._line:
                 load = self._take_load()
                 confirmed = await self._publish(load)
                 for submission in load:
                     submission.settle(confirmed=confirmed)
+                if not self._is_lane_wanted():
+                    break
         finally:
             self._open_lanes -= 1
+            self._open_lane_if_wanted()
+
+    def _is_lane_wanted(self) -> bool:
+        """Tell whether what is in line now should leave by a lane that is free again."""
+        if len(self._line) >= MAX_COMMANDS_A_MESSAGE:
+            return True
+        return self._open_lanes <= LANES and len(self._unanswered) < BEHIND_MESSAGES
 
     def _take_load(self) -> list[Submission]:
         """Take as many commands from the line as one message may carry."""
@@ -180,7 +228,9 @@ class Publisher:
         exchange = self._exchange
         if exchange is None:
             return False
-        message = self._message(load)
+        correlation_id = new_id()
+        message = self._message(load, correlation_id)
+        self._unanswered.add(correlation_id, load)
         self._metrics.message_commands.observe(len(load))
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT_SECONDS):
@@ -201,14 +251,10 @@ class Publisher:
             self._metrics.publish_failures.labels("connection_lost").inc()
         else:
             return True
+        self._unanswered.take(correlation_id)
         return False
 
-    def _message(self, load: list[Submission]) -> Message:
-        correlation_id = new_id()
-        for place, submission in enumerate(load):
-            if submission.awaited:
-                submission.ticket = (correlation_id, place)
-                self._unanswered[submission.ticket] = submission
+    def _message(self, load: list[Submission], correlation_id: str) -> Message:
         return Message(
             b"[%b]" % b",".join(submission.text for submission in load),
             content_type="application/json",

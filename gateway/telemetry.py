@@ -52,6 +52,11 @@ class Metrics:
             "Commands on their way whose outcome is awaited.",
             registry=self.registry,
         )
+        self.under_way = Gauge(
+            "holdfast_commands_under_way",
+            "Commands in line for the broker, or not answered yet: new ones are shed at 5,000.",
+            registry=self.registry,
+        )
         self.awaiting_outcome = Gauge(
             "holdfast_awaiting_outcome",
             "Outcomes looked for in the read model.",

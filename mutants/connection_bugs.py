@@ -75,4 +75,20 @@ MUTANTS = (
         "            return True\n",
         (TEST_LOAD_SHEDDING,),
     ),
+    Mutant(
+        "all_let_in_that_come_at_once",
+        "a thousand that come in one turn of the loop all find the last place free",
+        LOAD_SHEDDING,
+        "        begun = self.in_progress - self._publisher.submitting\n",
+        "        begun = 0\n",
+        (TEST_LOAD_SHEDDING,),
+    ),
+    Mutant(
+        "reads_shed_for_workers",
+        "nobody can look at an event because workers are behind with reservations",
+        LOAD_SHEDDING,
+        "            and is_shed(data, commands_only=not shedder.overloaded)\n",
+        "            and is_shed(data)\n",
+        (TEST_LOAD_SHEDDING,),
+    ),
 )

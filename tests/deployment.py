@@ -76,6 +76,11 @@ class Process:
             return await self._process.wait()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def cpu_seconds(self) -> float:
         """What it has computed so far, whoever else uses the machine."""
         assert self._process is not None

@@ -60,10 +60,13 @@ class Counter:
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(name, labels) or 0
 
-    async def connected(self) -> None:
+    async def eventually(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(WITHIN_SECONDS):
-            while not (self.publisher.connected and self.replies.connected):
+            while not holds():
                 await asyncio.sleep(0.01)
+
+    async def connected(self) -> None:
+        await self.eventually(lambda: self.publisher.connected and self.replies.connected)
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
     metrics = Metrics()
     watch = Watch(find, metrics)
-    replies = Replies(on_reply)
+    replies = Replies(on_reply, lambda: publisher.expect_no_answers())
     publisher = Publisher(replies.queue_name, watch, metrics)
     async with await aio_pika.connect(broker_url) as connection, Proxy(broker_url) as proxy:
         channel = await connection.channel()

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from gateway import submit
 from gateway.app import create_app
 from gateway.in_flight import MAX_COMMANDS_PER_USER, CommandsInFlight
 from gateway.problems import ProblemError
@@ -71,4 +72,25 @@ async def test_through_http_a_repetition_counts_and_every_end_is_noticed(
     assert (b"retry-after", b"1") in one_more["headers"]
     may_go_on.set()
     assert {each["status"] for each in await asyncio.gather(*under_way)} == {status}
+    assert services.in_flight._counts == {}
+
+
+async def test_through_http_where_workers_are_behind_a_command_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What came in pieces was not shed unread."""
+    app = create_app(SETTINGS)
+    services: Services = app.state.services
+
+    async def user(user_id: str) -> User:
+        return User(user_id, "ada@example.com")
+
+    monkeypatch.setattr(services.tokens, "_find_user", user)
+    monkeypatch.setattr(submit, "MAX_UNDER_WAY", 0)
+    refused = await answer(app, services, RELEASE)
+    assert refused["status"] == 503
+    assert b'"code":"overloaded"' in refused["body"]
+    assert b'"command_id":"' in refused["body"]
+    assert b"retry-after" in dict(refused["headers"])
+    assert services.metrics.shed._value.get() == 1
     assert services.in_flight._counts == {}

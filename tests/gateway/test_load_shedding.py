@@ -10,7 +10,13 @@ from gateway.connections import load_shedding
 from gateway.connections.load_shedding import LoadShedder, SheddingProtocol, is_shed, may_be_shed
 from gateway.problems import MEDIA_TYPE, ProblemError
 from gateway.short_way import ShortWay
+from gateway.submission import Submission
+from gateway.submit import MAX_UNDER_WAY
 from gateway.telemetry import Metrics
+from shared.commands import ReleaseCart
+from shared.ids import new_id
+from tests.builders import NOW
+from tests.gateway.shedders import a_shedder
 from tests.gateway.wire import Wire
 
 BODY = b'{"quantity":1}'
@@ -23,7 +29,7 @@ SHED = {
     "a read": READ,
     "an empty body": b"POST /v1/events/x/end HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
     "kept alive": READ.replace(b"Accept: */*", b"Connection: keep-alive"),
-    "a log-in": b"POST /v1/tokens HTTP/1.1\r\nContent-Length:14\r\n\r\n" + BODY,
+    "a log-in": b"POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length:14\r\n\r\n" + BODY,
 }
 READ_FIRST = {
     "the outcome of a command": b"GET /v1/commands/x HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -63,6 +69,12 @@ def test_everything_else_is_read_first(data: bytes):
     assert not is_shed(data)
 
 
+@pytest.mark.parametrize("name", SHED.keys())
+def test_where_only_the_workers_are_behind_only_commands_are_shed(name: str):
+    is_command = name not in ("a read", "kept alive", "a log-in")
+    assert is_shed(SHED[name], commands_only=True) == is_command
+
+
 @pytest.mark.parametrize(
     ("path", "may_be"),
     [
@@ -84,7 +96,7 @@ def a_wire(shedder: LoadShedder) -> Wire:
 
 @pytest.fixture
 def shedder() -> LoadShedder:
-    return LoadShedder(Metrics())
+    return a_shedder()
 
 
 @pytest.fixture
@@ -92,6 +104,14 @@ async def wire(shedder: LoadShedder):
     wire = a_wire(shedder)
     yield wire
     wire.protocol._unset_keepalive_if_required()
+
+
+def fall_behind(shedder: LoadShedder, under_way: int = MAX_UNDER_WAY) -> None:
+    """Let so many commands be under way."""
+    unanswered = shedder._publisher._unanswered
+    unanswered.forget()
+    command = ReleaseCart(command_id=new_id(), user_id=new_id(), submitted_at=NOW)
+    unanswered.add(new_id(), [Submission(command, awaited=False)] * under_way)
 
 
 def overload(shedder: LoadShedder) -> None:
@@ -213,6 +233,67 @@ async def test_what_came_in_pieces_is_shed_when_it_was_read(shedder: LoadShedder
     assert reached == ["/v1/commands/x", "/health/live", ""]
     assert sent[0]["status"] == 503
     assert b"retry-after" in dict(sent[0]["headers"])
+
+
+async def test_where_the_workers_are_behind_commands_are_shed_and_reads_are_served(
+    shedder: LoadShedder, wire: Wire
+):
+    fall_behind(shedder)
+    assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 503")
+    assert (await wire.say(READ)).startswith(b"HTTP/1.1 200")
+    assert (await wire.say(SHED["a log-in"])).startswith(b"HTTP/1.1 200")
+    fall_behind(shedder, MAX_UNDER_WAY - 1)
+    assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 200")
+    assert shedder.shed._value.get() == 1
+
+
+async def test_requests_that_have_begun_take_up_room(shedder: LoadShedder, wire: Wire):
+    """Else a thousand that come in one turn of the loop would all find the last place free."""
+    fall_behind(shedder, MAX_UNDER_WAY - 10)
+    shedder._in_progress = range(11)
+    assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 503")
+    # Not twice, in line or unanswered, and begun.
+    shedder._publisher.submitting = 5
+    assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 200")
+    shedder._publisher.submitting = 0
+    # Who only waits for an outcome hands in nothing.
+    shedder._watch.idle = 5
+    assert (await wire.say(COMMAND)).startswith(b"HTTP/1.1 200")
+
+
+async def test_who_only_waits_makes_nobody_busy(shedder: LoadShedder):
+    overload(shedder)
+    assert shedder.overloaded
+    shedder._watch.idle = 1
+    assert not shedder.overloaded
+
+
+@pytest.mark.parametrize(("under_way", "is_slow"), [(0, True), (MAX_UNDER_WAY, False)])
+async def test_it_is_slow_where_the_workers_are_not(
+    shedder: LoadShedder, monkeypatch: pytest.MonkeyPatch, under_way: int, is_slow: bool
+):
+    monkeypatch.setattr(load_shedding, "LONG_SECONDS", 0.1)
+    monkeypatch.setattr(load_shedding, "MAX_LAG_SECONDS", -1)
+    fall_behind(shedder, under_way)
+    shedder.start(range(load_shedding.MAX_IN_PROGRESS))
+    await asyncio.sleep(0.5)
+    assert (shedder.slow_share > load_shedding.MAX_SLOW_SHARE) == is_slow
+    shedder.stop()
+
+
+async def test_a_process_that_is_slow_makes_those_who_come_again_wait_longer(
+    shedder: LoadShedder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load_shedding, "MAX_SHED_PER_SECOND", 10)
+    monkeypatch.setattr(load_shedding, "MAX_SHED_PER_SLOW_SECOND", 2)
+    overload(shedder)
+    until = []
+    for shedder.slow_share in (0.0, 1.0):
+        wire = a_wire(shedder)
+        await wire.say(COMMAND)
+        until.append(shedder._paused[-1][0] - time.monotonic())
+        wire.protocol._unset_keepalive_if_required()
+    assert until[0] < 0.2 < until[1]
 
 
 async def test_who_comes_again_too_soon_is_left_unread_for_a_while(

@@ -12,6 +12,7 @@ from gateway.connections.repeated_reads import RepeatedReads, recognising
 from gateway.json_response import JsonResponse
 from gateway.telemetry import Metrics
 from shared.ids import new_id
+from tests.gateway.shedders import a_shedder
 from tests.gateway.wire import Wire
 
 PATH = f"/v1/events/{new_id()}".encode()
@@ -61,7 +62,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def shedder(metrics: Metrics) -> LoadShedder:
-    return LoadShedder(metrics)
+    return a_shedder(metrics)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.connections.load_shedding import LoadShedder
 from gateway.problems import ProblemError
 from gateway.queries import EventPage
 from gateway.replies import Decided
@@ -19,6 +18,7 @@ from gateway.short_way import ShortWay
 from shared.ids import id_at, new_id
 from shared.outcomes import EMPTY_CART, User
 from tests.builders import FAR_AHEAD, LONG_AGO, NOW
+from tests.gateway.shedders import a_shedder
 from tests.gateway.test_openapi import SETTINGS
 
 ME, ID, KEY = new_id(), new_id(), new_id()
@@ -101,7 +101,7 @@ def app() -> FastAPI:
 @pytest.fixture
 def short_way(app: FastAPI) -> ShortWay:
     metrics = app.state.services.metrics
-    return ShortWay(app, metrics.request_times, LoadShedder(metrics))
+    return ShortWay(app, metrics.request_times, a_shedder(metrics))
 
 
 @pytest.mark.parametrize("ask", (SHORT | LONG).values(), ids=(SHORT | LONG).keys())

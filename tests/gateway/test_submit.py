@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from gateway import submit
+from gateway import submit, unanswered
 from gateway.awaiting import Recorded
 from gateway.submit import BrokerUnavailableError
 from shared.commands import Command, CreateEvent, ReleaseCart
@@ -103,7 +103,7 @@ class TestPublishing:
             submission.text *= 4
         load = counter.publisher._take_load()
         assert 1 < len(load) < MAX_COMMANDS_A_MESSAGE
-        assert len(counter.publisher._message(load).body) <= MAX_MESSAGE_BYTES
+        assert len(counter.publisher._message(load, "x").body) <= MAX_MESSAGE_BYTES
         counter.publisher._line.clear()
         assert await received(queue) == []
 
@@ -161,24 +161,109 @@ class TestTheBrokerDoesNotTakeIt:
         await counter.connected()
         assert await counter.publisher.submit(command(), 0) is None
 
-    async def test_the_line_has_an_end(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
+
+class TestWorkersAreBehind:
+    async def test_who_came_first_leaves_room_again_when_answered(
+        self, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(submit, "MAX_UNDER_WAY", 10)
+        queue = await counter.queue()
+        waiting = [asyncio.create_task(counter.publisher.submit(command(), 5)) for _ in range(7)]
+        # Nobody waits for these, but workers have them to do all the same.
+        await asyncio.gather(*(counter.publisher.submit(command(), 0) for _ in range(2)))
+        assert counter.publisher.submitting == 7
+        assert counter.count("holdfast_commands_under_way") == 9
+        assert counter.publisher.has_room_for(1)
+        assert not counter.publisher.has_room_for(2)
+        await counter.answer(queue, outcome)
+        assert None not in await asyncio.gather(*waiting)
+        await counter.eventually(lambda: counter.publisher.has_room_for(10))
+        assert counter.publisher.submitting == 0
+
+    async def test_what_stands_in_line_is_under_way(self, counter: Counter):
         await counter.queue()
-        monkeypatch.setattr(submit, "MAX_PENDING", 10)
-        answers = await asyncio.gather(
-            *(counter.publisher.submit(command(), 0) for _ in range(15)), return_exceptions=True
-        )
-        assert [type(answer) for answer in answers[10:]] == [BrokerUnavailableError] * 5
-        assert answers[:10] == [None] * 10
+        counter.proxy.hold()
+        waiting = [asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(150)]
+        await asyncio.sleep(0.05)
+        assert counter.publisher.under_way == 150
+        counter.proxy.let_through()
+        await asyncio.gather(*waiting)
 
+    async def test_what_the_broker_does_not_take_is_not_under_way(self, counter: Counter):
+        with pytest.raises(BrokerUnavailableError):
+            await counter.publisher.submit(command(), 5)
+        assert counter.publisher.under_way == 0
 
-class TestAwaiting:
-    async def test_who_awaits_beyond_the_bound_does_not_wait(
+    async def test_lost_replies_leave_room_again(self, counter: Counter):
+        """The reply queue is gone with its connection, and what was in it."""
+        await counter.queue()
+        await counter.publisher.submit(command(), 0)
+        assert counter.publisher.under_way == 1
+        counter.proxy.cut()
+        await counter.eventually(lambda: counter.publisher.under_way == 0)
+
+    async def test_a_reply_that_never_comes_leaves_room_after_a_while(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
         await counter.queue()
-        monkeypatch.setattr(submit, "MAX_AWAITED", 0)
-        assert await asyncio.wait_for(counter.publisher.submit(command(), 30), 1) is None
+        await counter.publisher.submit(command(), 0)
+        monkeypatch.setattr(unanswered, "FORGOTTEN_AFTER_SECONDS", 0.1)
+        await asyncio.sleep(0.05)
+        await counter.publisher.submit(command(), 0)
+        assert counter.publisher.under_way == 2
+        await asyncio.sleep(0.07)
+        assert counter.publisher.under_way == 1
 
+    async def test_small_loads_wait_a_moment_and_leave_together(self, counter: Counter):
+        queue = await counter.queue()
+        await self._fall_behind(counter)
+        waiting = []
+        for _ in range(10):
+            waiting.append(asyncio.create_task(counter.publisher.submit(command(), 0)))
+            await asyncio.sleep(submit.HOLD_SECONDS / 50)
+        await asyncio.gather(*waiting)
+        sizes = [len(message) for message in await received(queue)]
+        assert sizes == [1] * submit.BEHIND_MESSAGES + [10]
+
+    async def test_full_loads_do_not_wait(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        queue = await counter.queue()
+        await self._fall_behind(counter)
+        many = [command() for _ in range(MAX_COMMANDS_A_MESSAGE)]
+        async with asyncio.timeout(5):
+            await asyncio.gather(*(counter.publisher.submit(each, 0) for each in many))
+        assert len((await received(queue))[-1]) == MAX_COMMANDS_A_MESSAGE
+
+    async def test_when_workers_catch_up_small_loads_wait_no_longer(
+        self, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        queue = await counter.queue()
+        await self._fall_behind(counter)
+        waiting = asyncio.create_task(counter.publisher.submit(command(), 5))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await counter.answer(queue, outcome)
+        assert await asyncio.wait_for(waiting, 5) is not None
+
+    async def test_told_to_stop_it_holds_nothing_back(
+        self, counter: Counter, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        await counter.queue()
+        await self._fall_behind(counter)
+        waiting = asyncio.create_task(counter.publisher.submit(command(), 0))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            await counter.publisher.drain()
+            assert await waiting is None
+
+    async def _fall_behind(self, counter: Counter) -> None:
+        for _ in range(submit.BEHIND_MESSAGES):
+            await counter.publisher.submit(command(), 0)
+
+
+class TestAwaiting:
     async def test_the_document_is_passed_on_as_the_worker_wrote_it(self, counter: Counter):
         await counter.answer(await counter.queue(), outcome)
         asked = command()
@@ -213,8 +298,7 @@ class TestAwaiting:
         asked = command()
         waiting = asyncio.create_task(counter.publisher.submit(asked, 5))
         await asyncio.sleep(0.05)
-        [(correlation_id, place)] = counter.publisher._unanswered
-        assert place == 0
+        [correlation_id] = counter.publisher._unanswered._messages
         decided = _decided(asked)
         counter.publisher.answer(correlation_id, [decided])
         assert await asyncio.wait_for(waiting, 0.5) is decided
@@ -229,7 +313,7 @@ class TestAwaiting:
         waiting = asyncio.create_task(counter.publisher.submit(asked, 0.1))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        [(correlation_id, _)] = counter.publisher._unanswered
+        [correlation_id] = counter.publisher._unanswered._messages
         counter.publisher.answer(correlation_id, [_decided(asked)])
         assert await asyncio.wait_for(waiting, 0.5) is None
         counter.proxy.let_through()

@@ -8,10 +8,10 @@ from starlette.responses import Response
 
 from dev.addresses import free_port
 from gateway.connections.departures import on_departure
-from gateway.connections.load_shedding import LoadShedder
 from gateway.connections.repeated_reads import RepeatedReads, recognising
 from gateway.json_response import JsonResponse
 from gateway.telemetry import Metrics
+from tests.gateway.shedders import a_shedder
 
 WITHIN_SECONDS = 5
 LARGE_BYTES = 8 << 20
@@ -34,7 +34,7 @@ class WaitingServer:
             self.app,
             port=self.port,
             interface="asgi3",
-            http=recognising(reads, LoadShedder(metrics)),
+            http=recognising(reads, a_shedder(metrics)),
             lifespan="off",
             log_config=None,
         )

@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from dev.services import services
+from gateway.submit import MAX_UNDER_WAY
 from loadtest.overload import run
+from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, compare, run_overload
 from loadtest.overload.tally import Tally
 from loadtest.progress import Progress
@@ -19,6 +21,8 @@ from tests.system.books import Books
 
 GOODPUT_SHARE = 0.25
 """Of the peak: far below the goal of 80%, for the visitors take their part of a small machine."""
+WORKER_SHARE = 0.05
+"""Of a core: so that it is the worker that is slow, also on a busy machine."""
 NORMAL_P99_SECONDS = 2.0
 """Normal is who sheds nobody; others' work on the machine may make it slow for a moment."""
 
@@ -42,11 +46,33 @@ async def result(deployment: Deployment) -> OverloadResult:
         times=10,
         seconds=6,
         peak_seconds=2,
+        before_seconds=2,
         afterwards_seconds=6,
         connections=2_000,
         buyers=100,
     )
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
+        return await run_overload(options, Progress(quiet=True))
+
+
+@pytest.fixture(scope="module")
+async def behind(deployment: Deployment, result: OverloadResult) -> OverloadResult:
+    """Where the workers are what is slow, and half of what they can do comes afterwards."""
+    options = OverloadOptions(
+        deployment.url,
+        deployment.broker_url,
+        deployment.database_url,
+        JWT_SECRET,
+        times=10,
+        seconds=8,
+        peak_seconds=2,
+        before_seconds=2,
+        afterwards_seconds=20,
+        connections=MAX_UNDER_WAY + 1_000,
+        buyers=100,
+    )
+    with quota([deployment.workers[0].pid], WORKER_SHARE), pytest.MonkeyPatch.context() as patched:
         patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
         return await run_overload(options, Progress(quiet=True))
 
@@ -76,6 +102,23 @@ async def test_under_too_much_it_does_not_do_much_less(result: OverloadResult) -
 
 async def test_when_it_is_over_nobody_is_shed_any_more(result: OverloadResult) -> None:
     assert result.normal_after_seconds is not None
+
+
+async def test_where_workers_are_behind_what_is_too_much_is_shed_and_nothing_is_lost(
+    behind: OverloadResult, deployment: Deployment
+) -> None:
+    assert behind.findings == []
+    assert behind.overload.shed > 0
+    async with Books(deployment.database_url) as books:
+        await books.balance()
+
+
+async def test_where_workers_are_behind_they_do_not_do_much_less(behind: OverloadResult) -> None:
+    assert behind.goodput > GOODPUT_SHARE * behind.peak_rate
+
+
+async def test_workers_that_were_behind_catch_up(behind: OverloadResult) -> None:
+    assert behind.normal_after_seconds is not None
 
 
 @pytest.mark.parametrize(
