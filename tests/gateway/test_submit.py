@@ -221,7 +221,8 @@ class TestWorkersAreBehind:
         for _ in range(10):
             waiting.append(asyncio.create_task(counter.publisher.submit(command(), 0)))
             await asyncio.sleep(submit.HOLD_SECONDS / 50)
-        await asyncio.gather(*waiting)
+        async with asyncio.timeout(5):
+            await asyncio.gather(*waiting)
         sizes = [len(message) for message in await received(queue)]
         assert sizes == [1] * submit.BEHIND_MESSAGES + [10]
 
