@@ -4,6 +4,7 @@ Of a gateway and a worker of its own, or of the deployment that it is shown.
 """
 
 import argparse
+import asyncio
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import replace
 
 import uvloop
 
+from dev.interruption import cancel_on_signals
 from dev.search import Unavailable
 from dev.services import services
 from loadtest.amqp import BrokerError
@@ -36,16 +38,22 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _deployed(*asked_for) as options:
-            result = uvloop.run(run_overload(options, Progress()))
+            result = uvloop.run(_run(options))
     except (BrokerError, PreparationError, Unavailable) as error:
         say(str(error))
         return 2
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         say("stopped; nothing was checked")
         return 2
     for line in summary(options, result):
         say(line)
     return 1 if result.findings else 0
+
+
+async def _run(options: OverloadOptions) -> OverloadResult:
+    # An interrupt would be taken for a fault of the connection that is just read from.
+    cancel_on_signals()
+    return await run_overload(options, Progress())
 
 
 @contextmanager
