@@ -38,41 +38,35 @@ async def deployment() -> AsyncIterator[Deployment]:
 
 @pytest.fixture(scope="module")
 async def result(deployment: Deployment) -> OverloadResult:
-    options = OverloadOptions(
-        deployment.url,
-        deployment.broker_url,
-        deployment.database_url,
-        JWT_SECRET,
-        times=10,
-        seconds=6,
-        peak_seconds=2,
-        before_seconds=2,
-        afterwards_seconds=6,
-        connections=2_000,
-        buyers=100,
-    )
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
-        return await run_overload(options, Progress(quiet=True))
+    return await overload(deployment, seconds=6, afterwards_seconds=6, connections=2_000)
 
 
 @pytest.fixture(scope="module")
 async def behind(deployment: Deployment, result: OverloadResult) -> OverloadResult:
     """Where the workers are what is slow, and half of what they can do comes afterwards."""
+    with quota([deployment.workers[0].pid], WORKER_SHARE):
+        return await overload(
+            deployment, seconds=8, afterwards_seconds=20, connections=MAX_UNDER_WAY + 1_000
+        )
+
+
+async def overload(
+    deployment: Deployment, seconds: float, afterwards_seconds: float, connections: int
+) -> OverloadResult:
     options = OverloadOptions(
         deployment.url,
         deployment.broker_url,
         deployment.database_url,
         JWT_SECRET,
         times=10,
-        seconds=8,
+        seconds=seconds,
         peak_seconds=2,
         before_seconds=2,
-        afterwards_seconds=20,
-        connections=MAX_UNDER_WAY + 1_000,
+        afterwards_seconds=afterwards_seconds,
+        connections=connections,
         buyers=100,
     )
-    with quota([deployment.workers[0].pid], WORKER_SHARE), pytest.MonkeyPatch.context() as patched:
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
         return await run_overload(options, Progress(quiet=True))
 
