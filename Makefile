@@ -34,13 +34,13 @@ bench: $(STAMP) ## measure it beside one transaction a reservation; ARGS=--repor
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
 simulate: $(STAMP) ## run seeds of the simulation; ARGS="--seed 7 --trace" tells what one does
-	@exec $(BIN)/python -m simulation $(ARGS)
+	@exec $(BIN)/python -m reliability.simulation $(ARGS)
 
 mutants: $(STAMP) ## seed bugs, one at a time, and see each caught; ARGS="--only NAME" takes one
-	@exec $(BIN)/python -m mutants $(ARGS)
+	@exec $(BIN)/python -m reliability.mutants $(ARGS)
 
 chaos: $(STAMP) ## break a system of its own and check the invariants; ARGS="--profile long" takes an hour
-	@exec $(BIN)/python -m chaos $(ARGS)
+	@exec $(BIN)/python -m reliability.chaos $(ARGS)
 
 fuzz: $(STAMP) ## ask the gateway 100,000 times what its OpenAPI document says, and does not
 	@exec $(BIN)/python -m tests.system.fuzzing $(ARGS)

@@ -10,13 +10,13 @@ from types import FrameType
 import uvicorn
 
 from gateway.app import create_app
-from gateway.connections.load_shedding import LoadShedder
-from gateway.connections.repeated_reads import RepeatedReads, recognising
-from gateway.connections.slow_clients import SlowClients
 from gateway.routes.catalogue import read_page
+from gateway.server.fast_path import FastPath
+from gateway.server.load_shedding import LoadShedder
+from gateway.server.repeated_reads import RepeatedReads, recognising
+from gateway.server.slow_clients import SlowClients
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.short_way import ShortWay
 from shared.environment import read_settings
 
 GRACE_SECONDS = 10
@@ -48,7 +48,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._services.watch.close()
+        self._services.outcome_poller.close()
         await super().shutdown(sockets)
         self._shedder.stop()
         self._slow_clients.stop()
@@ -60,15 +60,15 @@ def main() -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
     services: Services = app.state.services
-    shedder = LoadShedder(services.metrics, services.publisher, services.watch)
+    shedder = LoadShedder(services.metrics, services.publisher, services.outcome_poller)
     reads = RepeatedReads(partial(read_page, services), services.metrics.request_times)
-    short_way = ShortWay(app, services.metrics.request_times, shedder)
+    fast_path = FastPath(app, services.metrics.request_times, shedder)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     config = uvicorn.Config(
-        short_way,
+        fast_path,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

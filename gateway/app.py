@@ -13,23 +13,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Route
 
-from gateway.awaiting import Watch
-from gateway.broker_link import keep_connected
-from gateway.in_flight import CommandsInFlight
-from gateway.known_users import KnownUsers
-from gateway.login_throttle import LoginThrottle
-from gateway.openapi import DESCRIPTION, TAGS, DescribedApi
-from gateway.passwords import Passwords
-from gateway.problems import ProblemError, invalid_request
-from gateway.queries import Queries, create_engine
-from gateway.replies import Decided, Replies
+from gateway.http.openapi import DESCRIPTION, TAGS, DescribedApi
+from gateway.http.problems import ProblemError, invalid_request
+from gateway.identity.login_throttle import LoginThrottle
+from gateway.identity.passwords import Passwords
+from gateway.identity.tokens import Tokens
+from gateway.identity.user_loader import UserLoader
+from gateway.messaging.broker_connection import keep_connected
+from gateway.messaging.replies import DecidedOutcome, Replies
+from gateway.messaging.submit import Publisher
+from gateway.messaging.user_limit import UserCommandLimit
+from gateway.read_model.outcome_poller import OutcomePoller
+from gateway.read_model.queries import Queries, create_engine
+from gateway.read_model.single_flight import SingleFlight
 from gateway.routes import accounts, cart, catalogue, commands, service
 from gateway.services import Services
 from gateway.settings import Settings
-from gateway.shared_reads import SharedReads
-from gateway.submit import Publisher
-from gateway.telemetry import Measured, Metrics
-from gateway.tokens import Tokens
+from gateway.telemetry import Metrics, MetricsMiddleware
 
 # The way of a reservation first: routes are tried in this order.
 ROUTERS = (
@@ -69,8 +69,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.services = services
     # Before FastAPI's own, and not by include_router, which matches each request twice.
     app.router.routes[:0] = [route for router in ROUTERS for route in router.routes]
-    app.add_middleware(Measured, request_times=services.metrics.request_times)
-    answer_with_problems(app)
+    app.add_middleware(MetricsMiddleware, request_times=services.metrics.request_times)
+    register_exception_handlers(app)
     return app
 
 
@@ -79,25 +79,25 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
     metrics = Metrics()
     metrics.connections_in_use.set_function(cast("QueuePool", engine.pool).checkedout)
     queries = Queries(engine)
-    watch = Watch(queries.outcomes, metrics)
+    outcome_poller = OutcomePoller(queries.outcomes, metrics)
 
-    def on_reply(correlation_id: str, answers: list[Decided]) -> None:
+    def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
         metrics.replies.inc()
         publisher.answer(correlation_id, answers)
-        watch.wake(answer.command_id for answer in answers)
+        outcome_poller.wake(answer.command_id for answer in answers)
 
-    replies = Replies(on_reply, lambda: publisher.expect_no_answers())
-    publisher = Publisher(replies.queue_name, watch, metrics)
+    replies = Replies(on_reply, lambda: publisher.on_replies_lost())
+    publisher = Publisher(replies.queue_name, outcome_poller, metrics)
     return Services(
         settings=settings,
         queries=queries,
-        catalogue=SharedReads(),
-        watch=watch,
+        catalogue=SingleFlight(),
+        outcome_poller=outcome_poller,
         publisher=publisher,
-        in_flight=CommandsInFlight(),
+        in_flight=UserCommandLimit(),
         replies=replies,
         tokens=Tokens(
-            settings.jwt_secret, KnownUsers(queries.users).find, settings.jwt_accepted_secrets
+            settings.jwt_secret, UserLoader(queries.users).find, settings.jwt_accepted_secrets
         ),
         passwords=Passwords(settings.jwt_secret),
         login_throttle=LoginThrottle(settings.wrong_passwords_per_address),
@@ -118,7 +118,7 @@ async def connected(services: Services) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        services.watch.close()
+        services.outcome_poller.close()
         await services.publisher.drain()
         for link in links:
             link.cancel()
@@ -126,7 +126,7 @@ async def connected(services: Services) -> AsyncIterator[None]:
         services.passwords.close()
 
 
-def answer_with_problems(app: FastAPI) -> None:
+def register_exception_handlers(app: FastAPI) -> None:
     """Answer each failure with a problem document."""
 
     @app.exception_handler(ProblemError)

@@ -5,28 +5,28 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from gateway.awaiting import Watch
-from gateway.in_flight import CommandsInFlight
-from gateway.login_throttle import LoginThrottle
-from gateway.passwords import Passwords
-from gateway.queries import Queries
-from gateway.replies import Replies
+from gateway.identity.login_throttle import LoginThrottle
+from gateway.identity.passwords import Passwords
+from gateway.identity.tokens import Tokens
+from gateway.messaging.replies import Replies
+from gateway.messaging.submit import Publisher
+from gateway.messaging.user_limit import UserCommandLimit
+from gateway.read_model.outcome_poller import OutcomePoller
+from gateway.read_model.queries import Queries
+from gateway.read_model.single_flight import SingleFlight
 from gateway.settings import Settings
-from gateway.shared_reads import SharedReads
-from gateway.submit import Publisher
 from gateway.telemetry import Metrics
-from gateway.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     settings: Settings
     queries: Queries
-    catalogue: SharedReads[Response]
+    catalogue: SingleFlight[Response]
     """Pages that anybody may read, as they are sent."""
-    watch: Watch
+    outcome_poller: OutcomePoller
     publisher: Publisher
-    in_flight: CommandsInFlight
+    in_flight: UserCommandLimit
     replies: Replies
     tokens: Tokens
     passwords: Passwords

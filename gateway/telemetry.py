@@ -99,7 +99,7 @@ class RequestTimes:
         observer.observe(seconds)
 
 
-class Measured:
+class MetricsMiddleware:
     """Wraps an ASGI app and observes each request's duration and status."""
 
     def __init__(self, app: ASGIApp, request_times: RequestTimes) -> None:

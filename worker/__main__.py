@@ -18,20 +18,20 @@ from yarl import URL
 
 from shared.environment import read_settings
 from worker import committer as group_commit
-from worker.answers import Answers
 from worker.apply import apply
-from worker.bindings import keep_bound
 from worker.committer import Committer
-from worker.consumer import Consumer
-from worker.dead_letters import declare_dead_letters
-from worker.documentation import QueueDocumentation
-from worker.health import health_routes
-from worker.partitions import Partitions
-from worker.properties import take_unreadable_properties
+from worker.deadletters.publish import declare_dead_letters
+from worker.messaging.asyncapi import QueueDocumentation
+from worker.messaging.bindings import ensure_binding
+from worker.messaging.consumer import Consumer
+from worker.messaging.properties import tolerate_unreadable_properties
+from worker.messaging.replies import ReplySender
+from worker.operations.health import health_routes
+from worker.operations.partitions import Partitions
+from worker.operations.sweep import sweep
 from worker.settings import Settings
 from worker.storage.engine import create_engine
-from worker.storage.trials import Trials
-from worker.sweep import sweep
+from worker.storage.solo_attempts import SoloAttempts
 from worker.telemetry import CONNECTIONS_IN_USE
 
 GC_THRESHOLD = 10_000
@@ -45,12 +45,12 @@ SPARE_CONNECTIONS = 3
 
 def create_app(settings: Settings) -> AsgiFastStream:
     """Wire a worker; nothing connects before the app starts."""
-    take_unreadable_properties()
+    tolerate_unreadable_properties()
     engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
     CONNECTIONS_IN_USE.set_function(cast("QueuePool", engine.pool).checkedout)
     partitions = Partitions(engine, settings.rules.retention)
     unit_of_work = functools.partial(apply, engine, settings.rules)
-    committer = Committer(partitions.before(unit_of_work), Trials(engine))
+    committer = Committer(partitions.before(unit_of_work), SoloAttempts(engine))
     broker = RabbitBroker(
         # Without a heartbeat a half-open connection is noticed after minutes.
         str(URL(settings.broker_url).update_query(heartbeat=HEARTBEAT_SECONDS)),
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         apply_types=False,
         logger=None,  # else two lines a message
     )
-    answers = Answers()
+    answers = ReplySender()
     consumer = Consumer(broker, committer, answers, settings.accounts)
 
     @asynccontextmanager
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         sending = asyncio.create_task(answers.send(), name="answers")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
         keeping = asyncio.create_task(partitions.keep(), name="partitions")
-        binding = asyncio.create_task(keep_bound(broker), name="bindings")
+        binding = asyncio.create_task(ensure_binding(broker), name="bindings")
         # What the start has made lives as long as the process: no collection need visit it.
         gc.collect()
         gc.freeze()

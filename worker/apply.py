@@ -8,7 +8,7 @@ from shared.commands import Command
 from shared.refusals import Unprocessable
 from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
-from worker.storage import books, outcomes
+from worker.storage import locking, outcomes
 from worker.storage.driver import transaction
 from worker.storage.save import save
 
@@ -29,14 +29,14 @@ async def apply(
     """
     while True:
         async with transaction(engine) as driver:
-            users = await books.lock_users(driver, commands, due_users)
+            users = await locking.lock_users(driver, commands, due_users)
             # Under these locks, and before the ticket types, for which everybody waits.
             recorded = await outcomes.recall(driver, commands)
-            book = await books.lock_book(driver, users, rules)
-            if users.more_are_due:  # nobody is refused for them: those at hand expire first
+            book = await locking.lock_book(driver, users, rules)
+            if users.expired_carts_remain:  # nobody is refused for them: those at hand expire first
                 batch = decide_batch(book, [], {})
             else:
                 batch = decide_batch(book, commands, recorded, set_aside)
             await save(driver, batch)
-        if not users.more_are_due:
+        if not users.expired_carts_remain:
             return batch

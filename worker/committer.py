@@ -19,7 +19,7 @@ from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
 from worker.domain.batch import Batch
-from worker.suspects import Trials, decide_suspect
+from worker.poison_messages import SoloAttempts, decide_poison_suspect
 from worker.telemetry import RETRIES, observe_batch
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Apply(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Work:
+class PendingWork:
     """What one message, or the sweep, asks for; its future gets the documents."""
 
     commands: Sequence[Command]
@@ -69,12 +69,12 @@ class Work:
 class Committer:
     """Decides whatever is handed in, in batches, from `start` to `stop`."""
 
-    def __init__(self, apply: Apply, trials: Trials | None = None) -> None:
+    def __init__(self, apply: Apply, trials: SoloAttempts | None = None) -> None:
         self._apply = apply
         self._trials = trials
         self._next = asyncio.Lock()
         self._free_lanes = asyncio.Semaphore(LANES)
-        self._waiting: deque[Work] = deque()
+        self._waiting: deque[PendingWork] = deque()
         self._waiting_commands = 0
         self._may_take = asyncio.Event()
         self._in_flight = 0
@@ -92,7 +92,7 @@ class Committer:
         however long it takes; the future is cancelled where the committer stops before.
         What is `suspect` of having ended workers is decided with nothing beside it.
         """
-        work = Work(commands, due_users, suspect)
+        work = PendingWork(commands, due_users, suspect)
         self._waiting.append(work)
         self._waiting_commands += len(commands)
         self._may_take.set()
@@ -129,7 +129,7 @@ class Committer:
                     work.documents.set_result(documents[start:end])
                 start = end
 
-    async def _take(self) -> list[Work]:
+    async def _take(self) -> list[PendingWork]:
         """Wait until a batch is worth it, and take all that fits into one."""
         while not self._is_worth_a_batch():
             self._may_take.clear()
@@ -176,10 +176,10 @@ class Committer:
             for _ in range(lanes):
                 self._free_lanes.release()
 
-    async def _decide(self, batch: Sequence[Work]) -> list[str]:
+    async def _decide(self, batch: Sequence[PendingWork]) -> list[str]:
         commands = [command for work in batch for command in work.commands]
         if batch[0].suspect and self._trials is not None:
-            return await decide_suspect(
+            return await decide_poison_suspect(
                 self._trials, commands, lambda some: self._commit(some, ()), self._set_aside
             )
         return await self._commit(commands, [user for work in batch for user in work.due_users])
@@ -187,22 +187,22 @@ class Committer:
     async def _commit(self, commands: Sequence[Command], due_users: Sequence[str]) -> list[str]:
         """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
         conflicts = timeouts = 0
-        for pause in _pauses():
+        for pause in _backoff():
             try:
                 return await self._apply_once(commands, due_users)
             except Exception as error:
                 conflicts += faults.sqlstate(error) == faults.CONFLICT
                 timeouts += faults.took_too_long(error)
-                stays = not faults.is_passing(error) or conflicts > MAX_CONFLICTS
+                stays = not faults.is_transient(error) or conflicts > MAX_CONFLICTS
                 is_too_much = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
                 if stays or is_too_much:
-                    return await self._narrow_down(commands, due_users, error)
+                    return await self._bisect(commands, due_users, error)
                 RETRIES.inc()
                 logger.warning("a batch of %d is tried again: %s", len(commands), _line(error))
             await asyncio.sleep(pause)
         raise AssertionError("the pauses never end")
 
-    async def _narrow_down(
+    async def _bisect(
         self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
     ) -> list[str]:
         """Save the neighbours of what cannot be applied.
@@ -232,11 +232,11 @@ class Committer:
     ) -> str:
         logger.error("command %s is set aside", command.command_id, exc_info=error)
         reason = reason or Unprocessable()
-        for pause in _pauses():
+        for pause in _backoff():
             try:
                 return (await self._apply_once([command], (), set_aside=reason))[0]
             except Exception as next_error:
-                if not faults.is_passing(next_error):
+                if not faults.is_transient(next_error):
                     logger.exception(
                         "the outcome of command %s is not recorded", command.command_id
                     )
@@ -256,7 +256,7 @@ class Committer:
         return batch.documents
 
 
-def _pauses() -> Iterator[float]:
+def _backoff() -> Iterator[float]:
     """Seconds to wait before each next attempt: doubled, bounded, and never in step."""
     pause = FIRST_PAUSE_SECONDS
     while True:

@@ -32,7 +32,7 @@ CANCELED = "57014"
 """A statement exceeded its time, or an operator ended it."""
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Tell whether the same transaction may succeed when it is run again later."""
     for cause in _chain(error):
         state = sqlstate(cause)

@@ -6,22 +6,22 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from gateway.auth import CurrentUser
-from gateway.client_address import client_address
-from gateway.command_route import CommandRoute, Creation
-from gateway.direct_route import DirectRoute
-from gateway.envelope import ByNewUser
-from gateway.openapi import (
+from gateway.http.command_route import CommandRoute, Creation
+from gateway.http.direct_route import DirectRoute
+from gateway.http.envelope import ByNewUser
+from gateway.http.openapi import (
     BODY_PROBLEMS,
     USER_PROBLEMS,
     Succeeded,
     command_responses,
     problem_responses,
 )
-from gateway.problems import ProblemError, invalid_request
-from gateway.request_body import read_body
+from gateway.http.problems import ProblemError, invalid_request
+from gateway.http.request_body import read_body
+from gateway.identity.authentication import CurrentUser
+from gateway.identity.client_address import client_address
+from gateway.identity.tokens import CHALLENGE, LIFETIME_SECONDS
 from gateway.services import Services, services_of
-from gateway.tokens import CHALLENGE, LIFETIME_SECONDS
 from shared.commands import Body, Command, Email, RegisterUser
 from shared.outcomes import User, UserResult
 

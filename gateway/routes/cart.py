@@ -5,19 +5,19 @@ from typing import Annotated, ClassVar
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import TypeAdapter
 
-from gateway.auth import CurrentUser
-from gateway.command_route import CommandRoute
-from gateway.direct_route import DirectRoute
-from gateway.envelope import ByBuyer, ByCurrentUser
-from gateway.json_response import JsonResponse
-from gateway.openapi import (
+from gateway.http.command_route import CommandRoute
+from gateway.http.direct_route import DirectRoute
+from gateway.http.envelope import ByBuyer, ByCurrentUser
+from gateway.http.json_response import JsonResponse
+from gateway.http.openapi import (
     BODY_PROBLEMS,
     USER_PROBLEMS,
     Succeeded,
     command_responses,
     problem_responses,
 )
-from gateway.problems import ProblemCode
+from gateway.http.problems import ProblemCode
+from gateway.identity.authentication import CurrentUser
 from gateway.services import services_of
 from shared.commands import (
     QuantityBody,

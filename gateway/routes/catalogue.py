@@ -9,19 +9,19 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.command_route import CommandRoute, Creation
-from gateway.direct_route import DirectRoute, RouteWithHead
-from gateway.envelope import ByCurrentUser
-from gateway.json_response import JsonResponse
-from gateway.openapi import (
+from gateway.http.command_route import CommandRoute, Creation
+from gateway.http.direct_route import DirectRoute, RouteWithHead
+from gateway.http.envelope import ByCurrentUser
+from gateway.http.json_response import JsonResponse
+from gateway.http.openapi import (
     BODY_PROBLEMS,
     USER_PROBLEMS,
     Succeeded,
     command_responses,
     problem_responses,
 )
-from gateway.problems import ProblemError, invalid_request
-from gateway.queries import EventPage, Place
+from gateway.http.problems import ProblemError, invalid_request
+from gateway.read_model.queries import EventPage, Place
 from gateway.services import Services, services_of
 from shared.commands import (
     CancelEvent,

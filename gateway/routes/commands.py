@@ -7,15 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.auth import CurrentUser
-from gateway.connections.departures import Scope
-from gateway.direct_route import DirectRoute
-from gateway.envelope import is_stale, read_command_id
-from gateway.json_response import JsonResponse
-from gateway.openapi import PREFER_HEADER, USER_PROBLEMS, problem_responses
-from gateway.prefer import read_preferences
-from gateway.problems import RETRY_AFTER_SECONDS, ProblemError
-from gateway.replies import Decided
+from gateway.http.direct_route import DirectRoute
+from gateway.http.envelope import is_stale, read_command_id
+from gateway.http.json_response import JsonResponse
+from gateway.http.openapi import PREFER_HEADER, USER_PROBLEMS, problem_responses
+from gateway.http.prefer import read_preferences
+from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError
+from gateway.identity.authentication import CurrentUser
+from gateway.messaging.replies import DecidedOutcome
+from gateway.server.client_disconnects import Scope
 from gateway.services import Services, services_of
 from shared.outcomes import Outcome, encode_outcome
 
@@ -91,25 +91,25 @@ async def _outcome(
     user_id: str,
     wait_seconds: int = 0,
     scope: Scope | None = None,
-) -> Decided | None:
+) -> DecidedOutcome | None:
     """Return the user's outcome; None while there is none. Raises `command_not_found`."""
-    decided = await services.watch.look(command_id, user_id)
+    decided = await services.outcome_poller.look(command_id, user_id)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        decided = await services.watch.recorded(command_id, user_id, wait_seconds, scope)
+        decided = await services.outcome_poller.recorded(command_id, user_id, wait_seconds, scope)
     return decided
 
 
 async def _events(
-    services: Services, command_id: str, user_id: str, decided: Decided | None
+    services: Services, command_id: str, user_id: str, decided: DecidedOutcome | None
 ) -> AsyncIterator[str]:
     ends_at = monotonic() + STREAM_SECONDS
     while decided is None:
         yield ": waiting\n\n"
-        if monotonic() >= ends_at or services.watch.closing:
+        if monotonic() >= ends_at or services.outcome_poller.closing:
             return
-        decided = await services.watch.recorded(command_id, user_id, HEARTBEAT_SECONDS)
+        decided = await services.outcome_poller.recorded(command_id, user_id, HEARTBEAT_SECONDS)
     yield f"event: outcome\ndata: {decided.document}\n\n"
 
 

@@ -5,10 +5,10 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway.direct_route import DirectRoute
-from gateway.json_response import JsonResponse
-from gateway.openapi import problem_responses
-from gateway.problems import ProblemError
+from gateway.http.direct_route import DirectRoute
+from gateway.http.json_response import JsonResponse
+from gateway.http.openapi import problem_responses
+from gateway.http.problems import ProblemError
 from gateway.services import Services, services_of
 
 PING_TIMEOUT_SECONDS = 2

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import invariants
-from chaos.faults.catalogue import FAULTS
 from dev.processes import REPOSITORY
+from reliability.chaos import invariants
+from reliability.chaos.faults.catalogue import FAULTS
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
 CODE = re.compile(r"`([^`\n]+)`")
@@ -32,7 +32,7 @@ def files(name: str) -> list[Path]:
 @each_page
 def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     for name in CODE.findall(page.read_text()):
-        if FILE.fullmatch(name) and name != "chaos.json":
+        if FILE.fullmatch(name) and name != "reliability.chaos.json":
             assert files(name), f"{page.name}: {name}"
 
 

@@ -11,10 +11,10 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from pydantic_core import from_json
 
-from gateway.awaiting import Recorded, Watch
-from gateway.broker_link import keep_connected
-from gateway.replies import Decided, Replies
-from gateway.submit import Publisher
+from gateway.messaging.broker_connection import keep_connected
+from gateway.messaging.replies import DecidedOutcome, Replies
+from gateway.messaging.submit import Publisher
+from gateway.read_model.outcome_poller import OutcomePoller, OutcomeRow
 from gateway.telemetry import Metrics
 from shared.ids import new_id
 from shared.topology import COMMANDS_ROUTING_KEY
@@ -30,12 +30,12 @@ class Counter:
 
     publisher: Publisher
     replies: Replies
-    watch: Watch
+    outcome_poller: OutcomePoller
     metrics: Metrics
     proxy: Proxy
     channel: AbstractChannel
     exchange: str
-    recorded: list[Recorded] = field(default_factory=list)
+    recorded: list[OutcomeRow] = field(default_factory=list)
 
     async def queue(self, **arguments: Any) -> AbstractQueue:
         """Declare the queue of commands, with a broker's own arguments."""
@@ -72,20 +72,20 @@ class Counter:
 @pytest.fixture
 async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counter]:
     exchange = f"test.{new_id()}"
-    monkeypatch.setattr("gateway.submit.COMMANDS_EXCHANGE", exchange)
-    recorded: list[Recorded] = []
+    monkeypatch.setattr("gateway.messaging.submit.COMMANDS_EXCHANGE", exchange)
+    recorded: list[OutcomeRow] = []
 
-    async def find(command_ids: list[str]) -> list[Recorded]:
+    async def find(command_ids: list[str]) -> list[OutcomeRow]:
         return [row for row in recorded if row.command_id in command_ids]
 
-    def on_reply(correlation_id: str, answers: list[Decided]) -> None:
+    def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
         publisher.answer(correlation_id, answers)
-        watch.wake(answer.command_id for answer in answers)
+        outcome_poller.wake(answer.command_id for answer in answers)
 
     metrics = Metrics()
-    watch = Watch(find, metrics)
-    replies = Replies(on_reply, lambda: publisher.expect_no_answers())
-    publisher = Publisher(replies.queue_name, watch, metrics)
+    outcome_poller = OutcomePoller(find, metrics)
+    replies = Replies(on_reply, lambda: publisher.on_replies_lost())
+    publisher = Publisher(replies.queue_name, outcome_poller, metrics)
     async with await aio_pika.connect(broker_url) as connection, Proxy(broker_url) as proxy:
         channel = await connection.channel()
         await channel.declare_exchange(exchange, auto_delete=True)
@@ -93,7 +93,9 @@ async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
             asyncio.create_task(keep_connected(proxy.url, "test", serve))
             for serve in (publisher.serve, replies.serve)
         ]
-        counter = Counter(publisher, replies, watch, metrics, proxy, channel, exchange, recorded)
+        counter = Counter(
+            publisher, replies, outcome_poller, metrics, proxy, channel, exchange, recorded
+        )
         await counter.connected()
         yield counter
         proxy.let_through()

@@ -7,9 +7,9 @@ import uvicorn
 from starlette.responses import Response
 
 from dev.addresses import free_port
-from gateway.connections.departures import on_departure
-from gateway.connections.repeated_reads import RepeatedReads, recognising
-from gateway.json_response import JsonResponse
+from gateway.http.json_response import JsonResponse
+from gateway.server.client_disconnects import on_disconnect
+from gateway.server.repeated_reads import RepeatedReads, recognising
 from gateway.telemetry import Metrics
 from tests.gateway.shedders import a_shedder
 
@@ -46,7 +46,7 @@ class WaitingServer:
             await self.go_on.wait()
         if scope["path"].endswith("/wait"):
             left = asyncio.Event()
-            on_departure(scope, left.set)
+            on_disconnect(scope, left.set)
             self.waiting += 1
             await asyncio.wait_for(left.wait(), WITHIN_SECONDS)
             self.left += 1

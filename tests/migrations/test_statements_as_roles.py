@@ -10,8 +10,8 @@ from sqlalchemy import TextClause
 
 from gateway import queries
 from tests.migrations.conftest import Server, connect
-from worker import partitions, sweep
-from worker.storage import statements, trials
+from worker.operations import partitions, sweep
+from worker.storage import solo_attempts, statements
 from worker.storage.driver import _positional, fetch
 
 VALUES: dict[str, Any] = {
@@ -37,7 +37,7 @@ def statements_of(account: str, *modules: ModuleType) -> list[Any]:
 
 
 CASES = [
-    *statements_of("worker", statements, trials, sweep, partitions),
+    *statements_of("worker", statements, solo_attempts, sweep, partitions),
     *statements_of("gateway", queries),
 ]
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chaos.faults.processes import send
 from dev.processes import descendants
+from reliability.chaos.faults.processes import send
 
 
 @contextmanager

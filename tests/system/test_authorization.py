@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from gateway.app import create_app
 from shared.ids import new_id
-from tests.gateway.test_openapi import SETTINGS
+from tests.gateway.http.test_openapi import SETTINGS
 from tests.system.amqp import Queue
 from tests.system.clients import PASSWORD, Person, Site, fresh_email, from_now
 

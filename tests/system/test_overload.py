@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dev.services import services
-from gateway.submit import MAX_UNDER_WAY
+from gateway.messaging.submit import MAX_IN_FLIGHT_COMMANDS
 from loadtest.overload import run
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, compare, run_overload
@@ -46,7 +46,7 @@ async def behind(deployment: Deployment, result: OverloadResult) -> OverloadResu
     """Where the workers are what is slow, and half of what they can do comes afterwards."""
     with quota([deployment.workers[0].pid], WORKER_SHARE):
         return await overload(
-            deployment, seconds=8, afterwards_seconds=20, connections=MAX_UNDER_WAY + 1_000
+            deployment, seconds=8, afterwards_seconds=20, connections=MAX_IN_FLIGHT_COMMANDS + 1_000
         )
 
 

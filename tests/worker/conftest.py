@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dev.services import Services, services
 from tests.builders import RULES
 from tests.conftest import migrate
-from tests.worker.box_office import BoxOffice
+from tests.worker.harness import Harness
 from worker.apply import apply
 from worker.committer import Committer
 from worker.storage.engine import create_engine
@@ -43,8 +43,8 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def office(engine: AsyncEngine) -> BoxOffice:
-    return BoxOffice(engine)
+async def office(engine: AsyncEngine) -> Harness:
+    return Harness(engine)
 
 
 @pytest.fixture

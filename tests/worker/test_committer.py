@@ -12,7 +12,7 @@ from shared.ids import new_id
 from shared.outcomes import decode_outcome
 from shared.refusals import Unprocessable
 from tests.builders import a_book, release_cart
-from tests.worker.box_office import eventually
+from tests.worker.harness import eventually
 from worker import committer as group_commit
 from worker.committer import MAX_BATCH_COMMANDS, MAX_CONFLICTS, Committer
 from worker.domain.batch import Batch, decide_batch
@@ -213,7 +213,7 @@ async def test_a_passing_fault_is_waited_out_however_often_it_comes(
 
 
 def test_the_pauses_double_up_to_a_bound_and_are_never_in_step() -> None:
-    pauses = [pause for pause, _ in zip(group_commit._pauses(), range(12), strict=False)]
+    pauses = [pause for pause, _ in zip(group_commit._backoff(), range(12), strict=False)]
     longest = group_commit.LONGEST_PAUSE_SECONDS
 
     assert pauses[0] < 2 * group_commit.FIRST_PAUSE_SECONDS < longest

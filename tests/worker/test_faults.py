@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.outcomes import decode_outcome
 from tests.builders import RULES, release_cart, reserve
-from tests.worker.box_office import BoxOffice
+from tests.worker.harness import Harness
 from tests.worker.wire import Wire
 from worker.apply import apply
 from worker.committer import Committer
-from worker.faults import is_passing
+from worker.faults import is_transient
 from worker.storage import engine as engines
 from worker.storage.driver import transaction
 from worker.storage.engine import create_engine
@@ -38,7 +38,7 @@ def retries() -> float:
 
 
 async def test_a_backend_terminated_while_it_waits_is_retried(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     before = retries()
@@ -55,7 +55,7 @@ async def test_a_backend_terminated_while_it_waits_is_retried(
 
 
 async def test_a_statement_cancelled_while_it_waits_is_retried(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     """So ends a statement that exceeds its time-out, too."""
     ann, tickets = await office.user(), await office.ticket_type()
@@ -74,7 +74,7 @@ async def test_a_statement_cancelled_while_it_waits_is_retried(
 
 
 async def test_a_lock_time_out_is_retried(
-    office: BoxOffice, database_url: str, monkeypatch: pytest.MonkeyPatch
+    office: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(engines.SERVER_SETTINGS, "lock_timeout", "20ms")
     ann, tickets = await office.user(), await office.ticket_type()
@@ -92,7 +92,7 @@ async def test_a_lock_time_out_is_retried(
     assert await office.held(tickets) == 1
 
 
-async def test_a_deadlock_is_retried(office: BoxOffice, committer: Committer) -> None:
+async def test_a_deadlock_is_retried(office: Harness, committer: Committer) -> None:
     """Somebody who locks in another order, with `psql` say, costs a retry and no command."""
     ann, (first, second) = await office.user(), await office.ticket_types(2)
     before = retries()
@@ -111,7 +111,7 @@ async def test_a_deadlock_is_retried(office: BoxOffice, committer: Committer) ->
 
 
 async def test_a_commit_whose_answer_was_lost_is_applied_once(
-    office: BoxOffice, database_url: str
+    office: Harness, database_url: str
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     command = reserve(ann, {tickets: 1})
@@ -130,7 +130,7 @@ async def test_a_commit_whose_answer_was_lost_is_applied_once(
 
 @pytest.mark.parametrize("statement", [b"BEGIN", b"COMMIT"])
 async def test_what_is_told_after_an_answer_that_came_too_late_is_committed(
-    office: BoxOffice, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
+    office: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
 ) -> None:
     """A frozen Postgres goes on with what it was sent; by then the worker has given up on it."""
     monkeypatch.setattr(engines, "COMMAND_TIMEOUT_SECONDS", 0.3)
@@ -171,7 +171,7 @@ async def test_a_transaction_that_postgres_rolled_back_is_not_taken_for_committe
 
 
 async def test_a_table_that_is_being_restored_is_waited_for(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     """Else all that is in the queue would be set aside, and no outcome recorded."""
     ann, tickets = await office.user(), await office.ticket_type()
@@ -190,7 +190,7 @@ async def test_a_table_that_is_being_restored_is_waited_for(
     assert await office.held(tickets) == 1
 
 
-async def _execute(office: BoxOffice, statement: str) -> None:
+async def _execute(office: Harness, statement: str) -> None:
     async with office.engine.begin() as connection:
         await connection.execute(text(statement))
 
@@ -213,10 +213,10 @@ async def _execute(office: BoxOffice, statement: str) -> None:
 def test_what_no_command_can_be_to_blame_for_passes(
     error: type[asyncpg.PostgresError], passes: bool
 ) -> None:
-    assert is_passing(error("it failed")) == passes
+    assert is_transient(error("it failed")) == passes
 
 
-async def test_a_database_that_is_away_is_waited_for(office: BoxOffice, database_url: str) -> None:
+async def test_a_database_that_is_away_is_waited_for(office: Harness, database_url: str) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     wire, before = Wire(database_url), retries()
     async with wire.open() as url:

@@ -4,11 +4,11 @@ from sqlalchemy import text
 
 from shared.outcomes import decode_outcome
 from tests.builders import release_cart, reserve
-from tests.worker.box_office import BoxOffice, summary
+from tests.worker.harness import Harness, summary
 from worker.committer import Committer
 
 
-async def damaged_hold(office: BoxOffice) -> str:
+async def damaged_hold(office: Harness) -> str:
     """A user whose cart cannot be given back: somebody set the reserved quantity to 0 by hand."""
     tickets, (ann,) = await office.ticket_type(), await office.users(1)
     await office.apply(reserve(ann, {tickets: 2}))
@@ -20,7 +20,7 @@ async def damaged_hold(office: BoxOffice) -> str:
 
 
 async def test_its_neighbours_succeed_and_it_gets_unprocessable(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     damaged, tickets = await damaged_hold(office), await office.ticket_type()
     buyers = await office.users(20)
@@ -38,7 +38,7 @@ async def test_its_neighbours_succeed_and_it_gets_unprocessable(
 
 
 async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     bad = release_cart(await damaged_hold(office))
 
@@ -50,7 +50,7 @@ async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
     assert "reserved" not in refusal.detail
 
 
-async def test_it_changes_nothing(office: BoxOffice, committer: Committer) -> None:
+async def test_it_changes_nothing(office: Harness, committer: Committer) -> None:
     damaged = await damaged_hold(office)
 
     await committer.submit([release_cart(damaged)])
@@ -58,7 +58,7 @@ async def test_it_changes_nothing(office: BoxOffice, committer: Committer) -> No
     assert await statuses(office, damaged) == ["active"]
 
 
-async def test_several_of_them_are_each_found(office: BoxOffice, committer: Committer) -> None:
+async def test_several_of_them_are_each_found(office: Harness, committer: Committer) -> None:
     tickets, buyers = await office.ticket_type(), await office.users(6)
     commands = [reserve(user, {tickets: 1}) for user in buyers]
     for place in (0, 3, 8):
@@ -71,7 +71,7 @@ async def test_several_of_them_are_each_found(office: BoxOffice, committer: Comm
 
 
 async def test_a_due_cart_that_cannot_expire_fails_nobody_else_and_can_be_mended(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     damaged, tickets = await damaged_hold(office), await office.ticket_type()
     (other,) = await office.due_carts(1, {tickets: 1})
@@ -89,11 +89,11 @@ async def test_a_due_cart_that_cannot_expire_fails_nobody_else_and_can_be_mended
     assert await statuses(office, damaged) == ["expired"]
 
 
-async def statuses(office: BoxOffice, user: str) -> list[str]:
+async def statuses(office: Harness, user: str) -> list[str]:
     return [status for status, _ in await office.carts(user)]
 
 
-async def mend(office: BoxOffice, user: str) -> None:
+async def mend(office: Harness, user: str) -> None:
     """Let what is reserved be what lies in this user's cart again."""
     async with office.engine.begin() as connection:
         await connection.execute(

@@ -19,7 +19,7 @@ from tests.builders import (
     reserve,
     set_quantity,
 )
-from tests.worker.box_office import BoxOffice, summary
+from tests.worker.harness import Harness, summary
 from worker.committer import Committer
 from worker.storage.engine import create_engine
 
@@ -44,7 +44,7 @@ async def two_workers(database_url: str) -> AsyncIterator[tuple[AsyncEngine, Asy
 
 
 async def test_two_users_and_the_last_ticket(
-    office: BoxOffice, two_workers: tuple[AsyncEngine, AsyncEngine]
+    office: Harness, two_workers: tuple[AsyncEngine, AsyncEngine]
 ) -> None:
     ann, bob = await office.users(2)
     for _ in range(20):
@@ -61,7 +61,7 @@ async def test_two_users_and_the_last_ticket(
 
 
 async def test_a_double_click_holds_once(
-    office: BoxOffice, two_workers: tuple[AsyncEngine, AsyncEngine]
+    office: Harness, two_workers: tuple[AsyncEngine, AsyncEngine]
 ) -> None:
     ann = await office.user()
     for _ in range(20):
@@ -79,7 +79,7 @@ async def test_a_double_click_holds_once(
 
 
 async def test_fifty_clicks_at_once_hold_once_and_get_fifty_equal_answers(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     click = reserve(ann, {tickets: 2})
@@ -93,7 +93,9 @@ async def test_fifty_clicks_at_once_hold_once_and_get_fifty_equal_answers(
     assert await office.held(tickets) == 2
 
 
-async def test_twenty_workers_sell_a_hundred_tickets_and_not_one_more(office: BoxOffice) -> None:
+async def test_twenty_workers_sell_a_hundred_tickets_and_not_one_more(
+    office: Harness,
+) -> None:
     tickets = await office.ticket_type(total=100)
     buyers = await office.users(160)
     deadlocks = await office.deadlocks()
@@ -108,7 +110,7 @@ async def test_twenty_workers_sell_a_hundred_tickets_and_not_one_more(office: Bo
     assert await office.deadlocks() == deadlocks
 
 
-async def test_lines_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> None:
+async def test_lines_in_opposite_orders_do_not_deadlock(office: Harness) -> None:
     ticket_types = await office.ticket_types(6, total=10_000)
     deadlocks = await office.deadlocks()
 
@@ -128,7 +130,7 @@ async def test_lines_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> No
     assert await office.deadlocks() == deadlocks
 
 
-async def test_users_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> None:
+async def test_users_in_opposite_orders_do_not_deadlock(office: Harness) -> None:
     users = await office.users(40)
     deadlocks = await office.deadlocks()
 
@@ -144,7 +146,9 @@ async def test_users_in_opposite_orders_do_not_deadlock(office: BoxOffice) -> No
 # --- cancelling against reserving -----------------------------------------------------------
 
 
-async def test_a_reservation_that_waited_for_a_cancellation_is_refused(office: BoxOffice) -> None:
+async def test_a_reservation_that_waited_for_a_cancellation_is_refused(
+    office: Harness,
+) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     async with office.locked("ticket_types", tickets) as other:
         cancelling = asyncio.create_task(office.apply(cancel_event(office.organizer, office.event)))
@@ -159,7 +163,7 @@ async def test_a_reservation_that_waited_for_a_cancellation_is_refused(office: B
 
 
 async def test_a_cancellation_that_waited_for_a_reservation_leaves_the_hold(
-    office: BoxOffice,
+    office: Harness,
 ) -> None:
     (ann, bob), tickets = await office.users(2), await office.ticket_type()
     async with office.locked("ticket_types", tickets) as other:
@@ -175,7 +179,7 @@ async def test_a_cancellation_that_waited_for_a_reservation_leaves_the_hold(
     assert await office.held(tickets) == 1
 
 
-async def test_no_hold_succeeds_once_a_cancellation_is_committed(office: BoxOffice) -> None:
+async def test_no_hold_succeeds_once_a_cancellation_is_committed(office: Harness) -> None:
     tickets, buyers = await office.ticket_type(), await office.users(60)
     cancelled = asyncio.Event()
     too_late: list[str] = []
@@ -202,7 +206,7 @@ async def test_no_hold_succeeds_once_a_cancellation_is_committed(office: BoxOffi
 
 
 async def test_a_ticket_type_created_while_its_event_is_cancelled_sells_nothing(
-    office: BoxOffice,
+    office: Harness,
 ) -> None:
     ann, _ = await office.user(), await office.ticket_type()
     create = create_ticket_type(office.organizer, office.event)
@@ -218,7 +222,7 @@ async def test_a_ticket_type_created_while_its_event_is_cancelled_sells_nothing(
 # --- holds that are over --------------------------------------------------------------------
 
 
-async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: BoxOffice) -> None:
+async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: Harness) -> None:
     ann, tickets = await office.user(), await office.ticket_type(total=3)
     (bob,) = await office.due_carts(1, {tickets: 3})
 
@@ -227,7 +231,9 @@ async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: BoxOffice
     assert await office.held(tickets) == await office.reserved(tickets) == 3
 
 
-async def test_expired_holds_on_any_line_of_any_command_refuse_nobody(office: BoxOffice) -> None:
+async def test_expired_holds_on_any_line_of_any_command_refuse_nobody(
+    office: Harness,
+) -> None:
     standing, seated = await office.ticket_types(2, total=2)
     await office.due_carts(2, {standing: 1, seated: 1})
     ann, bob, carl = await office.users(3)
@@ -242,7 +248,7 @@ async def test_expired_holds_on_any_line_of_any_command_refuse_nobody(office: Bo
 
 
 async def test_many_buyers_of_expired_tickets_at_once_get_each_ticket_once(
-    office: BoxOffice,
+    office: Harness,
 ) -> None:
     tickets = await office.ticket_type(total=10)
     await office.due_carts(10, {tickets: 1})
@@ -256,7 +262,7 @@ async def test_many_buyers_of_expired_tickets_at_once_get_each_ticket_once(
 
 
 async def test_a_hold_that_its_owner_releases_as_it_expires_is_given_back_once(
-    office: BoxOffice,
+    office: Harness,
 ) -> None:
     tickets = await office.ticket_type(total=1)
     for _ in range(10):
@@ -273,7 +279,7 @@ async def test_a_hold_that_its_owner_releases_as_it_expires_is_given_back_once(
 
 
 async def test_tickets_put_into_a_cart_in_its_last_moment_refuse_nobody_who_comes_after_it(
-    office: BoxOffice,
+    office: Harness,
 ) -> None:
     """Whoever looks for due carts does not see in them what is committed only later."""
     ann, bob = await office.users(2)
@@ -296,7 +302,7 @@ async def test_tickets_put_into_a_cart_in_its_last_moment_refuse_nobody_who_come
 
 
 async def test_one_address_registered_twice_at_once_has_one_user(
-    office: BoxOffice, committer: Committer, other_committer: Committer
+    office: Harness, committer: Committer, other_committer: Committer
 ) -> None:
     for round_ in range(10):
         email = f"ann-{round_}-{office.event}@example.com"
@@ -314,7 +320,7 @@ async def test_one_address_registered_twice_at_once_has_one_user(
 
 
 async def test_an_id_used_by_two_users_at_once_belongs_to_one_of_them(
-    office: BoxOffice, committer: Committer, other_committer: Committer
+    office: Harness, committer: Committer, other_committer: Committer
 ) -> None:
     ann, bob = await office.users(2)
     for _ in range(10):
@@ -333,7 +339,7 @@ async def test_an_id_used_by_two_users_at_once_belongs_to_one_of_them(
 
 
 async def test_the_same_registrations_in_opposite_orders_do_not_deadlock(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     """No lock can be taken on users who are not there yet: the order of the inserts is all."""
     newcomers = sorted((register_user() for _ in range(9)), key=lambda one: one.user_id)
@@ -359,7 +365,7 @@ async def test_the_same_registrations_in_opposite_orders_do_not_deadlock(
 
 
 async def test_the_same_commands_of_nobody_in_opposite_orders_do_not_deadlock(
-    office: BoxOffice, committer: Committer
+    office: Harness, committer: Committer
 ) -> None:
     """A user who does not exist cannot be locked either, and the refusals are recorded."""
     commands = [release_cart(new_id()) for _ in range(9)]

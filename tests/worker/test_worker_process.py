@@ -13,7 +13,7 @@ import pytest
 from shared import topology
 from tests.builders import release_cart, reserve
 from tests.deployment import Deployment, Process
-from tests.worker.box_office import BoxOffice, eventually
+from tests.worker.harness import Harness, eventually
 from tests.worker.queue_client import QueueClient
 
 
@@ -42,7 +42,7 @@ async def test_it_lives_is_ready_and_counts(worker: Process) -> None:
 
 
 async def test_killed_inside_its_transaction_it_leaves_the_message_to_the_next(
-    office: BoxOffice, deployment: Deployment, worker: Process, client: QueueClient
+    office: Harness, deployment: Deployment, worker: Process, client: QueueClient
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     command = reserve(ann, {tickets: 1})
@@ -66,7 +66,7 @@ async def test_killed_inside_its_transaction_it_leaves_the_message_to_the_next(
 
 
 async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
-    office: BoxOffice, deployment: Deployment, worker: Process, client: QueueClient
+    office: Harness, deployment: Deployment, worker: Process, client: QueueClient
 ) -> None:
     await stop(worker)
     ann, tickets = await office.user(), await office.ticket_type()
@@ -90,7 +90,7 @@ async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
 
 
 async def test_told_to_stop_it_finishes_what_it_has_taken(
-    office: BoxOffice, worker: Process, client: QueueClient
+    office: Harness, worker: Process, client: QueueClient
 ) -> None:
     tickets, users = await office.ticket_type(total=1_000), await office.users(500)
     async with office.locked("ticket_types", tickets):
@@ -108,7 +108,7 @@ async def test_told_to_stop_it_finishes_what_it_has_taken(
 
 
 async def test_cut_off_while_it_is_stopping_it_takes_no_more_than_it_was_sent_on_its_return(
-    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+    office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The connection that is opened anew consumes as the one before did."""
     tickets, users = await office.ticket_type(total=1_000), await office.users(2)
@@ -138,7 +138,7 @@ async def test_told_to_stop_before_its_first_message_it_stops(worker: Process) -
 
 
 async def test_cut_off_from_the_broker_it_comes_back(
-    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+    office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
     await client.ask([reserve(ann, {tickets: 1})])
@@ -153,7 +153,7 @@ async def test_cut_off_from_the_broker_it_comes_back(
 
 
 async def test_told_to_stop_while_it_is_cut_off_it_stops(
-    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+    office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The consumer that it would cancel has gone with its channel."""
     await client.ask([release_cart(await office.user())])
@@ -207,7 +207,7 @@ async def close_connections_of_others(client: QueueClient, broker_url: str) -> N
 
 
 async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
-    office: BoxOffice, worker: Process, client: QueueClient, broker_url: str
+    office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel()
@@ -228,7 +228,7 @@ async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
 
 
 async def test_a_binding_deleted_under_it_is_made_again(
-    office: BoxOffice, worker: Process, client: QueueClient
+    office: Harness, worker: Process, client: QueueClient
 ) -> None:
     queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
     await queue.unbind(topology.COMMANDS_EXCHANGE, topology.COMMANDS_ROUTING_KEY)

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 
 from shared.environment import PostgresUrl, read_settings
 from worker.audit.checks import CHECKS
-from worker.audit.look import CANNOT_LOOK, Report, look
 from worker.audit.metrics import AuditMetrics
+from worker.audit.snapshot import CANNOT_LOOK, Report, look
 
 BALANCED, UNBALANCED, NOT_SEEN = 0, 1, 2
 """Exit codes."""

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from worker.audit.look import Report
+from worker.audit.snapshot import Report
 
 
 class AuditMetrics:

@@ -14,10 +14,10 @@ from pydantic import BaseModel, Field
 from shared.environment import BrokerUrl, read_settings
 from shared.messages import Unreadable, read_commands
 from worker.deadletters.arguments import Arguments, read_arguments
-from worker.deadletters.letter import Letter
-from worker.deadletters.shelf import Shelf, opened
-from worker.deadletters.wording import page, summary, table
-from worker.properties import take_unreadable_properties
+from worker.deadletters.formatting import page, summary, table
+from worker.deadletters.message import DeadLetter
+from worker.deadletters.queue import DeadLetterQueue, opened
+from worker.messaging.properties import tolerate_unreadable_properties
 
 DONE, NOT_ALL_DONE, WRONG_USAGE, UNREACHABLE = range(4)
 
@@ -30,7 +30,7 @@ def main() -> int:
     """Return the exit code: 0 done, 1 not all of it, 2 wrong usage, 3 no broker."""
     arguments = read_arguments(sys.argv[1:])
     settings = read_settings(Settings)
-    take_unreadable_properties()
+    tolerate_unreadable_properties()
     # The broker's refusals are told by us.
     for chatty in ("aio_pika", "aiormq"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL + 1)
@@ -46,7 +46,7 @@ async def run(broker_url: str, arguments: Arguments) -> int:
         return await ACTIONS[arguments.action](shelf, arguments)
 
 
-async def _list(shelf: Shelf, arguments: Arguments) -> int:
+async def _list(shelf: DeadLetterQueue, arguments: Arguments) -> int:
     if arguments.json:
         numbered = [{"position": n} | summary(one) for n, one in enumerate(shelf.letters, 1)]
         _print_json({"letters": numbered, "more": shelf.more})
@@ -57,7 +57,7 @@ async def _list(shelf: Shelf, arguments: Arguments) -> int:
     return DONE
 
 
-async def _show(shelf: Shelf, arguments: Arguments) -> int:
+async def _show(shelf: DeadLetterQueue, arguments: Arguments) -> int:
     chosen, code = _choose(shelf, arguments)
     for letter in chosen:
         told = page(letter, reveal=arguments.reveal)
@@ -71,7 +71,7 @@ async def _show(shelf: Shelf, arguments: Arguments) -> int:
     return code
 
 
-async def _retry(shelf: Shelf, arguments: Arguments) -> int:
+async def _retry(shelf: DeadLetterQueue, arguments: Arguments) -> int:
     chosen, code = _choose(shelf, arguments)
     body = None
     if arguments.body is not None:
@@ -80,7 +80,7 @@ async def _retry(shelf: Shelf, arguments: Arguments) -> int:
         except OSError as error:
             _complain(f"--body: {error.strerror}: {arguments.body}")
             return WRONG_USAGE
-    waiting: list[tuple[Letter, asyncio.Future[list[dict[str, Any]]]]] = []
+    waiting: list[tuple[DeadLetter, asyncio.Future[list[dict[str, Any]]]]] = []
     for letter in chosen:
         if fault := _unfit(letter.message.body if body is None else body):
             _complain(f"{letter.id} stays: {fault}. Hand in corrected commands with --body FILE")
@@ -106,7 +106,7 @@ async def _retry(shelf: Shelf, arguments: Arguments) -> int:
     return code
 
 
-async def _drop(shelf: Shelf, arguments: Arguments) -> int:
+async def _drop(shelf: DeadLetterQueue, arguments: Arguments) -> int:
     chosen, code = _choose(shelf, arguments)
     if chosen and not arguments.yes:
         if not sys.stdin.isatty():
@@ -130,7 +130,7 @@ async def _drop(shelf: Shelf, arguments: Arguments) -> int:
     return code
 
 
-ACTIONS: dict[str, Callable[[Shelf, Arguments], Coroutine[Any, Any, int]]] = {
+ACTIONS: dict[str, Callable[[DeadLetterQueue, Arguments], Coroutine[Any, Any, int]]] = {
     "list": _list,
     "show": _show,
     "retry": _retry,
@@ -138,7 +138,7 @@ ACTIONS: dict[str, Callable[[Shelf, Arguments], Coroutine[Any, Any, int]]] = {
 }
 
 
-def _choose(shelf: Shelf, arguments: Arguments) -> tuple[list[Letter], int]:
+def _choose(shelf: DeadLetterQueue, arguments: Arguments) -> tuple[list[DeadLetter], int]:
     """The letters that are meant, and the exit code as far as it depends on finding them."""
     if arguments.all:
         return shelf.letters, DONE
@@ -160,7 +160,7 @@ def _unfit(body: bytes) -> str | None:
     return unreadable[0] if len(unreadable) == len(entries) else None
 
 
-def _result(letter: Letter, answer: "asyncio.Future[list[dict[str, Any]]]") -> dict[str, Any]:
+def _result(letter: DeadLetter, answer: "asyncio.Future[list[dict[str, Any]]]") -> dict[str, Any]:
     """What became of a letter; of each outcome only what holds no secret."""
     outcomes = answer.result() if answer.done() else []
     return {
@@ -182,7 +182,7 @@ def _told(outcome: dict[str, Any]) -> str:
     return f"{told}: {outcome['code']}" if outcome["code"] else told
 
 
-def _say_more(shelf: Shelf) -> None:
+def _say_more(shelf: DeadLetterQueue) -> None:
     if shelf.more:
         _complain(f"{shelf.more} more were not looked at (--limit)")
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.deadletters.shelf import MAX_LETTERS
+from worker.deadletters.queue import MAX_LETTERS
 
 DEFAULT_LETTERS = 100
 DEFAULT_WAIT_SECONDS = 10.0

@@ -49,7 +49,7 @@ class Event:
     def has_ended(self, now: datetime) -> bool:
         return self.status == "ended" or self.ends_at <= now
 
-    def fact(self, now: datetime) -> outcomes.Event:
+    def to_document(self, now: datetime) -> outcomes.Event:
         status = "ended" if self.has_ended(now) else self.status
         return outcomes.Event(
             self.id, self.organizer_id, self.name, self.starts_at, self.ends_at, status
@@ -71,7 +71,7 @@ class TicketType:
     def available(self) -> int:
         return self.total - self.reserved - self.sold
 
-    def fact(self) -> outcomes.TicketType:
+    def to_document(self) -> outcomes.TicketType:
         return outcomes.TicketType(
             id=self.id,
             event_id=self.event_id,

@@ -150,7 +150,7 @@ def create_event(book: Book, command: CreateEvent) -> Decision:
     )
     book.events[event.id] = event
     book.changes.new_events[event.id] = event
-    return EventResult(event.fact(book.now))
+    return EventResult(event.to_document(book.now))
 
 
 def cancel_event(book: Book, command: CancelEvent) -> Decision:
@@ -179,7 +179,7 @@ def create_ticket_type(book: Book, command: CreateTicketType) -> Decision:
     )
     book.ticket_types[ticket_type.id] = ticket_type
     book.changes.new_ticket_types[ticket_type.id] = ticket_type
-    return TicketTypeResult(ticket_type.fact())
+    return TicketTypeResult(ticket_type.to_document())
 
 
 def change_ticket_type(book: Book, command: ChangeTicketType) -> Decision:
@@ -200,7 +200,7 @@ def change_ticket_type(book: Book, command: ChangeTicketType) -> Decision:
     ticket_type.sale_starts_at = sale_starts_at
     ticket_type.sale_ends_at = sale_ends_at
     book.change_ticket_type(ticket_type)
-    return TicketTypeResult(ticket_type.fact())
+    return TicketTypeResult(ticket_type.to_document())
 
 
 def _refuse_hold(book: Book, ticket_type_id: str, quantity: int) -> Refusal | None:
@@ -244,7 +244,7 @@ def _close_event(
     event.status = status
     if event.id not in book.changes.new_events:
         book.changes.changed_events[event.id] = event
-    return EventResult(event.fact(book.now))
+    return EventResult(event.to_document(book.now))
 
 
 def _cart(book: Book, user_id: str) -> CartResult:

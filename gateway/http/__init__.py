@@ -1,0 +1,1 @@
+"""HTTP semantics: request bodies and headers, problem documents, the OpenAPI document."""

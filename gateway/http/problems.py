@@ -1,0 +1,193 @@
+"""Problem documents (RFC 9457), and which HTTP status each refusal code has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal, assert_never, cast, get_args
+
+from pydantic_core import ErrorDetails, to_json
+from starlette.responses import Response
+
+from shared.refusals import Refusal, RefusalCode
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+ASKS_TO_RETRY = (429, 503)
+"""The statuses that come with Retry-After."""
+MAX_ERRORS = 20
+"""How many validation errors a problem lists."""
+
+GatewayCode = Literal[
+    "malformed_request",
+    "head_too_large",
+    "invalid_request",
+    "invalid_command_id",
+    "unauthenticated",
+    "invalid_credentials",
+    "not_found",
+    "command_not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+    "too_many_attempts",
+    "too_many_commands",
+    "overloaded",
+    "broker_unavailable",
+    "database_unavailable",
+    "not_ready",
+    "internal",
+]
+"""What the gateway itself finds wrong; the rest are refusals by the worker."""
+
+ProblemCode = GatewayCode | RefusalCode
+
+
+def status_of_refusal(code: RefusalCode) -> int:
+    """Return the HTTP status of a refusal."""
+    match code:
+        case "ticket_type_not_found" | "event_not_found" | "item_not_in_cart":
+            return 404
+        case "user_not_found":
+            return 401
+        case "not_the_organizer":
+            return 403
+        case "event_ended" | "event_cancelled" | "sale_not_started" | "sale_ended":
+            return 409
+        case "insufficient_availability" | "total_below_committed" | "email_taken":
+            return 409
+        case "deadline_passed" | "stale_command":
+            return 409
+        case "command_id_reused" | "unprocessable":
+            return 422
+        case _:
+            assert_never(code)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemSpec:
+    """The HTTP status of a code, and what is said where there is nothing more to say."""
+
+    status: int
+    detail: str
+
+
+MEANINGS: dict[GatewayCode, ProblemSpec] = {
+    "malformed_request": ProblemSpec(400, "This is no request in HTTP/1.1 that can be read."),
+    "head_too_large": ProblemSpec(431, "The head of the request is too large."),
+    "invalid_request": ProblemSpec(422, "The request is not as it must be; see errors."),
+    "invalid_command_id": ProblemSpec(
+        422, "The command ID must be a UUIDv7 that is not ahead of the clock."
+    ),
+    "unauthenticated": ProblemSpec(401, "A valid bearer token is needed."),
+    "invalid_credentials": ProblemSpec(401, "The e-mail address or the password is wrong."),
+    "not_found": ProblemSpec(404, "There is no such resource."),
+    "command_not_found": ProblemSpec(404, "There is no such command."),
+    "method_not_allowed": ProblemSpec(405, "The resource does not have this method."),
+    "request_timeout": ProblemSpec(408, "The body of the request took too long to arrive."),
+    "body_too_large": ProblemSpec(413, "The body of the request is too large."),
+    "unsupported_media_type": ProblemSpec(415, "The body has a media type that is not accepted."),
+    "too_many_attempts": ProblemSpec(429, "Too many passwords were wrong; try again later."),
+    "too_many_commands": ProblemSpec(
+        429, "Too many of your commands are under way: this one was not taken, try again."
+    ),
+    "overloaded": ProblemSpec(
+        503, "More is asked for than can be done: the request was not taken, try again."
+    ),
+    "broker_unavailable": ProblemSpec(
+        503, "The broker did not confirm: the outcome is unknown, retry with the same key."
+    ),
+    "database_unavailable": ProblemSpec(503, "The database does not answer; try again."),
+    "not_ready": ProblemSpec(503, "A service that the gateway needs does not answer."),
+    "internal": ProblemSpec(500, "Something went wrong here."),
+}
+
+REFUSAL_DETAILS: dict[str, str] = {
+    str(default["code"]): str(default["detail"])
+    for refusal in get_args(Refusal)
+    for default in [{field.name: field.default for field in fields(refusal)}]
+}
+"""What the worker says by default, for the problems that the gateway finds before it does."""
+
+
+class ProblemError(Exception):
+    """Ends a request with a problem document; `more` are members beside the standard ones."""
+
+    def __init__(
+        self,
+        code: GatewayCode | Literal["stale_command", "event_not_found", "command_id_reused"],
+        detail: str | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.more = more
+
+    def response(self) -> Response:
+        detail = self.detail or detail_of(self.code)
+        return problem_response(self.code, detail, self.more, self.headers)
+
+
+def refusal_response(
+    command_id: str, refusal: dict[str, Any], headers: Mapping[str, str] | None
+) -> Response:
+    """Turn the `refusal` of an outcome document into a problem, with all its data."""
+    data = {name: value for name, value in refusal.items() if name not in ("code", "detail")}
+    return problem_response(
+        refusal["code"], refusal["detail"], {"command_id": command_id, **data}, headers
+    )
+
+
+def invalid_request(
+    errors: Sequence[Mapping[str, Any] | ErrorDetails], where: str = ""
+) -> ProblemError:
+    """List what failed validation, `where` before each path; never the input itself."""
+    found: list[dict[str, Any]] = [
+        {"loc": [where, *error["loc"]] if where else list(error["loc"]), "msg": error["msg"]}
+        for error in errors[:MAX_ERRORS]
+    ]
+    return ProblemError("invalid_request", errors=found)
+
+
+def problem_response(
+    code: ProblemCode,
+    detail: str,
+    more: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    status = status_of(code)
+    document = {
+        "type": f"urn:holdfast:problem:{code}",
+        "title": title_of(code),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        **more,
+    }
+    all_headers = dict(headers or {})
+    if status == 401:
+        # RFC 9110, section 15.5.2: a 401 always challenges.
+        all_headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')
+    if status in ASKS_TO_RETRY:
+        all_headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+    return Response(to_json(document), status, all_headers, MEDIA_TYPE)
+
+
+def status_of(code: ProblemCode) -> int:
+    """Return the HTTP status of any problem."""
+    if code in MEANINGS:
+        return MEANINGS[code].status
+    return status_of_refusal(cast(RefusalCode, code))
+
+
+def title_of(code: ProblemCode) -> str:
+    """Return the code as words: a title is the same for every occurrence (RFC 9457)."""
+    return code.replace("_", " ").capitalize()
+
+
+def detail_of(code: ProblemCode) -> str:
+    """Return what to say where the problem itself says nothing more."""
+    return MEANINGS[code].detail if code in MEANINGS else REFUSAL_DETAILS[code]

@@ -1,0 +1,105 @@
+"""Reads the body of a request: bounded in size and time, then strictly as what it must be."""
+
+import asyncio
+import json
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.types import Message, Receive
+
+from gateway.http.problems import ProblemError, invalid_request
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_DISCARDED_BYTES = 1024 * 1024
+BODY_TIMEOUT_SECONDS = 8
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Read the body as `model`.
+
+    Raises `unsupported_media_type`, `body_too_large`, `request_timeout` or `invalid_request`.
+    """
+    body = await read_body(request, "application/json")
+    try:
+        # In pydantic's JSON mode: a time is text there, and nothing is guessed from a number.
+        # Its parser also refuses lone surrogates and deep nesting.
+        read = model.model_validate_json(body)
+        _refuse_duplicates(body)
+    except ValidationError as error:
+        raise invalid_request(error.errors(), where="body") from None
+    return read
+
+
+async def read_body(request: Request, media_type: str) -> bytes:
+    """Return the body of a request that says it is of `media_type`.
+
+    Raises `unsupported_media_type`, `body_too_large` or `request_timeout`.
+    """
+    headers = request.headers
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != media_type:
+        raise ProblemError("unsupported_media_type", f"The body must be {media_type}.")
+    if "content-encoding" in headers:
+        raise ProblemError("unsupported_media_type", "The body must not be compressed.")
+    first = _at_hand(request.receive)
+    if first is not None and not first.get("more_body", False):
+        body: bytes = first.get("body", b"")
+        if first["type"] == "http.request" and len(body) <= MAX_BODY_BYTES:
+            return body
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            return await _read_bounded(request.receive, first)
+    except TimeoutError:
+        raise ProblemError("request_timeout", headers={"Connection": "close"}) from None
+
+
+def _at_hand(receive: Receive) -> Message | None:
+    """Return what `receive` gives without waiting; None where it would wait.
+
+    Small bodies come with their headers, and a timer costs more than to read one.
+    """
+    receiving = receive()
+    try:
+        receiving.send(None)  # type: ignore[attr-defined]  # a coroutine, as ASGI says
+    except StopIteration as received:
+        message: Message = received.value
+        return message
+    receiving.close()  # type: ignore[attr-defined]  # the same
+    return None
+
+
+async def _read_bounded(receive: Receive, first: Message | None) -> bytes:
+    body = b""
+    size = 0
+    message = first or await receive()
+    # What is too much is read on for a while, and thrown away: a client that still writes when
+    # its connection is closed never sees the answer.
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ProblemError("request_timeout")
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+        if size > MAX_DISCARDED_BYTES or not message.get("more_body", False):
+            break
+        message = await receive()
+    if size > MAX_BODY_BYTES:
+        raise ProblemError("body_too_large", headers={"Connection": "close"})
+    return body
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    """Refuse JSON objects that name a member twice: readers disagree on which one counts."""
+    _strict_json.decode(body.decode())
+
+
+def _members(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(names) != len(set(names)):
+        raise ProblemError("invalid_request", errors=[{"loc": ["body"], "msg": "duplicate member"}])
+
+
+_strict_json = json.JSONDecoder(object_pairs_hook=_members)

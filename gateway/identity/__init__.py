@@ -1,0 +1,1 @@
+"""Who sends a request: tokens, passwords, and the limits on guessing them."""

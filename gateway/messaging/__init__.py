@@ -1,0 +1,1 @@
+"""Publishes commands to the broker and receives the workers' replies."""

@@ -1,0 +1,1 @@
+"""Reads the views of the schema `read_model`; writes nothing."""

@@ -1,0 +1,193 @@
+"""Looks into the read model for the outcomes that somebody waits for, with one question for all."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+
+from gateway.http.problems import ProblemError
+from gateway.messaging.replies import DecidedOutcome, read_document
+from gateway.server.client_disconnects import Scope, on_disconnect
+from gateway.telemetry import Metrics
+from shared.commands import Command
+
+LOOK_EVERY_SECONDS = 0.05
+REST_FACTOR = 4
+"""After a look it rests so many times as long as the look took: where all is slow, and so many
+wait, looking must not be what it is slow from."""
+RETRY_AFTER_SECONDS = 0.5
+"""How long to leave a database alone that did not answer."""
+MAX_IDS_A_QUESTION = 1_000
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """A row of `read_model.outcomes`."""
+
+    command_id: str
+    user_id: str
+    document: str
+
+
+Find = Callable[[list[str]], Awaitable[list[OutcomeRow]]]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    user_id: str
+    found: asyncio.Future[DecidedOutcome | None]
+    submitted_at: datetime | None = None
+
+    def take(self, recorded: OutcomeRow) -> None:
+        """Take the outcome, if it is this waiter's own."""
+        if recorded.user_id != self.user_id or self.found.done():
+            return
+        decided = read_document(recorded.document)
+        if self.submitted_at is None or decided.submitted_at == self.submitted_at:
+            self.found.set_result(decided)
+
+
+class OutcomePoller:
+    """Who waits for which outcome. It looks only as long as somebody waits."""
+
+    def __init__(self, find: Find, metrics: Metrics) -> None:
+        self._find = find
+        self._waiters: dict[str, set[_Waiter]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._look_now = asyncio.Event()
+        self.closing = False
+        self.idle = 0
+        """Requests that do nothing but wait, for an outcome that was asked for."""
+        metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
+
+    async def look(self, command_id: str, user_id: str) -> DecidedOutcome | None:
+        """Return the outcome that is recorded for this user by now. Raises `ProblemError`."""
+        for recorded in await self._find([command_id]):
+            if recorded.user_id == user_id:
+                return read_document(recorded.document)
+        return None
+
+    async def recorded(
+        self, command_id: str, user_id: str, seconds: float, scope: Scope | None = None
+    ) -> DecidedOutcome | None:
+        """Await the outcome that is recorded for this user; None where none is in time.
+
+        None too when the client whose request has this `scope` leaves.
+        """
+        found: asyncio.Future[DecidedOutcome | None] = asyncio.get_running_loop().create_future()
+        if scope is not None:
+            on_disconnect(scope, functools.partial(_give_up, found))
+        self.idle += 1
+        try:
+            with self._waiting(command_id, _Waiter(user_id, found)):
+                return await result_within(found, seconds)
+        finally:
+            self.idle -= 1
+
+    @contextmanager
+    def looking_for_outcome_of(
+        self, command: Command, found: asyncio.Future[DecidedOutcome | None]
+    ) -> Iterator[None]:
+        """Resolve `found` with the recorded outcome of just this submission.
+
+        An outcome that was submitted at another time belongs to an earlier use of the same ID,
+        perhaps with another payload. Only a worker can tell, so it is not taken for an answer.
+        """
+        with self._waiting(
+            command.command_id, _Waiter(command.user_id, found, command.submitted_at)
+        ):
+            yield
+
+    def wake(self, command_ids: Iterable[str | None]) -> None:
+        """Look at once if somebody still waits for one of these: it was decided just now.
+
+        Whom the reply itself has told needs no look.
+        """
+        if any(
+            not waiter.found.done()
+            for command_id in command_ids
+            for waiter in self._waiters.get(command_id or "", ())
+        ):
+            self._look_now.set()
+
+    def close(self) -> None:
+        """End every wait: the process is about to stop."""
+        self.closing = True
+        self._look_now.set()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                if not waiter.found.done():
+                    waiter.found.set_result(None)
+
+    @contextmanager
+    def _waiting(self, command_id: str, waiter: _Waiter) -> Iterator[None]:
+        if self.closing and not waiter.found.done():
+            waiter.found.set_result(None)
+        waiters = self._waiters.setdefault(command_id, set())
+        waiters.add(waiter)
+        self._look_now.set()
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(command_id, None)
+
+    async def _look(self) -> None:
+        try:
+            while self._waiters:
+                self._look_now.clear()
+                started = monotonic()
+                if await self._look_once():
+                    await asyncio.sleep(REST_FACTOR * (monotonic() - started))
+                    await self._pause()
+                else:
+                    await asyncio.sleep(RETRY_AFTER_SECONDS)
+        finally:
+            self._looking = None
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY_SECONDS):
+                await self._look_now.wait()
+
+    async def _look_once(self) -> bool:
+        """Ask for all that are waited for; tell whether there was an answer."""
+        wanted = list(self._waiters)
+        try:
+            for start in range(0, len(wanted), MAX_IDS_A_QUESTION):
+                for recorded in await self._find(wanted[start : start + MAX_IDS_A_QUESTION]):
+                    for waiter in self._waiters.get(recorded.command_id, set()):
+                        waiter.take(recorded)
+        except ProblemError as problem:
+            _log.warning("cannot look for outcomes: %s", problem)
+            return False
+        except Exception:
+            # A bug, perhaps with one document; the others still wait.
+            _log.exception("cannot look for outcomes")
+            return False
+        return True
+
+
+async def result_within(
+    found: asyncio.Future[DecidedOutcome | None], seconds: float
+) -> DecidedOutcome | None:
+    """Await what is found; None where that takes longer. Half as dear as asyncio.wait."""
+    timer = found.get_loop().call_later(seconds, _give_up, found)
+    try:
+        return await found
+    finally:
+        timer.cancel()
+
+
+def _give_up(found: asyncio.Future[DecidedOutcome | None]) -> None:
+    if not found.done():
+        found.set_result(None)

@@ -1,0 +1,178 @@
+"""SELECTs on the read model, each one round trip; nothing here writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from sqlalchemy import TextClause, text
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from gateway.http.problems import ProblemError
+from gateway.read_model.outcome_poller import OutcomeRow
+from shared.commands import Instant
+from shared.ids import Id
+from shared.outcomes import EMPTY_CART, Cart, CartItem, Event, TicketType, User
+
+POOL_SIZE = 8
+POOL_TIMEOUT_SECONDS = 2
+CONNECT_TIMEOUT_SECONDS = 3
+STATEMENT_TIMEOUT_MS = 5_000
+COMMAND_TIMEOUT_SECONDS = 6
+"""Ends what the server cannot: a statement on a connection whose other side is gone."""
+
+_EVENT = "id::text, organizer_id::text, name, starts_at, ends_at, status"
+_USER = text("SELECT id::text, email FROM read_model.users WHERE id = CAST(:id AS uuid)")
+_USERS = text("SELECT id::text, email FROM read_model.users WHERE id = ANY(CAST(:ids AS uuid[]))")
+_CREDENTIALS = text(
+    "SELECT user_id::text, password_hash FROM read_model.credentials"
+    " WHERE lower(email) = lower(:email)"
+)
+_EVENTS = text(f"SELECT {_EVENT} FROM read_model.events ORDER BY starts_at, id LIMIT :limit")
+_EVENTS_AFTER = text(
+    f"SELECT {_EVENT} FROM read_model.events"
+    " WHERE (starts_at, id) > (:starts_at, CAST(:id AS uuid)) ORDER BY starts_at, id LIMIT :limit"
+)
+_EVENT_BY_ID = text(f"SELECT {_EVENT} FROM read_model.events WHERE id = CAST(:id AS uuid)")
+_TICKET_TYPES = text(
+    "SELECT id::text, event_id::text, name, total_quantity, reserved_quantity, sold_quantity,"
+    " available, sale_starts_at, sale_ends_at"
+    " FROM read_model.ticket_types WHERE event_id = CAST(:id AS uuid) ORDER BY id"
+)
+_CART = text(
+    "SELECT id::text, expires_at, ticket_type_id::text, event_id::text, quantity"
+    " FROM read_model.carts WHERE user_id = CAST(:user_id AS uuid) ORDER BY ticket_type_id"
+)
+_OUTCOMES = text(
+    "SELECT command_id::text, user_id::text, document FROM read_model.outcomes"
+    " WHERE command_id = ANY(CAST(:ids AS uuid[]))"
+)
+_PING = text("SELECT 1")
+
+
+@dataclass(slots=True)
+class EventPage(Event):
+    """An event with its ticket types and what is left of each."""
+
+    ticket_types: list[TicketType]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    user_id: str
+    password_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in the list of events, which is in the order of start and ID."""
+
+    starts_at: Instant
+    id: Id
+
+
+class Queries:
+    """The questions that the gateway asks. Each raises `database_unavailable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def user(self, user_id: str) -> User | None:
+        rows = await self._rows(_USER, id=user_id)
+        return User(**rows[0]) if rows else None
+
+    async def users(self, user_ids: list[str]) -> list[User]:
+        """Return those of these users that there are."""
+        return [User(**row) for row in await self._rows(_USERS, ids=user_ids)]
+
+    async def credentials(self, email: str) -> Credentials | None:
+        rows = await self._rows(_CREDENTIALS, email=email)
+        return Credentials(**rows[0]) if rows else None
+
+    async def events(self, limit: int, after: Place | None) -> list[Event]:
+        """Return up to `limit` events in the order of start and ID, those behind `after`."""
+        if after is None:
+            rows = await self._rows(_EVENTS, limit=limit)
+        else:
+            rows = await self._rows(
+                _EVENTS_AFTER, limit=limit, starts_at=after.starts_at, id=after.id
+            )
+        return [Event(**row) for row in rows]
+
+    async def event(self, event_id: str) -> EventPage | None:
+        events = await self._rows(_EVENT_BY_ID, id=event_id)
+        if not events:
+            return None
+        ticket_types = await self._rows(_TICKET_TYPES, id=event_id)
+        return EventPage(**events[0], ticket_types=[TicketType(**row) for row in ticket_types])
+
+    async def cart(self, user_id: str) -> Cart:
+        """Return the user's active cart, or the empty one."""
+        rows = await self._rows(_CART, user_id=user_id)
+        if not rows:
+            return EMPTY_CART
+        items = [CartItem(r["ticket_type_id"], r["event_id"], r["quantity"]) for r in rows]
+        return Cart(rows[0]["id"], "active", rows[0]["expires_at"], items)
+
+    async def outcomes(self, command_ids: list[str]) -> list[OutcomeRow]:
+        """Return what is recorded under these IDs, whoever's it is."""
+        return [OutcomeRow(**row) for row in await self._rows(_OUTCOMES, ids=command_ids)]
+
+    async def ping(self) -> None:
+        await self._rows(_PING)
+
+    async def _rows(self, statement: TextClause, **values: Any) -> Sequence[RowMapping]:
+        try:
+            return await self._read(statement, values)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise _unavailable(error) from error
+        # The pool held a connection from before a restart of Postgres, and has now dropped
+        # them all. A read may be repeated.
+        try:
+            return await self._read(statement, values)
+        except DBAPIError as error:
+            raise _unavailable(error) from error
+
+    async def _read(self, statement: TextClause, values: dict[str, Any]) -> Sequence[RowMapping]:
+        try:
+            async with self._engine.connect() as connection:
+                return (await connection.execute(statement, values)).mappings().all()
+        except (PoolTimeoutError, TimeoutError, OSError) as error:
+            raise ProblemError("database_unavailable") from error
+        # Raised as they are while a connection is being made.
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise ProblemError("database_unavailable") from error
+
+
+def _unavailable(error: DBAPIError) -> Exception:
+    """Tell a database that is in trouble from a statement that is wrong, which is a bug."""
+    return error if isinstance(error, ProgrammingError) else ProblemError("database_unavailable")
+
+
+def create_engine(database_url: str) -> AsyncEngine:
+    """Return an engine that can only read; it connects when it is first used."""
+    return create_async_engine(
+        "postgresql+asyncpg://" + database_url.partition("://")[2],
+        # No transaction around a single SELECT: a read is one round trip.
+        isolation_level="AUTOCOMMIT",
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        # A statement that fails is logged, and its values may be an e-mail address.
+        hide_parameters=True,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "command_timeout": COMMAND_TIMEOUT_SECONDS,
+            "server_settings": {
+                "application_name": "holdfast-gateway",
+                "default_transaction_read_only": "on",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                # A plan made while the tables were empty is ten times too slow later on.
+                "plan_cache_mode": "force_custom_plan",
+            },
+        },
+    )

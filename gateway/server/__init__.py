@@ -1,0 +1,1 @@
+"""The HTTP server: connections, load shedding, slow clients, client disconnects."""

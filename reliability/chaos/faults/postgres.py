@@ -1,0 +1,237 @@
+"""Postgres killed, frozen, cut off, full, and answering a COMMIT that nobody hears."""
+
+import asyncio
+import os
+import re
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from reliability.chaos.faults.processes import halted, send
+from reliability.chaos.faults.scene import Fault, Scene
+from worker.audit.snapshot import CANNOT_LOOK
+
+COMMIT_SECONDS = 3.0
+"""How long to wait for the next COMMIT."""
+STALL_SECONDS = 3.0
+DELAY_SECONDS = 0.05
+CUT_SHARE = 0.5
+MAX_COMMITS_LOST = 2
+MAX_TERMINATED = 3
+FULL_SECONDS = 3.0
+"""How long a disk stays full after somebody has noticed."""
+NOTICED_SECONDS = 8.0
+"""How long to wait until somebody does."""
+MAX_SEGMENTS, SEGMENT_SECONDS = 8, 1.0
+"""Of the write-ahead log: how many may lie ready, and how soon the next is written to."""
+NO_SPACE = re.compile("No space left on device")
+PANIC = re.compile("PANIC:.*No space left on device")
+START_SECONDS = 30.0
+FULL_WITHIN_SECONDS = 15.0
+HALF_OPEN_WITHIN_SECONDS = 15.0
+"""Row 19: what hears nothing has to find that out first."""
+LOOK_EVERY_SECONDS = 0.02
+WAYS = ("worker postgres", "gateway postgres")
+
+
+async def restart(scene: Scene) -> bool:
+    """As `pg_ctl restart -m immediate` does."""
+    with suppress(ProcessLookupError):
+        os.kill(scene.site.postgres.pid, signal.SIGQUIT)
+    await asyncio.to_thread(scene.site.postgres.restart)
+    return True
+
+
+async def kill(scene: Scene) -> bool:
+    await asyncio.to_thread(scene.site.postgres.kill)
+    await asyncio.to_thread(scene.site.postgres.start)
+    return True
+
+
+async def restart_in_transaction(scene: Scene) -> bool:
+    """Restart it while a worker has saved and not committed."""
+    worker = await halted(scene, "after save")
+    await restart(scene)
+    if worker is not None:
+        worker.signal(signal.SIGCONT)
+    return worker is not None
+
+
+async def restart_at_commit(scene: Scene) -> bool:
+    """Restart it between a COMMIT and its answer."""
+    proxy = scene.site.proxies["worker postgres"]
+    proxy.commit_held.clear()
+    proxy.commits_to_hold = 1
+    try:
+        async with asyncio.timeout(COMMIT_SECONDS):
+            await proxy.commit_held.wait()
+    except TimeoutError:
+        return False
+    finally:
+        proxy.commits_to_hold = 0
+    await restart(scene)
+    proxy.cut()
+    return True
+
+
+async def lose_commits(scene: Scene) -> bool:
+    """Let COMMITs through and cut their connections before the answers are back."""
+    proxy = scene.site.proxies["worker postgres"]
+    wanted = scene.chance.randint(1, MAX_COMMITS_LOST)
+    before = proxy.commits_lost
+    proxy.commits_to_lose = wanted
+    give_up_at = asyncio.get_running_loop().time() + COMMIT_SECONDS
+    while proxy.commits_lost < before + wanted:
+        if asyncio.get_running_loop().time() > give_up_at:
+            break
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+    proxy.commits_to_lose = 0
+    return proxy.commits_lost > before
+
+
+async def terminate(scene: Scene) -> bool:
+    return await scene.books.terminate(scene.chance.randint(1, MAX_TERMINATED)) > 0
+
+
+async def freeze(scene: Scene) -> bool:
+    pids = scene.site.postgres_pids()
+    send(pids, signal.SIGSTOP)
+    await asyncio.sleep(scene.long_pause_seconds)
+    send(pids, signal.SIGCONT)
+    return True
+
+
+async def half_open(scene: Scene) -> bool:
+    for way in WAYS:
+        scene.site.proxies[way].swallow()
+    return True
+
+
+async def half_close(scene: Scene) -> bool:
+    for way in WAYS:
+        scene.site.proxies[way].half_close()
+    return True
+
+
+async def cut(scene: Scene) -> bool:
+    for way in WAYS:
+        scene.site.proxies[way].cut(CUT_SHARE, scene.chance)
+    return True
+
+
+async def stall(scene: Scene) -> bool:
+    proxy = scene.site.proxies[scene.chance.choice(WAYS)]
+    proxy.stall()
+    await asyncio.sleep(STALL_SECONDS)
+    proxy.flow()
+    return True
+
+
+async def delay(scene: Scene) -> bool:
+    proxy = scene.site.proxies["worker postgres"]
+    proxy.delay_seconds = DELAY_SECONDS
+    await asyncio.sleep(STALL_SECONDS)
+    proxy.delay_seconds = 0
+    return True
+
+
+async def fill_disk(scene: Scene) -> bool:
+    """Leave no room for another page of a table."""
+    disk = scene.site.disk
+    if disk is None:  # only root may mount one
+        return False
+    log = _Log(scene.site.postgres.log)
+    disk.fill()
+    try:
+        hit = await log.says(NO_SPACE, NOTICED_SECONDS)
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        disk.empty()
+    return hit
+
+
+async def fill_wal_disk(scene: Scene) -> bool:
+    """Leave no room for another segment of the write-ahead log: a COMMIT finds none, and Postgres
+    panics. It restarts in vain, or ends, and then it is started, as an operator would.
+    """
+    disk = scene.site.wal_disk
+    if disk is None:
+        return False
+    log = _Log(scene.site.postgres.log)
+    disk.fill()
+    try:
+        hit = await _wants_a_segment(scene, log)
+        await asyncio.sleep(FULL_SECONDS)
+    finally:
+        disk.empty()
+    await _start_if_ended(scene)
+    return hit
+
+
+async def _wants_a_segment(scene: Scene, log: "_Log") -> bool:
+    """Have the segments used up that there are, until Postgres panics for want of another."""
+    for _ in range(MAX_SEGMENTS):
+        with suppress(*CANNOT_LOOK):
+            await scene.books.switch_wal()
+        if await log.says(PANIC, SEGMENT_SECONDS):
+            return True
+    return False
+
+
+async def _start_if_ended(scene: Scene) -> None:
+    """Wait until Postgres answers, or see to it."""
+    give_up_at = time.monotonic() + START_SECONDS
+    while time.monotonic() < give_up_at:
+        try:
+            await scene.books.deadlocks()
+        except ConnectionRefusedError:
+            await asyncio.to_thread(scene.site.postgres.restart)
+        except CANNOT_LOOK:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        else:
+            return
+
+
+class _Log:
+    """What Postgres has written to its log since this was made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._from = file.stat().st_size
+
+    async def says(self, pattern: re.Pattern[str], within_seconds: float) -> bool:
+        """Wait until something is found there."""
+        give_up_at = time.monotonic() + within_seconds
+        while not pattern.search(self._text()):
+            if time.monotonic() > give_up_at:
+                return False
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        return True
+
+    def _text(self) -> str:
+        with self._file.open(errors="replace") as lines:
+            lines.seek(self._from)
+            return lines.read()
+
+
+RESTARTS = (
+    Fault("postgres-restart", "postgres", (17,), restart),
+    Fault("postgres-restart-in-transaction", "postgres", (17,), restart_in_transaction),
+    Fault("postgres-restart-at-commit", "postgres", (17,), restart_at_commit),
+    Fault("postgres-kill", "postgres", (17,), kill),
+)
+LOST_COMMIT = Fault("lost-commit", "wires", (7, 17), lose_commits)
+FAULTS = (
+    *RESTARTS,
+    LOST_COMMIT,
+    Fault("postgres-terminate", "wires", (18,), terminate),
+    Fault("postgres-freeze", "postgres frozen", (19,), freeze),
+    Fault("postgres-half-open", "half-open", (19,), half_open, HALF_OPEN_WITHIN_SECONDS),
+    Fault("postgres-half-close", "wires", (19,), half_close),
+    Fault("postgres-cut", "wires", (), cut),
+    Fault("postgres-stall", "wires", (), stall),
+    Fault("postgres-delay", "wires", (), delay),
+    Fault("disk-full", "disk full", (20,), fill_disk),
+    Fault("wal-disk-full", "disk full", (20,), fill_wal_disk, FULL_WITHIN_SECONDS),
+)

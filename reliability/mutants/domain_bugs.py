@@ -1,0 +1,159 @@
+"""Bugs in the rules of the box office."""
+
+from reliability.mutants.mutant import Mutant
+from reliability.mutants.suites import DOMAIN, SIMULATION
+
+BATCH = "worker/domain/batch.py"
+BOOK = "worker/domain/book.py"
+DECIDE = "worker/domain/decide.py"
+
+MUTANTS = (
+    Mutant(
+        "no_fingerprint",
+        "whoever reuses an ID gets the outcome of another request for their own",
+        BATCH,
+        "        elif earlier.fingerprint == fingerprint:\n",
+        "        elif earlier is not None:\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "refused_outcome_not_recorded",
+        "a refused request succeeds when it is repeated",
+        BATCH,
+        "            if command.command_id >= book.oldest_kept_id:\n",
+        "            if outcome.refusal is None:\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "duplicate_in_a_batch_decided_again",
+        "a double click holds twice",
+        BATCH,
+        "        earlier = known.get(command.command_id)\n",
+        "        earlier = recorded.get(command.command_id)\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "expired_holds_kept",
+        "tickets whose hold is over are sold to nobody",
+        BATCH,
+        "    book.expire_carts()\n",
+        "",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "other_payload_recorded",
+        "the refusal of another payload takes the place of the outcome",
+        BATCH,
+        """        else:
+            batch.documents.append(encode_outcome(_outcome(book, command, CommandIdReused())))
+""",
+        """        else:
+            outcome = _outcome(book, command, CommandIdReused())
+            fresh = Fresh(command, fingerprint, outcome, encode_outcome(outcome))
+            batch.fresh.append(fresh)
+            batch.documents.append(fresh.document)
+""",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "hold_ends_a_moment_late",
+        "a hold that is over refuses a buyer at the instant of its end",
+        BOOK,
+        "if cart.expires_at <= self.now]:\n",
+        "if cart.expires_at < self.now]:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
+        "hold_prolonged_by_each_reservation",
+        "who adds a ticket now and then holds the others for ever",
+        BOOK,
+        "        self._reserve(ticket_type, quantity)\n        self.changes.touched",
+        "        cart.expires_at = self.now + self.rules.hold\n"
+        "        self._reserve(ticket_type, quantity)\n        self.changes.touched",
+        (DOMAIN, SIMULATION),
+    ),
+    Mutant(
+        "lowered_quantity_not_given_back",
+        "tickets that were taken out of a cart are lost to everybody",
+        BOOK,
+        "        self._reserve(self.ticket_types[ticket_type_id], -quantity)\n"
+        "        self.changes.touched_lines",
+        "        self.changes.touched_lines",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "closed_cart_keeps_its_tickets",
+        "tickets of released and expired carts are lost to everybody",
+        BOOK,
+        """        for ticket_type_id, quantity in cart.lines.items():
+            self._reserve(self.ticket_types[ticket_type_id], -quantity)
+""",
+        "",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "quantity_checked_per_line",
+        "two lines for the same tickets oversell them",
+        DECIDE,
+        "        quantities[item.ticket_type_id] = "
+        "quantities.get(item.ticket_type_id, 0) + item.quantity\n",
+        "        quantities[item.ticket_type_id] = item.quantity\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "availability_off_by_one",
+        "one ticket more is sold than there is",
+        DECIDE,
+        "    if quantity > ticket_type.available:\n",
+        "    if quantity > ticket_type.available + 1:\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "last_ticket_never_sold",
+        "the last ticket stays on the shelf",
+        DECIDE,
+        "    if quantity > ticket_type.available:\n",
+        "    if quantity >= ticket_type.available:\n",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "sale_ends_a_moment_late",
+        "a sale is still open at its end",
+        DECIDE,
+        "    if ticket_type.sale_ends_at <= book.now:\n",
+        "    if ticket_type.sale_ends_at < book.now:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
+        "deadline_a_moment_late",
+        "a command is applied when its deadline has come",
+        DECIDE,
+        "command.deadline <= book.now:\n",
+        "command.deadline < book.now:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
+        "stale_command_applied",
+        "an ID whose outcome has gone is applied a second time",
+        DECIDE,
+        "    if command.command_id < book.oldest_command_id:\n        return StaleCommand()\n",
+        "",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "anybody_organizes",
+        "anybody cancels anybody's event",
+        DECIDE,
+        "    if event.organizer_id != user_id:\n        return NotTheOrganizer()\n",
+        "",
+        (SIMULATION, DOMAIN),
+    ),
+    Mutant(
+        "total_below_what_is_held",
+        "an organizer takes tickets away from those who hold them",
+        DECIDE,
+        "    if total < ticket_type.reserved + ticket_type.sold:\n",
+        "    if total < ticket_type.sold:\n",
+        (SIMULATION, DOMAIN),
+    ),
+)

@@ -1,0 +1,204 @@
+"""Bugs in the transaction: what is locked, in which order, and what is saved."""
+
+from reliability.mutants.mutant import Mutant
+from reliability.mutants.suites import (
+    DUE_CARTS,
+    FAULTS,
+    LOCK_ORDER,
+    RACES,
+    SAVED,
+    SIMULATION,
+    WORKER_PROCESS,
+)
+
+APPLY = "worker/apply.py"
+BOOKS = "worker/storage/locking.py"
+DRIVER = "worker/storage/driver.py"
+ENGINE = "worker/storage/engine.py"
+SAVE = "worker/storage/save.py"
+STATEMENTS = "worker/storage/statements.py"
+
+MUTANTS = (
+    Mutant(
+        "recall_before_the_lock",
+        "a duplicate that waits for the lock is decided again",
+        APPLY,
+        """            users = await books.lock_users(driver, commands, due_users)
+            # Under these locks, and before the ticket types, for which everybody waits.
+            recorded = await outcomes.recall(driver, commands)
+""",
+        """            recorded = await outcomes.recall(driver, commands)
+            users = await books.lock_users(driver, commands, due_users)
+""",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "reply_before_the_commit",
+        "an answer is given that a crash takes back",
+        APPLY,
+        """            await save(driver, batch)
+        if not users.expired_carts_remain:
+            return batch
+""",
+        """        if not users.expired_carts_remain:
+            import asyncio
+
+            asyncio.get_running_loop().create_task(_save_soon(engine, batch))
+            return batch
+
+
+async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
+    async with transaction(engine) as driver:
+        await save(driver, batch)
+""",
+        (SIMULATION,),
+    ),
+    Mutant(
+        "due_carts_beyond_the_bound_forgotten",
+        "where many holds are over at once, they refuse a buyer",
+        APPLY,
+        "            if users.expired_carts_remain:",
+        "            if False:",
+        (DUE_CARTS,),
+    ),
+    Mutant(
+        "users_locked_in_any_order",
+        "two batches wait for each other",
+        STATEMENTS,
+        "    ORDER BY users.id\n",
+        "",
+        (SIMULATION, LOCK_ORDER),
+    ),
+    Mutant(
+        "ticket_types_locked_in_any_order",
+        "two batches wait for each other",
+        STATEMENTS,
+        "    ORDER BY ticket_types.id\n",
+        "",
+        (SIMULATION, LOCK_ORDER),
+    ),
+    Mutant(
+        "users_not_locked",
+        "a double click holds twice, a user has two carts",
+        STATEMENTS,
+        "    ORDER BY users.id\n    FOR NO KEY UPDATE\n",
+        "    ORDER BY users.id\n",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "ticket_types_not_locked",
+        "the last ticket is sold twice",
+        STATEMENTS,
+        "    ORDER BY ticket_types.id\n    FOR NO KEY UPDATE\n",
+        "    ORDER BY ticket_types.id\n",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "events_not_locked",
+        "a ticket type is added to an event that is being cancelled",
+        STATEMENTS,
+        "    ORDER BY id\n    FOR NO KEY UPDATE\n",
+        "    ORDER BY id\n",
+        (SIMULATION, LOCK_ORDER),
+    ),
+    Mutant(
+        "clock_of_the_transactions_start",
+        "who waited for a lock is decided by a time that has passed",
+        STATEMENTS,
+        "    SELECT clock_timestamp(),\n",
+        "    SELECT now(),\n",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "expiry_without_its_lock",
+        "a cart that its owner changes at the same time is given back twice",
+        BOOKS,
+        """        user_ids=sorted(wanted.user_ids),
+        wanted=sorted(wanted.ticket_type_ids),
+        limit=MAX_DUE_CARTS,
+    )
+    ids = set(existing)
+""",
+        """        user_ids=sorted(wanted.user_ids.difference(due_users)),
+        wanted=sorted(wanted.ticket_type_ids),
+        limit=MAX_DUE_CARTS,
+    )
+    existing = [*existing, *due_users]
+    ids = set(existing)
+""",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "due_carts_of_others_left",
+        "an expired hold refuses a buyer until the sweep comes",
+        BOOKS,
+        "        wanted=sorted(wanted.ticket_type_ids),\n",
+        "        wanted=[],\n",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "due_carts_looked_for_once",
+        "what is put into a cart in its last moment refuses whoever comes after it",
+        BOOKS,
+        "    users.expired_carts_remain |= overlooked\n",
+        "",
+        (RACES,),
+    ),
+    Mutant(
+        "ticket_types_of_carts_not_locked",
+        "what an expired cart gives back is lost, or the worker fails",
+        BOOKS,
+        "    ticket_type_ids = wanted.ticket_type_ids.union("
+        "*(cart.lines for cart in users.carts.values()))\n",
+        "    ticket_type_ids = set(wanted.ticket_type_ids)\n",
+        (SIMULATION, RACES),
+    ),
+    Mutant(
+        "dropped_lines_stay",
+        "a ticket that was taken out of a cart is still in it",
+        SAVE,
+        "            drops.append((cart_id, ticket_type_id))\n",
+        "            pass\n",
+        (SIMULATION, SAVED),
+    ),
+    Mutant(
+        "closed_carts_not_saved",
+        "a released cart comes back",
+        SAVE,
+        "    yield CLOSE_CARTS, _columns(2, closed)\n",
+        "",
+        (SIMULATION, SAVED),
+    ),
+    Mutant(
+        "outcomes_in_the_order_of_the_batch",
+        "the same commands of nobody in opposite orders wait for each other",
+        SAVE,
+        "    outcomes = sorted(\n",
+        "    outcomes = list(\n",
+        (RACES,),
+    ),
+    Mutant(
+        "broken_connection_kept",
+        "a connection that broke is lent again and again",
+        DRIVER,
+        "            if not committed:\n",
+        "            if False:\n",
+        (FAULTS, WORKER_PROCESS),
+    ),
+    Mutant(
+        "rolled_back_taken_for_committed",
+        "a success is told of what Postgres threw away",
+        DRIVER,
+        '            if await driver.execute(COMMIT) != "COMMIT":\n',
+        '            if await driver.execute(COMMIT) == "":\n',
+        (FAULTS,),
+    ),
+    Mutant(
+        "locks_waited_for_without_end",
+        "a worker that was stopped while it held a lock stops all others",
+        ENGINE,
+        '    "lock_timeout": "2s",\n',
+        "",
+        (LOCK_ORDER,),
+    ),
+)

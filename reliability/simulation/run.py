@@ -1,0 +1,185 @@
+"""One seed: a box office, its buyers and its faults, from the first command to the last answer."""
+
+import asyncio
+import logging
+import random as global_random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from hashlib import blake2b
+from random import Random
+
+from reliability.simulation.audit import LONGEST_OVERDUE, Order, Watch, audit, order_of_decisions
+from reliability.simulation.broker import Broker
+from reliability.simulation.faults import Faults
+from reliability.simulation.ledger import Ledger
+from reliability.simulation.people import People
+from reliability.simulation.postgres import restart
+from reliability.simulation.tables import Database
+from reliability.simulation.virtual_time import NothingLeftError, VirtualLoop, run
+from reliability.simulation.worker import Worker
+from worker.domain.book import Rules
+
+COMMAND_WINDOW = timedelta(seconds=20)
+STORM_SECONDS = 20.0
+"""How long things go wrong at most."""
+PATIENCE_SECONDS = 300.0
+"""How long it may take, on the virtual clock, until everything is answered."""
+MAX_TRACE_LINES = 10_000
+
+
+@dataclass
+class Verdict:
+    """What came of a seed."""
+
+    seed: int
+    commands: int = 0
+    violations: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    digest: str = ""
+    """Of the history: equal for equal runs."""
+
+
+def simulate(seed: int, *, trace: bool = False) -> Verdict:
+    """Run a seed and audit it."""
+    verdict = Verdict(seed)
+    # The committer and the sweep draw their pauses from the one of the module.
+    global_random.seed(seed)
+    with _quiet_worker(), order_of_decisions() as order:
+        try:
+            run(lambda loop: _Office(loop, seed, verdict, trace).open(order))
+        except NothingLeftError:
+            verdict.violations.append("everybody waits, and nothing will ever happen")
+    return verdict
+
+
+@contextmanager
+def _quiet_worker() -> Iterator[None]:
+    """Keep what the worker would tell of a thousand faults from the terminal."""
+    logger = logging.getLogger("worker")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+class _Office:
+    """Everything that takes part in a run."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, verdict: Verdict, trace: bool) -> None:
+        self._loop = loop
+        self._verdict = verdict
+        self._traces = trace
+        self._random = random = Random(seed)
+        self._rules = Rules(timedelta(seconds=random.choice((0.5, 1.5, 3))), COMMAND_WINDOW)
+        self._faults = Faults(Random(random.getrandbits(64)), self._note)
+        self._database = Database(loop.now, Random(random.getrandbits(64)))
+        self._people = People(loop, Random(random.getrandbits(64)), self._database)
+        self._watch = Watch(self._database)
+        self._broker = Broker(
+            self._faults, self._watch, self._people.take_reply, Random(seed).randrange
+        )
+        self._ledger = Ledger(self._database.tables, self._rules.hold, COMMAND_WINDOW)
+        self._workers: list[Worker] = []
+        loop.set_exception_handler(self._on_error)
+
+    async def open(self, order: Order) -> None:
+        for number in range(self._random.randint(1, 3)):
+            self._start_worker(number)
+        supervising = asyncio.ensure_future(self._supervise())
+        breaking = asyncio.ensure_future(self._break_things())
+        self._loop.call_later(STORM_SECONDS, self._faults.rest)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._sell()
+                self._faults.rest()
+                await breaking
+                await self._settle()
+        except TimeoutError:
+            self._verdict.violations.append("I14: not everything is answered in the end")
+        supervising.cancel()
+        self._close(order)
+
+    def _close(self, order: Order) -> None:
+        verdict = self._verdict
+        findings = audit(self._ledger, self._database, self._broker, self._people, order)
+        verdict.violations += [*self._watch.violations, *findings]
+        verdict.commands = len(self._people.record)
+        history = [row.document for done in self._database.history for row in done.outcomes]
+        verdict.digest = blake2b("".join(history).encode(), digest_size=8).hexdigest()
+
+    async def _sell(self) -> None:
+        """Let everybody ask for what they want, and await their answers."""
+        visitors = self._random.randint(1, 4)
+        commands = self._random.choice((2, 5, 5, 10))
+        await asyncio.gather(*(self._people.visit(self._broker, commands) for _ in range(visitors)))
+
+    async def _settle(self) -> None:
+        """Wait until nothing is in the queue and no hold is left that is over."""
+        while any(worker.stands_still for worker in self._workers):
+            await asyncio.sleep(0.1)
+        in_health_since = self._loop.now()
+        while self._broker.ready or self._broker.unacknowledged or self._database.open:
+            await asyncio.sleep(0.1)
+        carts = self._database.tables["carts"]
+        while active := [cart for cart in carts.values() if cart.status == "active"]:
+            due_at = min(cart.expires_at for cart in active)
+            if max(due_at, in_health_since) + LONGEST_OVERDUE < self._loop.now():
+                self._verdict.violations.append("I9: a cart is overdue for more than 5 s")
+                return
+            await asyncio.sleep(0.2)
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    async def _break_things(self) -> None:
+        """Now and then take Postgres, the broker or a worker away."""
+        while not self._faults.rests:
+            await asyncio.sleep(self._random.expovariate(0.5))
+            match self._random.randrange(4):
+                case 0:
+                    self._note("postgres", "restarts")
+                    self._database.is_down = True
+                    restart(self._database)
+                    await asyncio.sleep(2 * self._random.random())
+                    self._database.is_down = False
+                case 1:
+                    self._note("broker", "restarts")
+                    self._broker.is_down = True
+                    for channel in list(self._broker.channels):
+                        channel.drop()
+                    await asyncio.sleep(2 * self._random.random())
+                    self._broker.is_down = False
+                case 2:
+                    self._note("worker", "killed")
+                    self._random.choice(self._workers).kill()
+                case _:
+                    worker = self._random.choice(self._workers)
+                    self._note(worker.name, "told to stop")
+                    worker.stop()
+
+    async def _supervise(self) -> None:
+        """Replace workers that have ended."""
+        while True:
+            await asyncio.sleep(0.3)
+            for number, worker in enumerate(self._workers):
+                if worker.is_dead:
+                    if worker.broke_its_promise:
+                        self._verdict.violations.append("11: told to stop, it left messages behind")
+                    self._start_worker(number)
+
+    def _start_worker(self, number: int) -> None:
+        worker = Worker(f"worker {number}", self._database, self._broker, self._faults, self._rules)
+        self._workers[number : number + 1] = [worker]
+
+    # --- what is told -----------------------------------------------------------------------
+
+    def _note(self, who: str, what: str) -> None:
+        if self._traces and len(self._verdict.trace) < MAX_TRACE_LINES:
+            self._verdict.trace.append(f"{self._loop.time():9.4f}  {who:<10} {what}")
+
+    def _on_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        self._verdict.violations.append(f"unhandled: {context['message']}: {error!r}")

@@ -1,0 +1,226 @@
+"""What each statement of the worker does, on tables in memory.
+
+Of the SQL itself three things are read: whether it locks, whether it orders what it locks, and
+which clock it asks. All else is tested on Postgres.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from asyncpg import InvalidTextRepresentationError, UniqueViolationError
+
+from reliability.simulation.tables import (
+    CartRow,
+    EventRow,
+    OutcomeRow,
+    TicketTypeRow,
+    Transaction,
+    UserRow,
+)
+from worker.storage import driver, solo_attempts, statements
+
+Rows = list[tuple[Any, ...]]
+Parameters = dict[str, Any]
+
+
+async def lock_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    asking = set(given["user_ids"])
+    due = _due_users(tx, tx.database.now(), asking, given["wanted"])
+    users = await tx.lock("users", [*asking, *due[: given["limit"]]], sql)
+    return [(user.id,) for user in users]
+
+
+def _due_users(
+    tx: Transaction, due_at: datetime, others: Collection[str], wanted: Sequence[str]
+) -> list[str]:
+    """Who, besides the others, holds what is wanted in a cart that is due."""
+    return [
+        cart.user_id
+        for cart_id, cart in tx.rows("carts")
+        if cart.status == "active"
+        and cart.expires_at <= due_at
+        and cart.user_id not in others
+        and any(tx.get("lines", (cart_id, id)) for id in wanted)
+    ]
+
+
+async def read_carts(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    users = set(given["user_ids"])
+    active = {
+        id: cart
+        for id, cart in tx.rows("carts")
+        if cart.status == "active" and cart.user_id in users
+    }
+    return [
+        (cart_id, active[cart_id].user_id, active[cart_id].expires_at, type_id, quantity)
+        for (cart_id, type_id), quantity in tx.rows("lines")
+        if cart_id in active
+    ]
+
+
+async def recall(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    ids = [id for id in given["ids"] if given["lowest"] <= id <= given["highest"]]
+    found = [tx.get("outcomes", id) for id in ids]
+    return [(row.command_id, row.fingerprint, row.document) for row in found if row]
+
+
+async def read_emails(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    wanted = set(given["emails"])
+    taken = {user.email.lower() for _, user in tx.rows("users")} & wanted
+    return [(email,) for email in sorted(taken)]
+
+
+async def lock_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    return [() for _ in await tx.lock("events", given["ids"], sql)]
+
+
+async def ticket_types_of_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    return [(id,) for id, row in tx.rows("ticket_types") if row.event_id in given["event_ids"]]
+
+
+async def lock_ticket_types(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    return await tx.lock("ticket_types", given["ids"], sql)
+
+
+async def read_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    tx.clock = tx.database.now() if "clock_timestamp()" in sql else tx.began
+    overlooked = bool(_due_users(tx, tx.began, given["locked_users"], given["wanted"]))
+    events = [tx.get("events", id) for id in given["ids"]]
+    found = [event for event in events if event] or [[None] * 6]
+    return [(tx.clock, overlooked, *event) for event in found]
+
+
+async def insert_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for id, email, _ in _zip(given, "c", 3):
+        await tx.claim("emails", email.lower())
+        if any(user.email.lower() == email.lower() for _, user in tx.rows("users")):
+            raise UniqueViolationError("duplicate e-mail address")
+        await tx.insert("users", id, UserRow(id, email))
+    return []
+
+
+async def insert_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for row in _zip(given, "c", 6):
+        await tx.insert("events", row[0], EventRow(*row))
+    return []
+
+
+async def update_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for id, status in _zip(given, "c", 2):
+        tx.put("events", id, tx.get("events", id)._replace(status=status))
+    return []
+
+
+async def insert_ticket_types(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for row in _zip(given, "c", 8):
+        await tx.insert("ticket_types", row[0], TicketTypeRow(*row))
+    return []
+
+
+async def close_carts(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for id, status in _zip(given, "c", 2):
+        tx.close_cart(id, status)
+    return []
+
+
+async def drop_lines(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for key in _zip(given, "c", 2):
+        tx.put("lines", key, None)
+    return []
+
+
+async def save_holds_and_outcomes(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for row in _zip(given, "c", 8):
+        ticket_type = TicketTypeRow(*row)
+        if not 0 <= ticket_type.reserved <= ticket_type.total - ticket_type.sold:
+            tx.refuse(f"{ticket_type.reserved} of {ticket_type.total} tickets reserved")
+        tx.put("ticket_types", ticket_type.id, ticket_type)
+    for row in _zip(given, "cart", 4):
+        cart = CartRow(*row)
+        if cart.status == "active" and any(
+            other.user_id == cart.user_id and other.status == "active"
+            for _, other in tx.rows("carts")
+        ):
+            tx.refuse("a second active cart of a user")
+        await tx.insert("carts", cart.id, cart)
+    for cart_id, type_id, quantity in _zip(given, "line", 3):
+        tx.put("lines", (cart_id, type_id), quantity)
+    for row in _zip(given, "outcome", 5):
+        await _insert_outcome(tx, OutcomeRow(*row))
+    return []
+
+
+async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
+    if row.command_id in tx.database.poisoned and not is_set_aside(row.document):
+        raise InvalidTextRepresentationError("what no retry will mend")
+    await tx.claim("outcomes", row.command_id)
+    is_locked, without_lock = tx.found_locked(row.user_id), tx.database.recorded_without_lock
+    recorded = tx.get("outcomes", row.command_id)
+    if recorded is not None:
+        # Only where one of the two found no user, and so no lock, may they meet here.
+        both_locked = is_locked and row.command_id not in without_lock
+        if recorded.user_id == row.user_id and both_locked:
+            tx.database.alarms.append("I3: an outcome decided again under its user's lock")
+        raise UniqueViolationError("duplicate key in outcomes")
+    if not is_locked:
+        without_lock.add(row.command_id)
+    tx.put("outcomes", row.command_id, row)
+
+
+def is_set_aside(document: str) -> bool:
+    by_a_rule = '"detail":"The sale would end before it starts."' in document
+    return '"code":"unprocessable"' in document and not by_a_rule
+
+
+async def read_tries(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    return [(id, tx.get("trials", id) or 0) for id in given["ids"]]
+
+
+async def note_try(tx: Transaction, sql: str, given: Parameters) -> Rows:
+    for id in given["ids"]:
+        await tx.claim("trials", id)
+        tx.put("trials", id, (tx.get("trials", id) or 0) + 1)
+    return []
+
+
+def _zip(given: Parameters, prefix: str, width: int) -> list[tuple[Any, ...]]:
+    """The rows of a statement that takes an array for each column."""
+    columns = [given.get(f"{prefix}{number}", ()) for number in range(width)]
+    return list(zip(*columns, strict=True))
+
+
+Handler = Callable[[Transaction, str, Parameters], Awaitable[Rows]]
+
+_HANDLERS: dict[str, Handler] = {
+    "LOCK_USERS": lock_users,
+    "READ_CARTS": read_carts,
+    "RECALL": recall,
+    "READ_EMAILS": read_emails,
+    "LOCK_EVENTS": lock_events,
+    "TICKET_TYPES_OF_EVENTS": ticket_types_of_events,
+    "LOCK_TICKET_TYPES": lock_ticket_types,
+    "READ_EVENTS": read_events,
+    "INSERT_USERS": insert_users,
+    "INSERT_EVENTS": insert_events,
+    "UPDATE_EVENTS": update_events,
+    "INSERT_TICKET_TYPES": insert_ticket_types,
+    "CLOSE_CARTS": close_carts,
+    "DROP_LINES": drop_lines,
+    "SAVE_HOLDS_AND_OUTCOMES": save_holds_and_outcomes,
+    "READ_TRIES": read_tries,
+    "NOTE_TRY": note_try,
+}
+
+
+def _known() -> dict[str, tuple[str, tuple[str, ...], Handler]]:
+    known = {}
+    for name, handler in _HANDLERS.items():
+        module = solo_attempts if hasattr(solo_attempts, name) else statements
+        sql, parameters = driver._positional(getattr(module, name).text)
+        known[sql] = (name.lower(), parameters, handler)
+    return known
+
+
+KNOWN = _known()
+"""Name, parameters and handler of a statement, by its text."""

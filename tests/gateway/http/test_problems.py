@@ -1,0 +1,97 @@
+"""Problem documents: every code has a status, and nothing of the request is echoed."""
+
+from typing import get_args
+
+import pytest
+from pydantic_core import from_json
+
+from gateway.http.problems import (
+    MEANINGS,
+    REFUSAL_DETAILS,
+    GatewayCode,
+    ProblemError,
+    invalid_request,
+    refusal_response,
+    status_of,
+    status_of_refusal,
+)
+from shared.refusals import REFUSAL_CODES, RefusalCode
+
+CONTRACT: dict[RefusalCode, int] = {
+    "ticket_type_not_found": 404,
+    "event_not_found": 404,
+    "item_not_in_cart": 404,
+    "user_not_found": 401,
+    "not_the_organizer": 403,
+    "event_ended": 409,
+    "event_cancelled": 409,
+    "sale_not_started": 409,
+    "sale_ended": 409,
+    "insufficient_availability": 409,
+    "total_below_committed": 409,
+    "email_taken": 409,
+    "deadline_passed": 409,
+    "stale_command": 409,
+    "command_id_reused": 422,
+    "unprocessable": 422,
+}
+
+
+def test_every_refusal_has_the_status_of_the_contract():
+    assert {code: status_of_refusal(code) for code in REFUSAL_CODES} == CONTRACT
+
+
+def test_every_code_has_a_meaning():
+    assert set(MEANINGS) == set(get_args(GatewayCode))
+    assert set(REFUSAL_DETAILS) == set(REFUSAL_CODES)
+    assert not set(MEANINGS) & set(REFUSAL_CODES)
+
+
+@pytest.mark.parametrize("code", [*MEANINGS, "stale_command", "event_not_found"])
+def test_a_problem_has_the_members_of_rfc_9457(code):
+    response = ProblemError(code).response()
+    document = from_json(response.body)
+    assert response.media_type == "application/problem+json"
+    assert document["type"] == f"urn:holdfast:problem:{code}"
+    assert document["code"] == code
+    assert document["status"] == response.status_code == status_of(code)
+    assert document["title"]
+    assert document["detail"]
+
+
+def test_a_401_challenges_and_a_503_says_when_to_come_again():
+    unauthenticated = ProblemError("unauthenticated").response()
+    unavailable = ProblemError("broker_unavailable").response()
+    assert unauthenticated.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert int(unavailable.headers["Retry-After"]) > 0
+
+
+def test_a_refusal_keeps_its_data():
+    refusal = {
+        "code": "insufficient_availability",
+        "detail": "No.",
+        "ticket_type_id": "t",
+        "requested": 3,
+        "available": 1,
+    }
+    response = refusal_response("c", refusal, {"Preference-Applied": "wait=5"})
+    assert response.status_code == 409
+    assert response.headers["Preference-Applied"] == "wait=5"
+    assert from_json(response.body) == {
+        "type": "urn:holdfast:problem:insufficient_availability",
+        "title": "Insufficient availability",
+        "status": 409,
+        "detail": "No.",
+        "code": "insufficient_availability",
+        "command_id": "c",
+        "ticket_type_id": "t",
+        "requested": 3,
+        "available": 1,
+    }
+
+
+def test_validation_errors_are_few_and_without_what_was_sent():
+    error = {"loc": ("password",), "msg": "too short", "input": "secret", "ctx": {"x": "secret"}}
+    document = from_json(invalid_request([error] * 1_000, where="body").response().body)
+    assert len(document["errors"]) == 20
+    assert document["errors"][0] == {"loc": ["body", "password"], "msg": "too short"}

@@ -1,0 +1,49 @@
+"""Whose address counts: what a client writes into X-Forwarded-For itself never does."""
+
+import pytest
+from fastapi import Request
+
+from gateway.identity.client_address import client_address
+
+PEER = "192.0.2.1"
+
+
+def address(hops: int, *forwarded: str, peer: str | None = PEER) -> str:
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    client = (peer, 1234) if peer else None
+    return client_address(Request({"type": "http", "headers": headers, "client": client}), hops)
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "expected"),
+    [
+        (0, [], PEER),
+        (0, ["198.51.100.7"], PEER),
+        (1, [], PEER),
+        (1, ["198.51.100.7"], "198.51.100.7"),
+        (1, ["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
+        (1, ["203.0.113.9", "198.51.100.7"], "198.51.100.7"),
+        (2, ["203.0.113.9, 198.51.100.7,10.0.0.2"], "198.51.100.7"),
+        (2, ["198.51.100.7"], PEER),
+        (1, ["203.0.113.9, unknown"], PEER),
+        (1, [""], PEER),
+    ],
+)
+def test_as_many_entries_from_the_right_are_believed_as_there_are_proxies(
+    hops: int, forwarded: list[str], expected: str
+):
+    assert address(hops, *forwarded) == expected
+
+
+def test_an_ipv6_address_is_its_network():
+    assert address(0, peer="2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64"
+    assert address(0, peer="2001:db8:1:2::7") == address(0, peer="2001:db8:1:2::8")
+    assert address(0, peer="2001:db8:1:3::7") != address(0, peer="2001:db8:1:2::7")
+
+
+def test_an_ipv4_address_written_as_ipv6_is_itself():
+    assert address(0, peer=f"::ffff:{PEER}") == PEER
+
+
+def test_without_a_peer_there_is_one_address_for_all():
+    assert address(0, peer=None) == "unknown"

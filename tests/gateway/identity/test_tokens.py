@@ -1,0 +1,210 @@
+"""Bearer tokens: ours are accepted until they expire, and nothing else is."""
+
+import base64
+import json
+import time
+
+import jwt
+import pytest
+
+from gateway.http.problems import ProblemError
+from gateway.identity.tokens import LIFETIME_SECONDS, Tokens, key_id
+from shared.ids import new_id
+from shared.outcomes import User
+
+OLD_SECRET = "what signed before the rotation, of more than 32 bytes"
+NEXT_SECRET = "what will sign after the next one, of more than 32 bytes"
+SECRET = "a secret of the tests, of more than 64 bytes, as HS512 asks for it too"
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
+"""Everybody knows it; a verifier that took it for an HMAC secret would take what anybody signs."""
+USER = new_id()
+NOW = int(time.time())
+CLAIMS = {
+    "sub": USER,
+    "iat": NOW,
+    "exp": NOW + LIFETIME_SECONDS,
+    "iss": "holdfast",
+    "aud": "holdfast",
+}
+
+
+class Users:
+    """The read model's users, who counts the questions."""
+
+    def __init__(self) -> None:
+        self.questions = 0
+
+    async def find(self, user_id: str) -> User | None:
+        self.questions += 1
+        return User(USER, "ada@example.com") if user_id == USER else None
+
+
+@pytest.fixture
+def users() -> Users:
+    return Users()
+
+
+@pytest.fixture
+def tokens(users: Users) -> Tokens:
+    return Tokens(SECRET, users.find, [OLD_SECRET, NEXT_SECRET])
+
+
+def signed(headers: dict | None = None, key: str = SECRET, algorithm="HS256", **claims) -> str:
+    merged = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not ...}
+    return jwt.encode(merged, key, algorithm, headers)
+
+
+def part(document: object) -> str:
+    text = document if isinstance(document, str) else json.dumps(document)
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def signed_by_hand(header: dict[str, object], key: str = SECRET, **claims: object) -> str:
+    """As PyJWT would not sign it: whatever the header, the key and the claims are."""
+    head = {"alg": "HS256", "typ": "JWT"} | header
+    signing_input = f"{part(head)}.{part({**CLAIMS, **claims})}"
+    signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), key.encode())
+    return f"{signing_input}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def unsigned(header: object) -> str:
+    return f"{part(header)}.{part(CLAIMS)}."
+
+
+async def test_our_own_is_accepted_and_verified_once(tokens: Tokens, users: Users):
+    token = tokens.issue(USER)
+    assert [await tokens.user_of(f"Bearer {token}") for _ in range(3)] == [USER] * 3
+    assert await tokens.user_of(f"bearer {token}") == USER
+    assert users.questions == 2
+
+
+async def test_it_says_which_secret_signed_it_and_not_the_secret(tokens: Tokens):
+    header = jwt.get_unverified_header(tokens.issue(USER))
+    assert header == {"alg": "HS256", "typ": "JWT", "kid": key_id(SECRET)}
+    assert key_id(SECRET) != key_id(OLD_SECRET)
+
+
+@pytest.mark.parametrize("secret", [OLD_SECRET, NEXT_SECRET])
+async def test_those_of_further_secrets_are_accepted_and_none_are_signed(tokens, secret: str):
+    signed_elsewhere = Tokens(secret, Users().find).issue(USER)
+    assert await tokens.user_of(f"Bearer {signed_elsewhere}") == USER
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await Tokens(secret, Users().find).user_of(f"Bearer {tokens.issue(USER)}")
+
+
+async def test_one_that_names_no_secret_is_of_the_one_that_signs(tokens: Tokens):
+    assert await tokens.user_of(f"Bearer {signed()}") == USER
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await tokens.user_of(f"Bearer {signed(key=OLD_SECRET)}")
+
+
+async def test_what_is_refused_by_its_header_asks_nobody(tokens: Tokens, users: Users):
+    for header in ({"kid": "x"}, {"jku": "http://127.0.0.1:1/keys"}, {"crit": ["exp"]}):
+        with pytest.raises(ProblemError):
+            await tokens.user_of(f"Bearer {signed(header)}")
+    assert users.questions == 0
+
+
+async def test_it_expires_also_when_it_is_known(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    token = tokens.issue(USER)
+    await tokens.user_of(f"Bearer {token}")
+    monkeypatch.setattr("gateway.identity.tokens.time.time", lambda: NOW + 2 * LIFETIME_SECONDS)
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await tokens.user_of(f"Bearer {token}")
+
+
+async def test_those_that_are_known_have_a_bound(tokens, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gateway.identity.tokens.MAX_KNOWN_TOKENS", 3)
+    for second in range(10):
+        await tokens.user_of(f"Bearer {signed(exp=NOW + 1_000 + second)}")
+    assert len(tokens._known) == 3
+
+
+REFUSED = {
+    "no JWT": "x",
+    "empty": "",
+    "three empty parts": "..",
+    "unsigned": unsigned({"alg": "none", "typ": "JWT"}),
+    "unsigned, spelt otherwise": unsigned({"alg": "nOnE", "typ": "JWT"}),
+    "wrongly signed": signed(key="another secret, also of more than 32 bytes"),
+    "signed with a public key": signed_by_hand({}, key=PUBLIC_KEY),
+    "signed with another algorithm": signed(algorithm="HS512"),
+    "signature cut off": signed().rpartition(".")[0] + ".",
+    "claims exchanged": ".".join(
+        [(parts := signed().split("."))[0], part({**CLAIMS, "sub": new_id()}), parts[2]]
+    ),
+    "no exp": signed(exp=...),
+    "no iat": signed(iat=...),
+    "no sub": signed(sub=...),
+    "no iss": signed(iss=...),
+    "no aud": signed(aud=...),
+    "expired": signed(iat=NOW - 100, exp=NOW - 1),
+    "exp years ahead": signed(exp=NOW + 10 * 365 * 86_400),
+    "exp a second past the lifetime": signed(exp=NOW + LIFETIME_SECONDS + 1),
+    "exp infinite": signed(exp=float("inf")),
+    "exp not a number": signed(exp=float("nan")),
+    "exp as text": signed(exp=str(NOW + 100)),
+    "exp true": signed(exp=True),
+    "iat as text": signed(iat=str(NOW)),
+    "iat a fraction": signed(iat=NOW + 0.5 - 1),
+    "iat ahead": signed(iat=NOW + 1_000, exp=NOW + 1_100),
+    "nbf ahead": signed(nbf=NOW + 1_000),
+    "another issuer": signed(iss="somebody"),
+    "another audience": signed(aud="somebody"),
+    "several audiences": signed(aud=["holdfast", "somebody"]),
+    "sub empty": signed(sub=""),
+    "sub no UUID": signed(sub="ada"),
+    "sub an e-mail": signed(sub="ada@example.com"),
+    "sub SQL": signed(sub="' OR 1=1 --"),
+    "user gone": signed(sub=new_id()),
+    "kid": signed({"kid": "../../dev/null"}),
+    "kid of a secret that we do not have": signed(
+        {"kid": key_id("another secret, also of more than 32 bytes")},
+        key="another secret, also of more than 32 bytes",
+    ),
+    "kid of another of our secrets": signed({"kid": key_id(OLD_SECRET)}),
+    "kid of ours, and jku": signed({"kid": key_id(SECRET), "jku": "http://127.0.0.1:1/keys"}),
+    "kid of ours, and crit": signed({"kid": key_id(SECRET), "crit": ["kid"]}),
+    "kid null": signed_by_hand({"kid": None}),
+    "kid a list": signed_by_hand({"kid": [key_id(SECRET)]}),
+    "kid an object": signed_by_hand({"kid": {key_id(SECRET): 1}}),
+    "kid true": signed_by_hand({"kid": True}),
+    "kid empty": signed({"kid": ""}),
+    "x5c": signed({"x5c": ["AAAA"]}),
+    "jku": signed({"jku": "http://127.0.0.1:1/keys"}),
+    "x5u": signed({"x5u": "http://127.0.0.1:1/keys"}),
+    "jwk": signed({"jwk": {"kty": "oct", "k": "AAAA"}}),
+    "crit": signed({"crit": ["exp"]}),
+    "another typ": signed({"typ": "at+jwt"}),
+    "no typ": signed({"typ": None}),
+    "kid a number": signed_by_hand({"kid": 1}),
+    "header deeply nested": f"{part('[' * 5_000)}.{part(CLAIMS)}.AAAA",
+    "64 KB": signed(padding="x" * 65_536),
+    "a surrogate": "\ud800",
+    "not ASCII": "é.é.é",
+}
+
+
+@pytest.mark.parametrize("token", REFUSED.values(), ids=REFUSED.keys())
+async def test_refused(tokens: Tokens, token: str):
+    with pytest.raises(ProblemError) as refused:
+        await tokens.user_of(f"Bearer {token}")
+    response = refused.value.response()
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_a_subject_that_is_a_number_is_refused(tokens: Tokens):
+    assert await tokens.user_of(f"Bearer {signed_by_hand({})}") == USER
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        await tokens.user_of(f"Bearer {signed_by_hand({}, sub=42)}")
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Basic YTpi", "Token x"])
+async def test_without_a_token_only_the_challenge_is_said(tokens, authorization: str | None):
+    with pytest.raises(ProblemError) as refused:
+        await tokens.user_of(authorization)
+    assert refused.value.response().headers["WWW-Authenticate"] == 'Bearer realm="holdfast"'

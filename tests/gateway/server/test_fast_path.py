@@ -1,0 +1,214 @@
+"""The short way to the hot routes: whatever is asked, both ways give the same answer."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from gateway.app import create_app
+from gateway.http.problems import ProblemError
+from gateway.http.request_body import MAX_BODY_BYTES
+from gateway.messaging.replies import DecidedOutcome
+from gateway.read_model.queries import EventPage
+from gateway.server.fast_path import FastPath
+from gateway.services import Services
+from shared.ids import id_at, new_id
+from shared.outcomes import EMPTY_CART, User
+from tests.builders import FAR_AHEAD, LONG_AGO, NOW
+from tests.gateway.http.test_openapi import SETTINGS
+from tests.gateway.shedders import a_shedder
+
+ME, ID, KEY = new_id(), new_id(), new_id()
+STALE = id_at(0)
+JSON = {"content-type": "application/json"}
+RESERVATION = f'{{"items":[{{"ticket_type_id":"{ID}","quantity":2}}]}}'.encode()
+EVENT = b'{"name":"Concert","starts_at":"2099-06-01T19:00:00Z","ends_at":"2099-06-01T23:00:00Z"}'
+REFUSAL = {"code": "item_not_in_cart", "detail": "No.", "ticket_type_id": ID}
+PAGE = EventPage(ID, ME, "Concert", LONG_AGO, FAR_AHEAD, "active", ticket_types=[])
+
+
+@dataclass
+class Ask:
+    """A request, and what stands behind the gateway while it is served."""
+
+    line: str
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    decided: Any = None
+    """What the publisher gives, or raises."""
+    event: Any = None
+    """What the read model gives for an event, or raises."""
+    anonymous: bool = False
+
+
+SHORT = {
+    "reserved": Ask(
+        "POST /v1/reservations",
+        {"prefer": "wait=5", **JSON},
+        RESERVATION,
+        decided=DecidedOutcome('{"status":"succeeded"}', KEY, NOW, None),
+    ),
+    "refused": Ask(
+        f"DELETE /v1/cart/items/{ID}",
+        {"prefer": "wait=5"},
+        decided=DecidedOutcome("{}", KEY, NOW, REFUSAL),
+    ),
+    "created": Ask("POST /v1/events", JSON, EVENT, decided=DecidedOutcome("{}", KEY, NOW, None)),
+    "no body": Ask("DELETE /v1/cart", decided=DecidedOutcome("{}", KEY, NOW, None)),
+    "a name with spaces": Ask("PUT /v1/cart/items/a b", JSON, b'{"quantity":1}'),
+    "no token": Ask("POST /v1/reservations", JSON, RESERVATION, anonymous=True),
+    "a key that is none": Ask(
+        "POST /v1/reservations", {"idempotency-key": "x", **JSON}, RESERVATION
+    ),
+    "a stale key": Ask("POST /v1/reservations", {"idempotency-key": STALE, **JSON}, RESERVATION),
+    "no JSON": Ask("POST /v1/reservations", JSON, b"{"),
+    "no reservation": Ask("POST /v1/reservations", JSON, b'{"items":[],"price":1}'),
+    "too large": Ask("POST /v1/reservations", JSON, b" " * (MAX_BODY_BYTES + 1)),
+    "another media type": Ask("POST /v1/reservations", {"content-type": "text/plain"}, RESERVATION),
+    "a bug": Ask("POST /v1/reservations", JSON, RESERVATION, decided=ValueError("a bug")),
+    "an event": Ask(f"GET /v1/events/{ID}", event=PAGE, anonymous=True),
+    "no event": Ask(f"GET /v1/events/{ID}", anonymous=True),
+    "an event without an ID": Ask("GET /v1/events/x", anonymous=True),
+    "no database": Ask(f"GET /v1/events/{ID}", event=ProblemError("database_unavailable")),
+    "a bug in a page": Ask(f"GET /v1/events/{ID}", event=ValueError("a bug")),
+    "a pending command": Ask(f"GET /v1/commands/{KEY}"),
+    "a command without an ID": Ask("GET /v1/commands/x"),
+    "the cart": Ask("GET /v1/cart"),
+    "its head": Ask("HEAD /v1/cart"),
+    "live": Ask("GET /health/live"),
+}
+LONG = {
+    "no such place": Ask("GET /v1/tickets"),
+    "nothing behind the slash": Ask("GET /v1/events/"),
+    "a slash too many": Ask("POST /v1/reservations/", JSON, RESERVATION),
+    "a part too many": Ask(f"GET /v1/events/{ID}/x"),
+    "another method": Ask("PATCH /v1/cart"),
+    "another method with an ID": Ask(f"POST /v1/events/{ID}"),
+    "more behind the ID": Ask(
+        f"POST /v1/events/{ID}/cancel", decided=DecidedOutcome("{}", KEY, NOW, None)
+    ),
+}
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    return create_app(SETTINGS)
+
+
+@pytest.fixture
+def fast_path(app: FastAPI) -> FastPath:
+    metrics = app.state.services.metrics
+    return FastPath(app, metrics.request_times, a_shedder(metrics))
+
+
+@pytest.mark.parametrize("ask", (SHORT | LONG).values(), ids=(SHORT | LONG).keys())
+async def test_both_ways_give_the_same_answer(
+    app: FastAPI, fast_path: FastPath, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    services: Services = app.state.services
+    stand_behind(services, ask, monkeypatch)
+    assert await answer(fast_path, services, ask) == await answer(app, services, ask)
+    assert observations(services) == [2]
+
+
+@pytest.mark.parametrize("ask", SHORT.values(), ids=SHORT.keys())
+def test_the_hot_routes_are_on_the_short_way(fast_path: FastPath, ask: Ask):
+    assert fast_path._find(scope(ask, {})) is not None
+
+
+@pytest.mark.parametrize("ask", LONG.values(), ids=LONG.keys())
+def test_everything_else_is_not(fast_path: FastPath, ask: Ask):
+    asked = scope(ask, {})
+    assert fast_path._find(asked) is None
+    assert asked == scope(ask, {})
+
+
+def stand_behind(services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def submit(command: Any, wait_seconds: float, scope: Any) -> Any:
+        return given(ask.decided)
+
+    async def event(event_id: str) -> Any:
+        return given(ask.event)
+
+    async def nothing(*_: Any) -> list[Any]:
+        return []
+
+    async def cart(user_id: str) -> Any:
+        assert user_id == ME
+        return EMPTY_CART
+
+    async def user(user_id: str) -> User:
+        return User(user_id, "ada@example.com")
+
+    monkeypatch.setattr(services.publisher, "submit", submit)
+    monkeypatch.setattr(services.queries, "event", event)
+    monkeypatch.setattr(services.queries, "cart", cart)
+    monkeypatch.setattr(services.outcome_poller, "_find", nothing)
+    monkeypatch.setattr(services.tokens, "_find_user", user)
+
+
+def given(what: Any) -> Any:
+    if isinstance(what, Exception):
+        raise what
+    return what
+
+
+async def answer(way: ASGIApp, services: Services, ask: Ask) -> dict[str, Any]:
+    """Return status, headers and body of an answer, and what the server would log."""
+    headers = {"idempotency-key": KEY, **ask.headers}
+    if not ask.anonymous:
+        headers["authorization"] = f"Bearer {services.tokens.issue(ME)}"
+    body = iter([ask.body])
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": next(body), "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    raised = None
+    try:
+        await asyncio.wait_for(way(scope(ask, headers), receive, send), 5)
+    except ValueError as bug:
+        raised = str(bug)
+    start, *chunks = sent
+    return {
+        "status": start["status"],
+        "headers": sorted(start["headers"]),
+        "body": without_time(b"".join(chunk["body"] for chunk in chunks)),
+        "raised": raised,
+    }
+
+
+def scope(ask: Ask, headers: dict[str, str]) -> dict[str, Any]:
+    method, path = ask.line.split(" ", 1)
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
+        "server": ("127.0.0.1", 8000),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+
+
+def without_time(body: bytes) -> bytes:
+    """Cut off what a pending outcome says of the time of its submission."""
+    return body.partition(b'"submitted_at"')[0]
+
+
+def observations(services: Services) -> list[float]:
+    """Return how many requests were observed, for each route, method and status there was."""
+    return [
+        sample.value
+        for metric in services.metrics.requests.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count")
+    ]

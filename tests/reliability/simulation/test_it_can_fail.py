@@ -1,0 +1,203 @@
+"""Controls: a worker that is wrong in one place breaks an invariant within a few seeds."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from reliability.simulation import locks
+from reliability.simulation.run import simulate
+from reliability.simulation.tables import Transaction
+from shared.commands import Command, CommandFields
+from worker import apply
+from worker.domain import batch, decide
+from worker.domain.batch import decide_batch
+from worker.domain.book import Book
+from worker.messaging import consumer, replies
+from worker.storage import locking, outcomes
+from worker.storage.driver import transaction
+from worker.storage.save import save
+
+MAX_SEEDS = 150
+
+Patch = pytest.MonkeyPatch
+
+
+def acknowledge_on_arrival(patch: Patch) -> None:
+    handle = consumer.Consumer.handle
+
+    async def hasty(self: consumer.Consumer, message: Any) -> None:
+        await handle(self, message)
+        await message.channel.basic_ack(message.delivery_tag, multiple=False, wait=False)
+
+    patch.setattr(consumer.Consumer, "handle", hasty)
+
+
+def acknowledge_beyond_the_settled(patch: Patch) -> None:
+    async def acknowledge(self: replies.AckBatcher) -> None:
+        if self._settled:
+            await self.channel.basic_ack(max(self._settled), multiple=True, wait=False)
+            self._settled.clear()
+
+    patch.setattr(replies.AckBatcher, "acknowledge", acknowledge)
+
+
+def answer_before_the_commit(patch: Patch) -> None:
+    async def apply_later(
+        engine: Any,
+        rules: Any,
+        commands: Sequence[Command],
+        due: Any = (),
+        *,
+        set_aside: Any = None,
+    ) -> batch.Batch:
+        async with transaction(engine) as driver:
+            users = await locking.lock_users(driver, commands, due)
+            recorded = await outcomes.recall(driver, commands)
+            book = await locking.lock_book(driver, users, rules)
+            return apply.decide_batch(book, commands, recorded, set_aside)
+
+    patch.setattr(apply, "apply", apply_later)
+
+
+def recall_before_the_locks(patch: Patch) -> None:
+    async def apply_early(
+        engine: Any,
+        rules: Any,
+        commands: Sequence[Command],
+        due: Any = (),
+        *,
+        set_aside: Any = None,
+    ) -> batch.Batch:
+        async with transaction(engine) as driver:
+            recorded = await outcomes.recall(driver, commands)
+            users = await locking.lock_users(driver, commands, due)
+            book = await locking.lock_book(driver, users, rules)
+            decided = apply.decide_batch(book, commands, recorded, set_aside)
+            await save(driver, decided)
+            return decided
+
+    patch.setattr(apply, "apply", apply_early)
+
+
+def recall_nothing(patch: Patch) -> None:
+    async def forget(driver: Any, commands: Sequence[Command]) -> dict[str, Any]:
+        return {}
+
+    patch.setattr(outcomes, "recall", forget)
+
+
+def lock_nothing(patch: Patch) -> None:
+    async def acquire(self: locks.RowLocks, holder: locks.Holder, key: locks.Key) -> None:
+        holder.locks.discard(key)
+
+    patch.setattr(locks.RowLocks, "acquire", acquire)
+
+
+def lock_in_any_order(patch: Patch) -> None:
+    lock = Transaction.lock
+
+    async def unordered(self: Transaction, table: Any, ids: list[str], sql: str) -> list[Any]:
+        return await lock(self, table, ids, sql.replace("ORDER BY", ""))
+
+    patch.setattr(Transaction, "lock", unordered)
+
+
+def commit_half(patch: Patch) -> None:
+    commit = Transaction.commit
+
+    def forgetful(self: Transaction) -> None:
+        self._writes.pop("lines", None)
+        commit(self)
+
+    patch.setattr(Transaction, "commit", forgetful)
+
+
+def expire_nothing(patch: Patch) -> None:
+    patch.setattr(Book, "expire_carts", lambda self: None)
+
+
+def leave_the_carts_of_others(patch: Patch) -> None:
+    lock_users = locking.lock_users
+
+    async def selfish(driver: Any, commands: Sequence[Command], due: Any) -> Any:
+        users = await lock_users(driver, commands, due)
+        users.expired_carts_remain = False
+        return users
+
+    patch.setattr(locking, "MAX_DUE_CARTS", 0)
+    patch.setattr(locking, "lock_users", selfish)
+
+
+def take_any_payload_for_the_first(patch: Patch) -> None:
+    patch.setattr(CommandFields, "fingerprint", lambda self: b"always the same.")
+
+
+def sell_one_too_many(patch: Patch) -> None:
+    refuse = decide._refuse_hold
+    patch.setattr(decide, "_refuse_hold", lambda book, id, quantity: refuse(book, id, quantity - 1))
+
+
+def count_lines_one_by_one(patch: Patch) -> None:
+    def reserve(book: Book, command: Any) -> Any:
+        for line in command.items:
+            if refusal := decide._refuse_hold(book, line.ticket_type_id, line.quantity):
+                return refusal
+        for line in command.items:
+            ticket_type = book.ticket_types[line.ticket_type_id]
+            book.hold(command.user_id, ticket_type, line.quantity, command.command_id)
+        return decide._cart(book, command.user_id)
+
+    patch.setattr(decide, "reserve_tickets", reserve)
+
+
+def record_no_refusals(patch: Patch) -> None:
+    def forget(*arguments: Any) -> batch.Batch:
+        decided = decide_batch(*arguments)
+        decided.fresh = [fresh for fresh in decided.fresh if fresh.outcome.result]
+        return decided
+
+    patch.setattr(apply, "decide_batch", forget)
+
+
+def leave_without_a_word(patch: Patch) -> None:
+    async def drain(self: consumer.Consumer) -> None:
+        pass
+
+    patch.setattr(consumer.Consumer, "drain", drain)
+
+
+def set_aside_without_a_dead_letter(patch: Patch) -> None:
+    async def publish_dead_letter(*_: Any) -> None:
+        pass
+
+    patch.setattr(consumer, "bury", publish_dead_letter)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        acknowledge_on_arrival,
+        acknowledge_beyond_the_settled,
+        answer_before_the_commit,
+        recall_before_the_locks,
+        recall_nothing,
+        lock_nothing,
+        lock_in_any_order,
+        commit_half,
+        expire_nothing,
+        leave_the_carts_of_others,
+        take_any_payload_for_the_first,
+        sell_one_too_many,
+        count_lines_one_by_one,
+        record_no_refusals,
+        leave_without_a_word,
+        set_aside_without_a_dead_letter,
+    ],
+)
+def test_it_is_found_within_a_few_seeds(
+    monkeypatch: pytest.MonkeyPatch, break_it: Callable[[Patch], None]
+) -> None:
+    break_it(monkeypatch)
+
+    assert any(simulate(seed).violations for seed in range(MAX_SEEDS))

@@ -1,0 +1,90 @@
+"""Seeds of the simulation: the worker keeps every invariant, and a seed is always the same run."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from reliability.simulation.__main__ import report
+from reliability.simulation.run import Verdict, simulate
+
+SEEDS = range(300)
+SEEDS_A_TEST = 50
+
+
+@pytest.mark.parametrize("first", range(SEEDS.start, SEEDS.stop, SEEDS_A_TEST))
+def test_no_seed_breaks_an_invariant(first: int) -> None:
+    for seed in range(first, first + SEEDS_A_TEST):
+        violations = simulate(seed).violations
+        assert not violations, f"python -m reliability.simulation --seed {seed} --trace"
+
+
+def test_an_outcome_recorded_before_its_user_was_there_is_no_violation() -> None:
+    """What refuses before it looks for the user is decided without a lock, and perhaps twice."""
+    assert not simulate(115_289).violations
+
+
+def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return_on() -> None:
+    assert not simulate(1_034_932).violations
+
+
+def test_who_was_not_there_yet_held_nothing_that_could_be_over() -> None:
+    """Refused beside the registration that commits first; what was put into the cart with it is
+    over by then, and is none of this command's."""
+    assert not simulate(2_830_586).violations
+
+
+def test_a_hold_that_is_over_when_it_is_committed_refuses_nobody() -> None:
+    """Who waits for its ticket type has looked for due carts before, and must look again."""
+    assert not simulate(1_051_817).violations
+
+
+def test_a_seed_replays_in_another_process_whatever_the_order_of_its_sets() -> None:
+    print_digests = (
+        "from reliability.simulation.run import simulate;"
+        "print([(v.digest, v.trace) for v in (simulate(s, trace=True) for s in range(10))])"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", print_digests],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+
+    assert len(told) == 1
+
+
+def test_the_command_says_that_all_is_well() -> None:
+    found = simulation("--seeds", "20", "--first", "1000", "--jobs", "1")
+
+    assert found.returncode == 0
+    assert "20 seeds" in found.stdout
+    assert "0 seeds failing" in found.stdout
+
+
+def test_one_seed_tells_what_happens() -> None:
+    found = simulation("--seed", "0", "--trace")
+
+    assert found.returncode == 0
+    assert "worker 0" in found.stdout
+    assert "no violation" in found.stdout
+
+
+def test_a_seed_that_fails_is_told_with_the_command_that_replays_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = report(Verdict(seed=7, violations=["I1: oversold"]))
+
+    assert code == 1
+    told = capsys.readouterr().out
+    assert "python -m reliability.simulation --seed 7 --trace" in told
+    assert "I1: oversold" in told
+
+
+def simulation(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reliability.simulation", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,103 @@
+"""Answers go out whatever becomes of a channel, and acknowledgements never run ahead."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from shared.topology import MERGE_REPLIES_HEADER
+from tests.worker.harness import eventually
+from worker.messaging import replies as sending
+from worker.messaging.replies import AckBatcher, PendingReply, ReplySender
+
+
+class Channel:
+    """Takes down what is sent; breaks as it is told."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.replies: list[str] = []
+        self.acknowledged: list[int] = []
+
+    async def basic_publish(self, body: bytes, *, routing_key: str, **_: Any) -> None:
+        if self.error:
+            raise self.error
+        self.replies.append(routing_key)
+
+    async def basic_ack(self, delivery_tag: int, **_: Any) -> None:
+        self.acknowledged.append(delivery_tag)
+
+
+def answer(acknowledger: AckBatcher, delivery_tag: int) -> PendingReply:
+    message = SimpleNamespace(
+        reply_to="replies", correlation_id="it", headers={}, delivery_tag=delivery_tag
+    )
+    return PendingReply(message, ["{}"], acknowledger)
+
+
+@pytest.fixture
+async def answers() -> AsyncIterator[ReplySender]:
+    answers = ReplySender()
+    task = asyncio.create_task(answers.send())
+    yield answers
+    task.cancel()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("closed"), ValueError("a bug"), OSError("gone")])
+async def test_a_channel_that_breaks_holds_up_no_other(
+    answers: ReplySender, error: Exception
+) -> None:
+    broken, sound = Channel(error), Channel()
+    for channel in (broken, sound):
+        answers.expect()
+        answers.put(answer(AckBatcher(channel), 1))
+        async with asyncio.timeout(2):
+            await answers.all_sent()
+
+    assert broken.acknowledged == []
+    assert (sound.replies, sound.acknowledged) == (["replies"], [1])
+
+
+@pytest.mark.parametrize("merged", [False, True])
+async def test_what_the_broker_would_not_take_is_not_sent(
+    answers: ReplySender, monkeypatch: pytest.MonkeyPatch, merged: bool
+) -> None:
+    """It would close the channel, and every message that came through it would come again."""
+    monkeypatch.setattr(sending, "MAX_REPLY_BYTES", 60)
+    channel = Channel()
+    acknowledger = AckBatcher(channel)
+    for delivery_tag, document in enumerate((["{}"] * 10, ["{}"] * 50, ["{}"] * 10), start=1):
+        answers.expect()
+        each = answer(acknowledger, delivery_tag)
+        each.documents = document
+        if merged:
+            each.message.headers[MERGE_REPLIES_HEADER] = True
+            each.message.correlation_id = str(delivery_tag)
+        answers.put(each)
+    async with asyncio.timeout(2):
+        await answers.all_sent()
+
+    assert len(channel.replies) == 2
+    assert channel.acknowledged == [3]
+
+
+async def test_what_is_settled_out_of_turn_waits_for_its_turn(answers: ReplySender) -> None:
+    channel = Channel()
+    acknowledger = AckBatcher(channel)
+    for delivery_tag in (3, 2):
+        answers.put(answer(acknowledger, delivery_tag))
+
+    async def replied() -> bool:
+        return len(channel.replies) == 2
+
+    await eventually(replied)
+    assert channel.acknowledged == []
+
+    answers.put(answer(acknowledger, 1))
+
+    async def acknowledged() -> bool:
+        return channel.acknowledged == [3]
+
+    await eventually(acknowledged)

@@ -1,0 +1,244 @@
+"""The audit of the books: it is silent while they balance, and finds each thing that is wrong."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dev.addresses import free_port
+from dev.services import services
+from shared.ids import new_id
+from tests.builders import reserve
+from tests.conftest import migrate
+from tests.worker.harness import Harness, eventually
+from worker.audit import snapshot
+from worker.audit.checks import CHECKS
+from worker.storage.engine import create_engine
+
+NOT_DEFENDED = """
+    ALTER TABLE booking.ticket_types DROP CONSTRAINT ticket_types_availability_check;
+    ALTER TABLE booking.cart_items DROP CONSTRAINT cart_items_cart_id_fkey;
+    DROP INDEX booking.carts_one_active_a_user;
+"""
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    """Books of our own, whose last line of defence is taken away: here things go wrong."""
+    with services("tests") as own:
+        migrate(own.database_url)
+        yield own.database_url
+
+
+@pytest.fixture(scope="module")
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url, 10)
+    async with engine.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute(NOT_DEFENDED)
+    yield engine
+    await engine.dispose()
+
+
+BREAKAGES = {
+    "out_of_bounds": ["UPDATE booking.ticket_types SET reserved = total + 1 WHERE id = :ticket"],
+    "drift": ["UPDATE booking.ticket_types SET reserved = reserved + 1 WHERE id = :ticket"],
+    "overdue_cart": [
+        "UPDATE booking.carts SET expires_at = now() - interval '6 s' WHERE id = :cart"
+    ],
+    "several_active_carts": [
+        "INSERT INTO booking.carts VALUES (:other, :user, 'active', now() + interval '1 h')"
+    ],
+    "empty_active_cart": ["DELETE FROM booking.cart_items WHERE cart_id = :cart"],
+    "line_without_cart": ["INSERT INTO booking.cart_items VALUES (:other, :ticket, 1)"],
+    "cart_without_outcome": ["DELETE FROM booking.outcomes WHERE command_id = :cart"],
+}
+SUBJECTS = {
+    "out_of_bounds": "ticket",
+    "drift": "ticket",
+    "overdue_cart": "cart",
+    "several_active_carts": "user",
+    "empty_active_cart": "cart",
+    "line_without_cart": "other",
+    "cart_without_outcome": "cart",
+}
+
+
+def test_every_check_has_a_breakage() -> None:
+    assert set(BREAKAGES) == {check.name for check in CHECKS}
+
+
+async def test_books_that_balance_have_no_findings(office: Harness, database_url: str) -> None:
+    tickets = await office.ticket_type()
+    await office.apply(*[reserve(user, {tickets: 2}) for user in await office.users(3)])
+    report = await snapshot.look(database_url)
+    assert (report.balanced, report.findings, report.drift) == (True, [], {})
+
+
+@pytest.mark.parametrize("check", BREAKAGES)
+async def test_what_is_wrong_is_found(office: Harness, database_url: str, check: str) -> None:
+    ticket, user, other = await office.ticket_type(), await office.user(), new_id()
+    command = reserve(user, {ticket: 2})
+    await office.apply(command)
+    names = {"ticket": ticket, "user": user, "cart": command.command_id, "other": other}
+    connection = await asyncpg.connect(database_url)
+    try:
+        # Seen by the audit as it would be in a report, and gone with the transaction.
+        transaction = connection.transaction(isolation="repeatable_read")
+        await transaction.start()
+        for statement in BREAKAGES[check]:
+            await connection.execute(_literal(statement, names))
+        report = await snapshot.audit_in_transaction(connection)
+        await transaction.rollback()
+    finally:
+        await connection.close()
+    subjects = {finding.subject for finding in report.findings if finding.check == check}
+    assert subjects == {names[SUBJECTS[check]]}
+    assert report.counts[check] == 1
+    assert not report.balanced
+
+
+def _literal(statement: str, names: dict[str, str]) -> str:
+    for name, value in names.items():
+        statement = statement.replace(f":{name}", f"'{value}'")
+    return statement
+
+
+async def test_the_drift_is_told_in_tickets(office: Harness, database_url: str) -> None:
+    async with drifting(office) as ticket:
+        assert (await snapshot.look(database_url)).drift == {ticket: 3}
+
+
+async def test_there_are_only_so_many_examples(office: Harness, database_url: str) -> None:
+    tickets = await office.ticket_types(snapshot.MAX_EXAMPLES + 5)
+    async with office.engine.begin() as connection:
+        await connection.execute(SHIFT, {"ids": tickets, "by": 1})
+    report = await snapshot.look(database_url)
+    async with office.engine.begin() as connection:
+        await connection.execute(SHIFT, {"ids": tickets, "by": -1})
+    assert report.counts["drift"] == snapshot.MAX_EXAMPLES + 5
+    assert len(report.findings) == snapshot.MAX_EXAMPLES
+    assert report.drift == dict.fromkeys(tickets, 1), "a monitor watches each that drifts"
+
+
+async def test_what_is_decided_meanwhile_is_no_drift(office: Harness, database_url: str) -> None:
+    tickets, users = await office.ticket_types(3), await office.users(40)
+
+    async def buy() -> None:
+        for user in users:
+            await office.apply(reserve(user, dict.fromkeys(tickets, 1)))
+
+    buying = asyncio.create_task(buy())
+    looks = 0
+    connection = await snapshot.connect(database_url)
+    while not buying.done():
+        assert (await snapshot.audit(connection)).findings == []
+        looks += 1
+    await connection.close()
+    await buying
+    assert looks > 1
+
+
+async def test_an_auditor_cannot_write(office: Harness, database_url: str) -> None:
+    connection = await snapshot.connect(database_url)
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await connection.execute("DELETE FROM booking.carts")
+    await connection.close()
+
+
+SHIFT = text("""
+    UPDATE booking.ticket_types SET reserved = reserved + :by
+    WHERE id = ANY (CAST(:ids AS uuid[]))
+""")
+
+
+class drifting:  # noqa: N801 (used as a context manager is)
+    """A ticket type that has three tickets more reserved than lie in carts."""
+
+    def __init__(self, office: Harness) -> None:
+        self._office = office
+
+    async def __aenter__(self) -> str:
+        self._ticket = await self._office.ticket_type()
+        await self._shift(3)
+        return self._ticket
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._shift(-3)
+
+    async def _shift(self, by: int) -> None:
+        async with self._office.engine.begin() as connection:
+            await connection.execute(SHIFT, {"ids": [self._ticket], "by": by})
+
+
+def run(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "worker.audit", *arguments],
+        env=os.environ | {"HOLDFAST_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+async def test_the_exit_code_tells_whether_the_books_balance(
+    office: Harness, database_url: str
+) -> None:
+    balanced = await asyncio.to_thread(run, database_url)
+    assert (balanced.returncode, balanced.stderr) == (0, "")
+    assert "The books balance." in balanced.stdout
+    async with drifting(office) as ticket:
+        unbalanced = await asyncio.to_thread(run, database_url, "--json")
+    assert unbalanced.returncode == 1
+    report = json.loads(unbalanced.stdout)
+    assert report["drift"] == {ticket: 3}
+    assert [each["check"] for each in report["findings"]] == ["drift"]
+
+
+def test_books_that_cannot_be_seen_are_not_balanced(database_url: str) -> None:
+    nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    away = run(nowhere)
+    assert away.returncode == 2
+    assert "cannot be seen" in away.stderr
+    assert "nobody" not in away.stderr
+
+
+async def test_watching_it_serves_the_drift(office: Harness, database_url: str) -> None:
+    port = free_port()
+    async with drifting(office) as ticket:
+        watching = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "worker.audit", "--json", "--watch", "0.1"),
+            *("--metrics", str(port)),
+            env=os.environ | {"HOLDFAST_DATABASE_URL": database_url},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            assert await eventually(lambda: drift_served(port)) == {ticket: 3.0}
+        finally:
+            watching.terminate()
+            await watching.wait()
+
+
+async def drift_served(port: int) -> dict[str, float]:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        try:
+            metrics = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+        except httpx.TransportError:
+            return {}
+    return {
+        sample.labels["ticket_type_id"]: sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == "holdfast_ticket_type_drift"
+    }

@@ -1,0 +1,220 @@
+"""Controls: each race does appear as soon as the lock, or its order, is taken away.
+
+Every scene is staged so that its outcome does not depend on luck, and is played twice: as the
+worker does it, and as it would be done wrongly. That it fails the second time shows that the
+tests of the races can fail at all.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from asyncpg import PostgresError, UniqueViolationError
+from sqlalchemy import text
+
+from tests.builders import reserve
+from tests.worker.harness import Harness, summary
+from worker import apply as unit_of_work
+from worker.domain.batch import Recorded
+from worker.domain.book import Book, Rules
+from worker.faults import sqlstate
+from worker.storage import locking, outcomes, statements
+from worker.storage.driver import Driver, fetch
+
+right_and_wrong = pytest.mark.parametrize("wrongly", [False, True], ids=["right", "wrong"])
+PATIENCE_SECONDS = 0.4
+
+
+class Rendezvous:
+    """Two meet here; whoever comes alone goes on after a while, as behind a lock nobody comes."""
+
+    def __init__(self) -> None:
+        self._both = asyncio.Barrier(2)
+
+    async def meet(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._both.wait()
+        except (TimeoutError, asyncio.BrokenBarrierError):
+            await self._both.abort()
+
+
+def before(function: Callable[..., Awaitable[Any]], meet: Callable[[], Awaitable[None]]) -> Any:
+    async def met(*arguments: Any) -> Any:
+        await meet()
+        return await function(*arguments)
+
+    return met
+
+
+def without_lock(statement: Any) -> Any:
+    unlocked = str(statement).replace("FOR NO KEY UPDATE", "")
+    assert unlocked != str(statement)
+    return text(unlocked)
+
+
+# --- the lock on the ticket types -----------------------------------------------------------
+
+
+@right_and_wrong
+async def test_without_the_lock_on_its_ticket_type_the_last_ticket_is_sold_twice(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    (ann, bob), last = await office.users(2), await office.ticket_type(total=1)
+    monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
+    if wrongly:
+        monkeypatch.setattr(locking, "LOCK_TICKET_TYPES", without_lock(locking.LOCK_TICKET_TYPES))
+
+    (anns,), (bobs,) = await asyncio.gather(
+        office.apply(reserve(ann, {last: 1})), office.apply(reserve(bob, {last: 1}))
+    )
+
+    sold_twice = summary([anns, bobs]) == ["succeeded", "succeeded"]
+    assert sold_twice is wrongly
+    assert await office.held(last) == (2 if wrongly else 1)
+
+
+@right_and_wrong
+async def test_without_the_lock_on_the_user_two_first_holds_open_two_carts(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    """The unique active cart of a user is the last line of defence, and has to be one here."""
+    ann, (standing, seated) = await office.user(), await office.ticket_types(2)
+    monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
+    if wrongly:
+        monkeypatch.setattr(locking, "LOCK_USERS", without_lock(locking.LOCK_USERS))
+
+    answers = await asyncio.gather(
+        office.apply(reserve(ann, {standing: 1})),
+        office.apply(reserve(ann, {seated: 1})),
+        return_exceptions=True,
+    )
+
+    failed = [answer for answer in answers if isinstance(answer, UniqueViolationError)]
+    assert bool(failed) is wrongly
+    assert not wrongly or "carts_one_active_a_user" in str(failed[0])
+
+
+# --- the order of the locks -----------------------------------------------------------------
+
+
+@right_and_wrong
+async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    (ann, bob), (first, second) = await office.users(2), await office.ticket_types(2)
+    rendezvous, lock_book = Rendezvous(), locking.lock_book
+
+    async def lock_one_by_one(driver: Driver, users: locking.LockedUsers, rules: Rules) -> Book:
+        """Stands between the lock on the users and the one on the ticket types."""
+        requested = [first, second] if ann in users.ids else [second, first]
+        for ticket_type_id in requested if wrongly else sorted(requested):
+            await fetch(driver, statements.LOCK_TICKET_TYPES, {"ids": [ticket_type_id]})
+            await rendezvous.meet()
+        return await lock_book(driver, users, rules)
+
+    monkeypatch.setattr(locking, "lock_book", lock_one_by_one)
+    deadlocks = await office.deadlocks()
+
+    answers = await asyncio.gather(
+        office.apply(reserve(ann, {first: 1, second: 1})),
+        office.apply(reserve(bob, {second: 1, first: 1})),
+        return_exceptions=True,
+    )
+
+    failed = [answer for answer in answers if isinstance(answer, PostgresError)]
+    assert [sqlstate(answer) for answer in failed] == (["40P01"] if wrongly else [])
+    assert await office.deadlocks() - deadlocks == len(failed)
+
+
+# --- recalling under the locks --------------------------------------------------------------
+
+
+@right_and_wrong
+async def test_recalling_before_locking_applies_a_double_click_twice(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    """What then still stops it is the key of the outcomes, the last line of defence."""
+    ann, tickets = await office.user(), await office.ticket_type()
+    click, rendezvous = reserve(ann, {tickets: 1}), Rendezvous()
+    lock_users, recall = locking.lock_users, outcomes.recall
+    recalled: dict[Driver, dict[str, Recorded]] = {}
+
+    async def recall_then_lock(driver: Driver, commands: Any, *rest: Any) -> Any:
+        recalled[driver] = await recall(driver, commands)
+        await rendezvous.meet()
+        return await lock_users(driver, commands, *rest)
+
+    async def as_recalled(driver: Driver, commands: Any) -> dict[str, Recorded]:
+        return recalled[driver] if wrongly else await recall(driver, commands)
+
+    monkeypatch.setattr(locking, "lock_users", recall_then_lock)
+    monkeypatch.setattr(outcomes, "recall", as_recalled)
+
+    answers = await asyncio.gather(office.apply(click), office.apply(click), return_exceptions=True)
+
+    failed = [answer for answer in answers if isinstance(answer, UniqueViolationError)]
+    assert bool(failed) is wrongly
+    assert not wrongly or re.search(r"outcomes_\d{8}_pkey", str(failed[0]))
+    assert await office.held(tickets) == 1
+
+
+# --- reading under the locks, in a statement of its own -------------------------------------
+
+JOINED = text("""
+    SELECT event.id::text, event.status FROM booking.ticket_types
+    JOIN booking.events AS event ON event.id = ticket_types.event_id
+    WHERE ticket_types.id = ANY (CAST(:ids AS uuid[]))
+    FOR NO KEY UPDATE OF ticket_types
+""")
+
+
+@right_and_wrong
+async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelled(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    lock_book = locking.lock_book
+
+    async def lock_book_with_a_join(
+        driver: Driver, users: locking.LockedUsers, rules: Rules
+    ) -> Book:
+        """Locks and reads at once; the statement has to wait for its lock."""
+        statuses = await fetch(driver, JOINED, {"ids": [tickets]})
+        book = await lock_book(driver, users, rules)
+        for event_id, status in statuses:
+            book.events[event_id].status = status
+        return book
+
+    if wrongly:
+        monkeypatch.setattr(locking, "lock_book", lock_book_with_a_join)
+    async with office.locked("ticket_types", tickets) as cancelling:
+        await cancelling.execute(
+            text(f"UPDATE booking.events SET status = 'cancelled' WHERE id = '{office.event}'")
+        )
+        reserving = asyncio.create_task(office.apply(reserve(ann, {tickets: 1})))
+        await office.waiting(1)
+        await cancelling.commit()
+
+    assert summary(await reserving) == (["succeeded"] if wrongly else ["event_cancelled"])
+
+
+# --- holds that are over --------------------------------------------------------------------
+
+
+@right_and_wrong
+async def test_a_batch_that_takes_no_due_carts_along_is_refused_by_an_expired_hold(
+    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type(total=1)
+    await office.due_carts(1, {tickets: 1})
+    if wrongly:
+        for look in ("LOCK_USERS", "READ_EVENTS"):
+            blind = str(getattr(locking, look)).replace("'active'", "'nowhere'")
+            monkeypatch.setattr(locking, look, text(blind))
+
+    outcome = await office.apply(reserve(ann, {tickets: 1}))
+
+    assert summary(outcome) == (["insufficient_availability"] if wrongly else ["succeeded"])

@@ -1,0 +1,1 @@
+"""Consumes command messages, sends replies and acknowledgements, declares queues."""

@@ -1,0 +1,1 @@
+"""Background work of a worker: the sweep of expired carts, outcome partitions, health checks."""
