@@ -23,12 +23,12 @@ MUTANTS = (
         "recall_before_the_lock",
         "a duplicate that waits for the lock is decided again",
         APPLY,
-        """            users = await books.lock_users(driver, commands, due_users)
+        """            users = await locking.lock_users(driver, commands, due_users)
             # Under these locks, and before the ticket types, for which everybody waits.
             recorded = await outcomes.recall(driver, commands)
 """,
         """            recorded = await outcomes.recall(driver, commands)
-            users = await books.lock_users(driver, commands, due_users)
+            users = await locking.lock_users(driver, commands, due_users)
 """,
         (SIMULATION,),
     ),

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import TextClause
 
-from gateway import queries
+from gateway.read_model import queries
 from tests.migrations.conftest import Server, connect
 from worker.operations import partitions, sweep
 from worker.storage import solo_attempts, statements

@@ -242,7 +242,7 @@ async def test_what_has_an_outcome_keeps_it_however_often_it_was_tried(
 async def test_tries_that_cannot_be_noted_for_a_moment_are_waited_for(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suspects, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(poison_messages, "PAUSE_SECONDS", 0.01)
     faults = iter([OSError(), OSError()])
 
     class Away:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fastapi import Request
 
-from gateway import request_body
+from gateway.http import request_body
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES, read_json
 from shared.commands import EventBody, ReservationBody

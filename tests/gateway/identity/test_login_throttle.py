@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway import login_throttle
 from gateway.http.problems import ProblemError
+from gateway.identity import login_throttle
 from gateway.identity.login_throttle import MAX_WRONG_PER_ACCOUNT, WINDOW_SECONDS, LoginThrottle
 
 

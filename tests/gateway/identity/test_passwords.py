@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway import passwords
 from gateway.http.problems import ProblemError
+from gateway.identity import passwords
 from gateway.identity.passwords import Passwords
 from shared.ids import new_id
 

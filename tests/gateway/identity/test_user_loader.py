@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from gateway import known_users
 from gateway.http.problems import ProblemError
+from gateway.identity import user_loader
 from gateway.identity.user_loader import UserLoader
 from shared.ids import new_id
 from shared.outcomes import User
@@ -46,7 +46,7 @@ async def test_who_comes_during_a_question_goes_along_with_the_next():
 
 
 async def test_a_question_has_a_bound(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(known_users, "MAX_IDS_A_QUESTION", 3)
+    monkeypatch.setattr(user_loader, "MAX_IDS_A_QUESTION", 3)
     ids = [new_id() for _ in range(8)]
     database = Database(*ids)
     database.may_answer.set()

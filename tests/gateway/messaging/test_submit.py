@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from gateway import submit, unanswered
+from gateway.messaging import in_flight_messages, submit
 from gateway.messaging.submit import BrokerUnavailableError
 from gateway.read_model.outcome_poller import OutcomeRow
 from shared.commands import Command, CreateEvent, ReleaseCart
@@ -166,7 +166,7 @@ class TestWorkersAreBehind:
     async def test_who_came_first_leaves_room_again_when_answered(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(submit, "MAX_UNDER_WAY", 10)
+        monkeypatch.setattr(submit, "MAX_IN_FLIGHT_COMMANDS", 10)
         queue = await counter.queue()
         waiting = [asyncio.create_task(counter.publisher.submit(command(), 5)) for _ in range(7)]
         # Nobody waits for these, but workers have them to do all the same.
@@ -207,7 +207,7 @@ class TestWorkersAreBehind:
     ):
         await counter.queue()
         await counter.publisher.submit(command(), 0)
-        monkeypatch.setattr(unanswered, "FORGOTTEN_AFTER_SECONDS", 0.1)
+        monkeypatch.setattr(in_flight_messages, "FORGOTTEN_AFTER_SECONDS", 0.1)
         await asyncio.sleep(0.05)
         await counter.publisher.submit(command(), 0)
         assert counter.publisher.under_way == 2
@@ -227,7 +227,7 @@ class TestWorkersAreBehind:
         assert sizes == [1] * submit.BEHIND_MESSAGES + [10]
 
     async def test_full_loads_do_not_wait(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
         queue = await counter.queue()
         await self._fall_behind(counter)
         many = [command() for _ in range(MAX_COMMANDS_A_MESSAGE)]
@@ -238,7 +238,7 @@ class TestWorkersAreBehind:
     async def test_when_workers_catch_up_small_loads_wait_no_longer(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
         queue = await counter.queue()
         await self._fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 5))
@@ -250,7 +250,7 @@ class TestWorkersAreBehind:
     async def test_told_to_stop_it_holds_nothing_back(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(submit, "HOLD_SECONDS", 60)
+        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
         await counter.queue()
         await self._fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 0))

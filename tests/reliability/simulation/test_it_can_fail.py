@@ -171,7 +171,7 @@ def set_aside_without_a_dead_letter(patch: Patch) -> None:
     async def publish_dead_letter(*_: Any) -> None:
         pass
 
-    patch.setattr(consumer, "bury", publish_dead_letter)
+    patch.setattr(consumer, "publish_dead_letter", publish_dead_letter)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.deployment import Deployment
 from tests.worker.harness import Harness, eventually
 from tests.worker.queue_client import QueueClient
 from tests.worker.test_one_command_that_fails import damaged_hold
-from worker import dead_letters
+from worker.deadletters import publish
 from worker.deadletters import queue as dead_letter_queue
 from worker.deadletters.__main__ import run
 from worker.deadletters.arguments import read_arguments
@@ -474,7 +474,7 @@ async def test_a_queue_declared_otherwise_is_taken_as_it_is(
             channel = await connection.channel()
             before = {"x-queue-type": "quorum"}
             await channel.declare_queue(topology.DEAD_QUEUE, durable=True, arguments=before)
-        monkeypatch.setattr(dead_letters, "PAUSE_SECONDS", 0.05)
+        monkeypatch.setattr(publish, "PAUSE_SECONDS", 0.05)
         broker = RabbitBroker(
             own.broker_url, logger=None, default_channel=Channel(on_return_raises=True)
         )
