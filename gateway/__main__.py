@@ -4,17 +4,15 @@ import gc
 import logging
 import signal
 import socket
-from functools import partial
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.routes.catalogue import read_page
 from gateway.server.fast_path import FastPath
-from gateway.server.load_shedding import LoadShedder
-from gateway.server.repeated_reads import RepeatedReads, recognising
-from gateway.server.slow_clients import SlowClients
+from gateway.server.load_shedding import LoadSheddingMiddleware
+from gateway.server.request_heads import RequestHeadMiddleware
 from gateway.services import Services
 from gateway.settings import Settings
 from shared.environment import read_settings
@@ -22,36 +20,27 @@ from shared.environment import read_settings
 GRACE_SECONDS = 10
 """How long requests may take to finish after the process was told to stop."""
 KEEP_ALIVE_SECONDS = 10
-"""Longer than anybody is told to wait before they come again: they come on a live connection."""
+"""Longer than any Retry-After, so that clients retry on a connection that is still open."""
 GC_THRESHOLDS = (5_000, 1_000, 1_000)
-"""Almost never anything but a look at the newest objects: thousands of requests that wait are old
-by then, a look at them stops the loop for a quarter of a second, and it finds nothing."""
+"""Collect the youngest generation, almost never the older ones: thousands of waiting requests
+are old, looking at them stops the loop for a quarter of a second, and it finds nothing."""
 
 
 class Server(uvicorn.Server):
-    """Stops with code 0, and ends long waits first: nobody holds up the others' farewell."""
+    """Ends long waits before it waits for requests to finish, and exits with code 0 on a signal."""
 
-    def __init__(self, config: uvicorn.Config, services: Services, shedder: LoadShedder) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
         self._services = services
-        self._shedder = shedder
-        self._slow_clients = SlowClients()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._shedder.start(self.server_state.tasks)
-        self._slow_clients.start(self.server_state.connections)
-        await super().startup(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn's own would send the signal again at the end, as if it had not been obeyed.
+        # uvicorn's own raises the signal again after the shutdown, which exits with a failure.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._services.outcome_poller.close()
         await super().shutdown(sockets)
-        self._shedder.stop()
-        self._slow_clients.stop()
 
 
 def main() -> None:
@@ -60,19 +49,21 @@ def main() -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
     services: Services = app.state.services
-    shedder = LoadShedder(services.metrics, services.publisher, services.outcome_poller)
-    reads = RepeatedReads(partial(read_page, services), services.metrics.request_times)
-    fast_path = FastPath(app, services.metrics.request_times, shedder)
+    guarded: ASGIApp = FastPath(app, services.metrics.request_times)
+    guarded = RequestHeadMiddleware(guarded)
+    guarded = LoadSheddingMiddleware(guarded, services.overload)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     config = uvicorn.Config(
-        fast_path,
+        guarded,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=recognising(reads, shedder),
+        http="httptools",
+        ws="none",
+        interface="asgi3",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -80,7 +71,7 @@ def main() -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    Server(config, services, shedder).run()
+    Server(config, services).run()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
 from gateway.routes import accounts, cart, catalogue, commands, service
+from gateway.server.overload import Overload
 from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry import Metrics, MetricsMiddleware
@@ -95,6 +96,12 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         outcome_poller=outcome_poller,
         publisher=publisher,
         in_flight=UserCommandLimit(),
+        overload=Overload(
+            metrics,
+            in_flight=lambda: publisher.under_way,
+            submitting=lambda: publisher.submitting,
+            idle=lambda: outcome_poller.idle,
+        ),
         replies=replies,
         tokens=Tokens(
             settings.jwt_secret, UserLoader(queries.users).find, settings.jwt_accepted_secrets
@@ -115,9 +122,11 @@ async def connected(services: Services) -> AsyncIterator[None]:
             keep_connected(broker_url, "holdfast-gateway", services.publisher.serve)
         ),
     ]
+    services.overload.start()
     try:
         yield
     finally:
+        services.overload.stop()
         services.outcome_poller.close()
         await services.publisher.drain()
         for link in links:

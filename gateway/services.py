@@ -14,6 +14,7 @@ from gateway.messaging.user_limit import UserCommandLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries
 from gateway.read_model.single_flight import SingleFlight
+from gateway.server.overload import Overload
 from gateway.settings import Settings
 from gateway.telemetry import Metrics
 
@@ -27,6 +28,7 @@ class Services:
     outcome_poller: OutcomePoller
     publisher: Publisher
     in_flight: UserCommandLimit
+    overload: Overload
     replies: Replies
     tokens: Tokens
     passwords: Passwords

@@ -16,7 +16,7 @@ from gateway.http.openapi import KEY_HEADER, PREFER_HEADER
 from gateway.http.prefer import Preferences, read_preferences
 from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_response
 from gateway.messaging.submit import BrokerUnavailableError
-from gateway.server.load_shedding import overloaded
+from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from gateway.services import services_of
 from shared.commands import Command
 from shared.outcomes import Outcome, encode_outcome
@@ -46,12 +46,13 @@ class CommandRoute(DirectRoute):
         preferences = read_preferences(request.headers.getlist("prefer"))
         wait_seconds = preferences.wait_or(self.default_wait_seconds)
         services = services_of(request)
-        if not services.publisher.has_room_for(1):
-            services.metrics.shed.inc()
-            raise overloaded(command.command_id)
+        services.overload.check_command(command.command_id)
         services.in_flight.enter(command.user_id, command.command_id)
         try:
-            decided = await services.publisher.submit(command, wait_seconds, request.scope)
+            with ending_on_disconnect(request.receive):
+                decided = await services.publisher.submit(command, wait_seconds)
+        except ClientDisconnectedError:
+            decided = None
         except BrokerUnavailableError:
             raise ProblemError("broker_unavailable", command_id=command.command_id) from None
         finally:

@@ -29,6 +29,7 @@ GatewayCode = Literal[
     "request_timeout",
     "body_too_large",
     "unsupported_media_type",
+    "unsupported_transfer_coding",
     "too_many_attempts",
     "too_many_commands",
     "overloaded",
@@ -86,6 +87,9 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
     "request_timeout": ProblemSpec(408, "The body of the request took too long to arrive."),
     "body_too_large": ProblemSpec(413, "The body of the request is too large."),
     "unsupported_media_type": ProblemSpec(415, "The body has a media type that is not accepted."),
+    "unsupported_transfer_coding": ProblemSpec(
+        501, "The only transfer coding that is supported is chunked."
+    ),
     "too_many_attempts": ProblemSpec(429, "Too many passwords were wrong; try again later."),
     "too_many_commands": ProblemSpec(
         429, "Too many of your commands are under way: this one was not taken, try again."

@@ -11,7 +11,6 @@ class Submission:
 
     __slots__ = (
         "_listener",
-        "abandoned",
         "awaited",
         "command",
         "confirmed",
@@ -25,7 +24,6 @@ class Submission:
         self.text = type(command).__pydantic_serializer__.to_json(command)
         self.awaited = awaited
         """Whether somebody waits for the outcome, and not for the confirm alone."""
-        self.abandoned = False
         self.confirmed: bool | None = None
         """Whether the broker has the command on disk; None while that is not known."""
         self.decided: DecidedOutcome | None = None
@@ -51,12 +49,6 @@ class Submission:
         self.confirmed = True
         self.decided = decided
         self._tell(decided)
-
-    def abandon(self) -> None:
-        """Say that nobody waits for the outcome any more."""
-        self.abandoned = True
-        if self.awaited:
-            self._tell(None)
 
     def _tell(self, decided: DecidedOutcome | None) -> None:
         if self._listener is not None and not self._listener.done():

@@ -19,7 +19,6 @@ from gateway.messaging.in_flight_messages import InFlightMessages
 from gateway.messaging.replies import DecidedOutcome
 from gateway.messaging.submission import Submission
 from gateway.read_model.outcome_poller import OutcomePoller, result_within
-from gateway.server.client_disconnects import Scope, on_disconnect
 from gateway.telemetry import Metrics
 from shared.commands import Command
 from shared.ids import new_id
@@ -31,9 +30,6 @@ MAX_UNCONFIRMED_MESSAGES = 2
 and everybody behind pays by the message."""
 MAX_UNCONFIRMED_AT_FULL_BATCHES = 10
 """How many may where each is full: under overload a confirm is noticed late."""
-MAX_IN_FLIGHT_COMMANDS = 5_000
-"""How many commands may be in line, or not answered yet: what workers do in a few seconds. Who came
-after them would wait in vain; and a backlog without end is one that is never worked off."""
 BEHIND_MESSAGES = 16
 """How many messages workers have to answer when they are behind."""
 LINGER_SECONDS = 0.05
@@ -81,24 +77,16 @@ class Publisher:
         """Return how many commands are in line, or not answered yet."""
         return len(self._line) + self._in_flight.commands
 
-    def has_room_for(self, commands: int) -> bool:
-        """Tell whether so many more would be decided before long."""
-        return self.under_way + commands <= MAX_IN_FLIGHT_COMMANDS
-
-    async def submit(
-        self, command: Command, wait_seconds: float, scope: Scope | None = None
-    ) -> DecidedOutcome | None:
+    async def submit(self, command: Command, wait_seconds: float) -> DecidedOutcome | None:
         """Hand `command` in and await its outcome; None where it was not decided in time.
 
-        Returns after the broker confirmed it, and without the outcome when the client whose
-        request has this `scope` leaves. Raises `BrokerUnavailableError`.
+        Returns after the broker confirmed it. Raises `BrokerUnavailableError`. A caller that is
+        cancelled waits no longer; the command still leaves for the broker.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
         self.submitting += 1
         try:
             if wait_seconds > 0:
-                if scope is not None:
-                    on_disconnect(scope, submission.abandon)
                 decided = await self._await_outcome(submission, wait_seconds)
                 if decided is not None:
                     return decided
@@ -154,7 +142,7 @@ class Publisher:
     async def _await_outcome(self, submission: Submission, seconds: float) -> DecidedOutcome | None:
         decided = await result_within(submission.listen(), min(seconds, REPLY_PATIENCE_SECONDS))
         decided = decided or submission.decided
-        if decided is None and submission.confirmed is not False and not submission.abandoned:
+        if decided is None and submission.confirmed is not False:
             seconds -= REPLY_PATIENCE_SECONDS
             if seconds > 0:
                 found = submission.listen()

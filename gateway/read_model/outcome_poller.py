@@ -1,7 +1,6 @@
 """Looks into the read model for the outcomes that somebody waits for, with one question for all."""
 
 import asyncio
-import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +10,6 @@ from time import monotonic
 
 from gateway.http.problems import ProblemError
 from gateway.messaging.replies import DecidedOutcome, read_document
-from gateway.server.client_disconnects import Scope, on_disconnect
 from gateway.telemetry import Metrics
 from shared.commands import Command
 
@@ -74,15 +72,10 @@ class OutcomePoller:
         return None
 
     async def recorded(
-        self, command_id: str, user_id: str, seconds: float, scope: Scope | None = None
+        self, command_id: str, user_id: str, seconds: float
     ) -> DecidedOutcome | None:
-        """Await the outcome that is recorded for this user; None where none is in time.
-
-        None too when the client whose request has this `scope` leaves.
-        """
+        """Await the outcome that is recorded for this user; None where none is in time."""
         found: asyncio.Future[DecidedOutcome | None] = asyncio.get_running_loop().create_future()
-        if scope is not None:
-            on_disconnect(scope, functools.partial(_give_up, found))
         self.idle += 1
         try:
             with self._waiting(command_id, _Waiter(user_id, found)):

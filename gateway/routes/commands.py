@@ -15,7 +15,7 @@ from gateway.http.prefer import read_preferences
 from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError
 from gateway.identity.authentication import CurrentUser
 from gateway.messaging.replies import DecidedOutcome
-from gateway.server.client_disconnects import Scope
+from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from gateway.services import Services, services_of
 from shared.outcomes import Outcome, encode_outcome
 
@@ -48,7 +48,11 @@ async def read_command(request: Request, command_id: CommandPath, user_id: Curre
     command_id = read_command_id(command_id)
     preferences = read_preferences(request.headers.getlist("prefer"))
     wait_seconds = preferences.wait_or(0)
-    decided = await _outcome(services, command_id, user_id, wait_seconds, request.scope)
+    try:
+        with ending_on_disconnect(request.receive):
+            decided = await _outcome(services, command_id, user_id, wait_seconds)
+    except ClientDisconnectedError:
+        decided = None
     headers = {}
     if preferences.wait_seconds is not None:
         headers["Preference-Applied"] = f"wait={preferences.wait_seconds}"
@@ -90,14 +94,13 @@ async def _outcome(
     command_id: str,
     user_id: str,
     wait_seconds: int = 0,
-    scope: Scope | None = None,
 ) -> DecidedOutcome | None:
     """Return the user's outcome; None while there is none. Raises `command_not_found`."""
     decided = await services.outcome_poller.look(command_id, user_id)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        decided = await services.outcome_poller.recorded(command_id, user_id, wait_seconds, scope)
+        decided = await services.outcome_poller.recorded(command_id, user_id, wait_seconds)
     return decided
 
 

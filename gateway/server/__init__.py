@@ -1,1 +1,1 @@
-"""The HTTP server: connections, load shedding, slow clients, client disconnects."""
+"""ASGI middleware that protects the gateway on stock uvicorn; see decision 21."""

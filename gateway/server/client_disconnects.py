@@ -1,50 +1,64 @@
-"""Tells a request that waits when its client has left: nobody wants the answer any more."""
+"""Ends a wait when its client has left: otherwise up to 30 seconds of work for no client.
 
-from collections.abc import Callable, MutableMapping
-from typing import Any, cast
+ASGI tells of a disconnect only where `receive` is awaited, which takes a task. Most outcomes come
+within milliseconds, so the task starts only for a request that has waited a while.
+"""
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from gateway.server.heads import HeadsProtocol
+from starlette.types import Receive
 
-ON_DISCONNECT = "holdfast.on_departure"
-"""Where a request puts what is to be called, in its ASGI scope. To await `http.disconnect`, as
-ASGI has it, takes a task a request; this takes nothing until somebody leaves."""
-
-Scope = MutableMapping[str, Any]
-
-
-def _nobody() -> None:
-    """Is called where a client has left before anybody wanted to know, and remains to tell."""
+WATCH_AFTER_SECONDS = 0.25
 
 
-def on_disconnect(scope: Scope, call: Callable[[], None]) -> None:
-    """Let `call` be called when the client closes its connection; at once where it has."""
-    if scope.get(ON_DISCONNECT) is _nobody:
-        call()
-    else:
-        scope[ON_DISCONNECT] = call
+class ClientDisconnectedError(Exception):
+    """The client closed its connection while its request waited."""
 
 
-class DisconnectProtocol(HeadsProtocol):
-    """uvicorn's protocol, which looks into the scope when the connection is lost."""
+class _Watch:
+    """Cancels the task that made it when its client leaves."""
 
-    served: RequestResponseCycle | None = None
-    """The request that is answered now, or was last; `cycle` is the newest that was read."""
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._waiter = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
+        self.has_left = False
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._start)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self.served = cycle
-        super()._start_asgi_task(cycle, app)
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        served = self.served
-        if served is None or served.response_complete:
-            return
-        # uvicorn tells the newest only.
-        served.disconnected = True
-        served.message_event.set()
-        scope = cast("Scope", served.scope)
-        tell = scope.get(ON_DISCONNECT, _nobody)
-        scope[ON_DISCONNECT] = _nobody
-        tell()
+    def is_only_reason(self) -> bool:
+        """Tell whether the waiter was cancelled for this and nothing else."""
+        return self.has_left and self._waiter is not None and self._waiter.uncancel() == 0
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._await_disconnect())
+
+    async def _await_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.has_left = True
+        if self._waiter is not None:
+            self._waiter.cancel()
+
+
+@contextmanager
+def ending_on_disconnect(receive: Receive) -> Iterator[None]:
+    """Cancel the block when the client leaves. Raises `ClientDisconnectedError` from it.
+
+    The body of the request must have been read: what is left of it is lost.
+    """
+    watch = _Watch(receive)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if watch.is_only_reason():
+            raise ClientDisconnectedError from None
+        raise
+    finally:
+        watch.stop()

@@ -14,17 +14,15 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.http.direct_route import DirectRoute
 from gateway.http.problems import ProblemError
-from gateway.server.load_shedding import LoadShedder, may_be_shed, overloaded
 from gateway.telemetry import RequestTimes
 
 
 class FastPath:
     """An ASGI app before the app; whichever way a request takes, the answer is the same."""
 
-    def __init__(self, app: FastAPI, request_times: RequestTimes, shedder: LoadShedder) -> None:
+    def __init__(self, app: FastAPI, request_times: RequestTimes) -> None:
         self._app = app
         self._request_times = request_times
-        self._shedder = shedder
         self._fixed: dict[tuple[str, str], DirectRoute] = {}
         """By method and path."""
         self._with_id: dict[tuple[str, str], tuple[DirectRoute, str]] = {}
@@ -32,10 +30,6 @@ class FastPath:
         self._add(app.routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._shedder.overloaded and scope["type"] == "http" and may_be_shed(scope):
-            self._shedder.shed.inc()
-            await overloaded().response()(scope, receive, send)
-            return
         route = self._find(scope) if scope["type"] == "http" else None
         if route is None:
             await self._app(scope, receive, send)

@@ -1,94 +1,96 @@
-"""Bugs in what the gateway knows of connections, beneath its routes."""
+"""Bugs in the middleware in front of the routes."""
 
 from reliability.mutants.mutant import Mutant
 
-HEADS = "gateway/server/heads.py"
+CLIENT_DISCONNECTS = "gateway/server/client_disconnects.py"
 LOAD_SHEDDING = "gateway/server/load_shedding.py"
-REPEATED_READS = "gateway/server/repeated_reads.py"
+OVERLOAD = "gateway/server/overload.py"
+REQUEST_HEADS = "gateway/server/request_heads.py"
 
-TEST_HEADS = "tests/gateway/server/test_heads.py"
+TEST_CLIENT_DISCONNECTS = "tests/gateway/server/test_client_disconnects.py"
 TEST_LOAD_SHEDDING = "tests/gateway/server/test_load_shedding.py"
-TEST_REPEATED_READS = "tests/gateway/server/test_repeated_reads.py"
+TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
+TEST_REQUEST_HEADS = "tests/gateway/server/test_request_heads.py"
 
 MUTANTS = (
     Mutant(
-        "read_answered_in_the_middle_of_a_request",
-        "a header that looks like a request is answered as one",
-        REPEATED_READS,
-        "            event_id is not None\n            and between_requests\n",
-        "            event_id is not None\n",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "two_requests_known_as_one",
-        "of two requests in one packet the second is never answered",
-        REPEATED_READS,
-        "            and request.find(_HEAD_END) == len(request) - len(_HEAD_END)\n",
-        "",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "shed_and_learned_as_the_read_before",
-        "who asks for a cart, or for an event that is not there, gets the page of another event",
-        REPEATED_READS,
-        "        if was_parsed and event_id is None",
-        "        if event_id is None",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
-        "reads_for_who_reads_nothing",
-        "a client that reads no answers has the gateway keep any number of them",
-        REPEATED_READS,
-        "            and not self.flow.write_paused  # uvicorn waits",
-        "            # uvicorn waits",
-        (TEST_REPEATED_READS,),
-    ),
-    Mutant(
         "body_read_as_a_request",
         "behind a proxy one client's body is the next client's request",
-        HEADS,
-        "            return head + data[stopped.args[0] :]\n",
-        "            return data[stopped.args[0] :]\n",
-        (TEST_HEADS,),
+        REQUEST_HEADS,
+        '    if b"upgrade" in names and (codings or _declares_body(scope)):\n',
+        "    if False:\n",
+        (TEST_REQUEST_HEADS,),
     ),
     Mutant(
-        "heads_without_end",
-        "one client fills the memory of a gateway with a header",
-        HEADS,
-        "        if self._head_bytes > MAX_HEAD_BYTES:\n",
-        "        if False:\n",
-        (TEST_HEADS,),
+        "connection_kept_after_an_upgrade",
+        "what follows a head with an upgrade is read as uvicorn's parser happens to stand",
+        REQUEST_HEADS,
+        "                send = _closing(send)\n",
+        "                pass\n",
+        (TEST_REQUEST_HEADS,),
     ),
     Mutant(
-        "farewell_before_the_answer",
-        "a gateway that is told to stop leaves a reader without an answer",
-        REPEATED_READS,
-        "        if self.is_reading:\n            self._closes_after = True\n",
-        "        if False:\n            self._closes_after = True\n",
-        (TEST_REPEATED_READS,),
+        "long_heads",
+        "a head of any length reaches the routes",
+        REQUEST_HEADS,
+        "    if size > MAX_HEAD_BYTES:\n",
+        "    if False:\n",
+        (TEST_REQUEST_HEADS,),
     ),
     Mutant(
-        "shed_in_the_middle_of_a_head",
-        "the next request on the connection is read as the rest of a head",
+        "first_of_two_tokens",
+        "a proxy checks one Authorization header, and the gateway believes the other",
+        REQUEST_HEADS,
+        '_AT_MOST_ONCE = {b"host", b"authorization", b"content-type"}\n',
+        '_AT_MOST_ONCE = {b"host", b"content-type"}\n',
+        (TEST_REQUEST_HEADS,),
+    ),
+    Mutant(
+        "compressed_body_read_as_plain",
+        "a body under a transfer coding that is not decoded is read as JSON",
+        REQUEST_HEADS,
+        '    if codings and codings != [b"chunked"]:\n',
+        "    if False:\n",
+        (TEST_REQUEST_HEADS,),
+    ),
+    Mutant(
+        "refused_requests_count_as_work",
+        "requests that have ended keep the gateway overloaded until its restart",
         LOAD_SHEDDING,
-        "            return cycle is None and self.scope is None\n",
-        "            return True\n",
+        "                overload.in_progress -= 1\n",
+        "                pass\n",
+        (TEST_LOAD_SHEDDING,),
+    ),
+    Mutant(
+        "nothing_but_refusals",
+        "clients that retry at once take all of the process's time",
+        LOAD_SHEDDING,
+        "                await asyncio.sleep(pause_seconds)\n",
+        "                pass\n",
         (TEST_LOAD_SHEDDING,),
     ),
     Mutant(
         "all_let_in_that_come_at_once",
         "a thousand that come in one turn of the loop all find the last place free",
-        LOAD_SHEDDING,
-        "        begun = self.in_progress - self._publisher.submitting\n",
+        OVERLOAD,
+        "        begun = self.in_progress - self._idle() - self._submitting()\n",
         "        begun = 0\n",
-        (TEST_LOAD_SHEDDING,),
+        (TEST_OVERLOAD,),
     ),
     Mutant(
         "reads_shed_for_workers",
-        "nobody can look at an event because workers are behind with reservations",
-        LOAD_SHEDDING,
-        "            and is_shed(data, commands_only=not shedder.overloaded)\n",
-        "            and is_shed(data)\n",
-        (TEST_LOAD_SHEDDING,),
+        "no client can look at an event because workers are behind with reservations",
+        OVERLOAD,
+        '        if method in ("GET", "HEAD", "OPTIONS") or path == "/v1/tokens":\n',
+        "        if False:\n",
+        (TEST_OVERLOAD,),
+    ),
+    Mutant(
+        "clients_that_left_are_waited_for",
+        "a client that opens and closes connections fills the gateway with waiters",
+        CLIENT_DISCONNECTS,
+        "            self._waiter.cancel()\n",
+        "            pass\n",
+        (TEST_CLIENT_DISCONNECTS,),
     ),
 )

@@ -12,6 +12,8 @@ TEST_ANSWERS = "tests/gateway/messaging/test_misdirected_replies.py"
 TEST_AWAITING = "tests/gateway/read_model/test_outcome_poller.py"
 TEST_BODY = "tests/gateway/http/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/http/test_command_ids.py"
+OVERLOAD = "gateway/server/overload.py"
+TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_IN_FLIGHT = "tests/gateway/messaging/test_user_limit.py"
 TEST_SUBMIT = "tests/gateway/messaging/test_submit.py"
 TEST_TOKENS = "tests/gateway/identity/test_tokens.py"
@@ -78,8 +80,7 @@ MUTANTS = (
         "lost_reply_not_looked_up",
         "who waits for a reply that is lost waits in vain",
         SUBMIT,
-        "        if decided is None and submission.confirmed is not False "
-        "and not submission.abandoned:\n",
+        "        if decided is None and submission.confirmed is not False:\n",
         "        if False:\n",
         (TEST_SUBMIT,),
     ),
@@ -94,10 +95,10 @@ MUTANTS = (
     Mutant(
         "backlog_without_an_end",
         "when workers are slow, who comes waits for ever, and so does who comes after the rush",
-        SUBMIT,
-        "        return self.under_way + commands <= MAX_IN_FLIGHT_COMMANDS\n",
-        "        return True\n",
-        (TEST_SUBMIT,),
+        OVERLOAD,
+        "        return self._in_flight() + max(1, begun) > MAX_IN_FLIGHT_COMMANDS\n",
+        "        return False\n",
+        (TEST_OVERLOAD,),
     ),
     Mutant(
         "backlog_of_lost_replies",
@@ -126,8 +127,8 @@ MUTANTS = (
     Mutant(
         "taken_where_there_is_no_room",
         "what comes in pieces gets past the bound",
-        "gateway/http/command_route.py",
-        "        if not services.publisher.has_room_for(1):\n",
+        OVERLOAD,
+        "        if self._in_flight() + 1 > MAX_IN_FLIGHT_COMMANDS:\n",
         "        if False:\n",
         (TEST_IN_FLIGHT,),
     ),

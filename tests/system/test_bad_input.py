@@ -60,10 +60,14 @@ async def test_json_100000_levels_deep(alice: Person, json_depth: int) -> None:
         refused(answer, status, code)
 
 
-async def test_a_token_of_64_kb(site: Site) -> None:
-    headers = {"Authorization": f"Bearer {'x' * 65_536}"}
+@pytest.mark.parametrize(
+    ("characters", "status", "code"),
+    [(60_000, 401, "unauthenticated"), (65_536, 431, "head_too_large")],
+)
+async def test_a_long_token(site: Site, characters: int, status: int, code: str) -> None:
+    headers = {"Authorization": f"Bearer {'x' * characters}"}
     answer = await site.http.get(f"{site.urls[0]}/v1/me", headers=headers)
-    refused(answer, 401, "unauthenticated")
+    refused(answer, status, code)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from dev.services import services
-from gateway.messaging.submit import MAX_IN_FLIGHT_COMMANDS
+from gateway.server.overload import MAX_IN_FLIGHT_COMMANDS
 from loadtest.overload import run
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, compare, run_overload

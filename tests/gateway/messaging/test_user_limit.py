@@ -6,9 +6,9 @@ import pytest
 
 from gateway.app import create_app
 from gateway.http.problems import ProblemError
-from gateway.messaging import submit
 from gateway.messaging.submit import BrokerUnavailableError
 from gateway.messaging.user_limit import MAX_COMMANDS_PER_USER, UserCommandLimit
+from gateway.server import overload
 from gateway.services import Services
 from shared.ids import new_id
 from shared.outcomes import User
@@ -86,7 +86,7 @@ async def test_through_http_where_workers_are_behind_a_command_is_not_taken(
         return User(user_id, "ada@example.com")
 
     monkeypatch.setattr(services.tokens, "_find_user", user)
-    monkeypatch.setattr(submit, "MAX_IN_FLIGHT_COMMANDS", 0)
+    monkeypatch.setattr(overload, "MAX_IN_FLIGHT_COMMANDS", 0)
     refused = await answer(app, services, RELEASE)
     assert refused["status"] == 503
     assert b'"code":"overloaded"' in refused["body"]

@@ -19,7 +19,6 @@ from shared.ids import id_at, new_id
 from shared.outcomes import EMPTY_CART, User
 from tests.builders import FAR_AHEAD, LONG_AGO, NOW
 from tests.gateway.http.test_openapi import SETTINGS
-from tests.gateway.shedders import a_shedder
 
 ME, ID, KEY = new_id(), new_id(), new_id()
 STALE = id_at(0)
@@ -101,7 +100,7 @@ def app() -> FastAPI:
 @pytest.fixture
 def fast_path(app: FastAPI) -> FastPath:
     metrics = app.state.services.metrics
-    return FastPath(app, metrics.request_times, a_shedder(metrics))
+    return FastPath(app, metrics.request_times)
 
 
 @pytest.mark.parametrize("ask", (SHORT | LONG).values(), ids=(SHORT | LONG).keys())
@@ -127,7 +126,7 @@ def test_everything_else_is_not(fast_path: FastPath, ask: Ask):
 
 
 def stand_behind(services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def submit(command: Any, wait_seconds: float, scope: Any) -> Any:
+    async def submit(command: Any, wait_seconds: float) -> Any:
         return given(ask.decided)
 
     async def event(event_id: str) -> Any:
