@@ -1,4 +1,4 @@
-"""The pages name only what there is: files, tests, faults and invariants."""
+"""Every file, folder, module, test, fault and invariant that a page names exists."""
 
 import re
 from pathlib import Path
@@ -9,13 +9,30 @@ from dev.processes import REPOSITORY
 from reliability.chaos import invariants
 from reliability.chaos.faults.catalogue import FAULTS
 
-PAGES = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+
+def is_superseded(page: Path) -> bool:
+    """A decision that no longer holds speaks of files that may be gone."""
+    return page.parent.name == "decisions" and "superseded" in page.read_text()[:500].lower()
+
+
+PAGES = sorted(
+    page
+    for page in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")]
+    if page.name == "README.md" or not is_superseded(page)
+)
 CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?:[\w.]+/)*\w+\.(?:py|md|svg|png|json|sql)")
-TEST = re.compile(r"(?:(?P<file>\S+\.py)::)?(?P<name>test_\w+)")
+TEST = re.compile(r"(?:(?P<file>\S+\.py)::)?(?:\w+::)?(?P<name>test_\w+)")
+PATH = re.compile(r"(?<![\w./*-])(?:[\w-]+/)+[\w-]+\.(?:py|md|svg|png|json|yml)(?!\w)")
+FOLDER = re.compile(r"(?:[\w.-]+/)+")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
+MODULE = re.compile(
+    r"python -m ((?:gateway|worker|loadtest|migrations|deploy|dev|reliability)[\w.]*)"
+)
+STEP = re.compile(r"^\|[^|]+\| `(?P<file>\S+\.py)` \|[^|]+\| (?P<names>`.+`) \|$", re.MULTILINE)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 RELIABILITY = (REPOSITORY / "docs/reliability.md").read_text()
-
+ARCHITECTURE = (REPOSITORY / "docs/architecture.md").read_text()
 
 OURS = [
     path
@@ -25,29 +42,61 @@ OURS = [
 
 
 def files(name: str) -> list[Path]:
-    """Which of ours a page may mean by this: the end of a path, whichever folder it begins in."""
+    """Return the files whose path ends with `name`: a page may leave out the leading folders."""
     return [path for path in OURS if path.as_posix().endswith(f"/{name}")]
 
 
 @each_page
-def test_the_files_that_a_page_names_are_there(page: Path) -> None:
-    for name in CODE.findall(page.read_text()):
-        if FILE.fullmatch(name) and name != "reliability.chaos.json":
-            assert files(name), f"{page.name}: {name}"
+def test_every_file_that_a_page_names_exists(page: Path) -> None:
+    text = page.read_text()
+    in_code = {name for name in CODE.findall(text) if FILE.fullmatch(name)}
+    for name in (in_code | set(PATH.findall(text))) - {"reliability.chaos.json"}:
+        assert files(name), f"{page.name}: {name}"
 
 
 @each_page
-def test_the_tests_that_a_page_names_are_there(page: Path) -> None:
+def test_every_folder_that_a_page_names_exists(page: Path) -> None:
+    for name in filter(FOLDER.fullmatch, CODE.findall(page.read_text())):
+        assert (REPOSITORY / name).is_dir(), f"{page.name}: {name}"
+
+
+@each_page
+def test_every_link_within_the_repository_leads_to_a_file(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@each_page
+def test_every_module_that_a_page_runs_exists(page: Path) -> None:
+    for module in MODULE.findall(page.read_text()):
+        path = REPOSITORY / module.replace(".", "/")
+        runnable = (path.with_suffix(".py"), path / "__main__.py")
+        assert any(each.exists() for each in runnable), f"{page.name}: {module}"
+
+
+def test_each_step_of_a_command_names_what_its_file_defines() -> None:
+    steps = list(STEP.finditer(ARCHITECTURE))
+    for step in steps:
+        source = (REPOSITORY / step["file"]).read_text()
+        for name in CODE.findall(step["names"]):
+            defined = re.search(rf"^(?:async def|def|class) {name}\b", source, re.MULTILINE)
+            assert defined, f"{step['file']}: {name}"
+
+    assert len(steps) >= 10
+
+
+@each_page
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
     file = ""
     for token in CODE.findall(page.read_text()):
         if (named := TEST.fullmatch(token)) is None:
             continue
-        file = named["file"] or file  # a test without its file is of the one named last
+        file = named["file"] or file  # a test without a file is in the file named last
         sources = [found.read_text() for found in files(file)]
         assert any(f"def {named['name']}(" in source for source in sources), token
 
 
-def test_the_faults_on_the_page_are_those_that_there_are() -> None:
+def test_the_reliability_page_lists_exactly_the_faults_of_the_catalogue() -> None:
     section = RELIABILITY.partition("## The faults")[2].partition("\n## ")[0]
     told = RELIABILITY.partition("## What was not tested")[2]
 
@@ -57,7 +106,7 @@ def test_the_faults_on_the_page_are_those_that_there_are() -> None:
     assert {fault for fault in FAULTS if f"`{fault}`" not in section + told} == set()
 
 
-def test_the_checks_on_the_page_are_those_that_there_are() -> None:
+def test_the_reliability_page_lists_exactly_the_invariants() -> None:
     named = {token for token in CODE.findall(RELIABILITY) if re.fullmatch(r"i\d+_\w+", token)}
 
     assert named == {name for name in vars(invariants) if re.match(r"i\d+_", name)}
