@@ -110,3 +110,12 @@ def test_the_reliability_page_lists_exactly_the_invariants() -> None:
     named = {token for token in CODE.findall(RELIABILITY) if re.fullmatch(r"i\d+_\w+", token)}
 
     assert named == {name for name in vars(invariants) if re.match(r"i\d+_", name)}
+
+
+def test_the_index_of_decisions_lists_each_by_its_title() -> None:
+    folder = REPOSITORY / "docs/decisions"
+    index = (folder / "README.md").read_text()
+
+    for page in folder.glob("0*.md"):
+        title = page.read_text().partition("\n")[0].removeprefix("# ")
+        assert f"[{title}]({page.name})" in index
