@@ -1,7 +1,8 @@
-"""Stops the guessing of passwords: after a few wrong ones, none is checked for a while.
+"""Bounds how many wrong passwords are checked, so that passwords cannot be guessed quickly.
 
-For each account and for each address, in the memory of this process. What an account or an
-address did wrong is forgotten after a minute, so nobody is locked out for longer.
+Wrong passwords count in the memory of this process: for an account at an address, for an address,
+and for an account over all addresses. The last bound is slower and spares the addresses from
+which the account has logged in, so that a stranger's guesses do not lock out the owner.
 """
 
 import asyncio
@@ -11,111 +12,145 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from hashlib import blake2b
 from time import monotonic
+from typing import NamedTuple
 
 from gateway.http.problems import ProblemError
 
 WINDOW_SECONDS = 60
-MAX_WRONG_PER_ACCOUNT = 5
-MAX_SUSPECTS = 50_000
-"""Accounts and addresses that are remembered. More wrong passwords than that cannot be checked
-within the window: each takes 50 ms."""
-WRONG_PASSWORD = ("invalid_credentials", "command_id_reused")
-"""What tells a guesser that a password is wrong."""
+"""How long a wrong password counts for its address."""
+MAX_WRONG_PER_ACCOUNT_AND_ADDRESS = 5
+ACCOUNT_WINDOW_SECONDS = 600
+"""How long a wrong password counts for its account over all addresses."""
+MAX_WRONG_PER_ACCOUNT = 30
+MAX_COUNTERS = 100_000
+"""Each check takes a thread for 50 ms and counts three times: two threads fill less than this in
+the longest window."""
+MAX_KNOWN_DEVICES = 100_000
+KNOWN_DEVICE_SECONDS = 30 * 86_400
+"""How long an address counts as the account's after its last log-in from there."""
+WRONG_PASSWORD_CODES = ("invalid_credentials", "command_id_reused")
+"""The problems that tell a client that a password is wrong."""
 MAX_WAITING = 256
-"""Logins that may wait until it is known whether others' passwords are wrong."""
+"""Attempts that may wait until the checks under way show whether there is room for another."""
+
+
+class _Bound(NamedTuple):
+    key: bytes
+    max_wrong: int
+    window_seconds: int
 
 
 class LoginThrottle:
-    """Lets so many passwords be checked that at most a few can turn out wrong."""
+    """Checks a password only while its account and its address have wrong attempts left."""
 
     def __init__(self, wrong_per_address: int, clock: Callable[[], float] = monotonic) -> None:
         self._wrong_per_address = wrong_per_address
         self._clock = clock
-        self._suspects: OrderedDict[bytes, _Suspect] = OrderedDict()
+        self._counters: OrderedDict[bytes, _Counter] = OrderedDict()
+        self._known_devices: OrderedDict[bytes, float] = OrderedDict()
         self._waiting = 0
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
-        """Surround the check of a password; a problem of `WRONG_PASSWORD` raised inside is counted.
+        """Surround the check of a password.
 
-        Whether there is such an account plays no part. Raises `too_many_attempts`, also before
-        a right password, which would tell that it is right; or `overloaded`.
+        A problem of `WRONG_PASSWORD_CODES` raised inside counts as a wrong password. `account` is the normal form of an e-mail address; it need not be registered. Raises
+        `too_many_attempts`, for a right password too, because any other answer would confirm
+        it; or `overloaded`.
         """
         async with AsyncExitStack() as stack:
-            for kind, name, most in (
-                ("account", account.lower(), MAX_WRONG_PER_ACCOUNT),
-                ("address", address, self._wrong_per_address),
-            ):
-                await stack.enter_async_context(self._checking(kind, name, most))
+            for bound in self._bounds(account, address):
+                await stack.enter_async_context(self._counted(bound))
             yield
 
+    def remember_device(self, account: str, address: str) -> None:
+        """Exempt the account at this address from its bound over all addresses."""
+        key = _digest("account at address", account, address)
+        self._known_devices[key] = self._clock() + KNOWN_DEVICE_SECONDS
+        self._known_devices.move_to_end(key)
+        if len(self._known_devices) > MAX_KNOWN_DEVICES:
+            self._known_devices.popitem(last=False)
+
+    def _bounds(self, account: str, address: str) -> Iterator[_Bound]:
+        device = _digest("account at address", account, address)
+        yield _Bound(device, MAX_WRONG_PER_ACCOUNT_AND_ADDRESS, WINDOW_SECONDS)
+        yield _Bound(_digest("address", address), self._wrong_per_address, WINDOW_SECONDS)
+        if self._known_devices.get(device, 0) <= self._clock():
+            yield _Bound(_digest("account", account), MAX_WRONG_PER_ACCOUNT, ACCOUNT_WINDOW_SECONDS)
+
     @asynccontextmanager
-    async def _checking(self, kind: str, name: str, most: int) -> AsyncIterator[None]:
-        # A digest: no e-mail address is kept, and none is longer than others.
-        key = blake2b(f"{kind} {name}".encode(), digest_size=16).digest()
-        with self._remembered(key) as suspect:
-            await self._turn_of(suspect, most)
+    async def _counted(self, bound: _Bound) -> AsyncIterator[None]:
+        with self._counter(bound.key) as counter:
+            await self._enter(counter, bound)
             try:
                 yield
             except ProblemError as problem:
-                if problem.code in WRONG_PASSWORD:
-                    suspect.wrong_at.append(self._clock())
+                if problem.code in WRONG_PASSWORD_CODES:
+                    counter.wrong_at.append(self._clock())
                 raise
             finally:
-                suspect.leave()
+                counter.leave()
 
-    async def _turn_of(self, suspect: "_Suspect", most: int) -> None:
-        """Wait while those under way might use up what is left: they may all be wrong."""
+    async def _enter(self, counter: "_Counter", bound: _Bound) -> None:
+        """Wait while the checks under way could use up the bound if all of them fail."""
         while True:
-            suspect.forget_before(self._clock() - WINDOW_SECONDS)
-            if len(suspect.wrong_at) >= most:
-                free_in = suspect.wrong_at[-most] + WINDOW_SECONDS - self._clock()
+            now = self._clock()
+            counter.forget_before(now - bound.window_seconds)
+            if len(counter.wrong_at) >= bound.max_wrong:
+                free_in = counter.wrong_at[-bound.max_wrong] + bound.window_seconds - now
                 retry_after = str(max(1, math.ceil(free_in)))
                 raise ProblemError("too_many_attempts", headers={"Retry-After": retry_after})
-            if len(suspect.wrong_at) + suspect.under_way < most:
-                suspect.under_way += 1
+            if len(counter.wrong_at) + counter.in_flight < bound.max_wrong:
+                counter.in_flight += 1
                 return
             if self._waiting >= MAX_WAITING:
                 raise ProblemError("overloaded")
             self._waiting += 1
             try:
-                await suspect.changed.wait()
+                await counter.changed.wait()
             finally:
                 self._waiting -= 1
 
     @contextmanager
-    def _remembered(self, key: bytes) -> Iterator["_Suspect"]:
-        """Give the suspect of this key, who is forgotten at once where nothing was wrong."""
-        suspect = self._suspects.setdefault(key, _Suspect())
-        self._suspects.move_to_end(key)
-        if len(self._suspects) > MAX_SUSPECTS:
-            self._suspects.popitem(last=False)
-        suspect.attempts += 1
+    def _counter(self, key: bytes) -> Iterator["_Counter"]:
+        """Return the counter of this key, which is dropped afterwards if it counts nothing."""
+        counter = self._counters.setdefault(key, _Counter())
+        self._counters.move_to_end(key)
+        if len(self._counters) > MAX_COUNTERS:
+            self._counters.popitem(last=False)
+        counter.users += 1
         try:
-            yield suspect
+            yield counter
         finally:
-            suspect.attempts -= 1
-            if not suspect.wrong_at and not suspect.attempts:
-                self._suspects.pop(key, None)
+            counter.users -= 1
+            if not counter.wrong_at and not counter.users:
+                self._counters.pop(key, None)
 
 
-class _Suspect:
-    """An account or an address: when it was wrong, and how many of its checks are under way."""
+class _Counter:
+    """The recent wrong passwords of one bound, and its checks under way."""
 
-    __slots__ = ("attempts", "changed", "under_way", "wrong_at")
+    __slots__ = ("changed", "in_flight", "users", "wrong_at")
 
     def __init__(self) -> None:
         self.wrong_at: list[float] = []
-        self.attempts = 0
-        """Those that wait included."""
-        self.under_way = 0
+        self.users = 0
+        """The attempts that hold this counter: those under way and those that wait."""
+        self.in_flight = 0
         self.changed = asyncio.Event()
 
     def forget_before(self, time: float) -> None:
         self.wrong_at = [at for at in self.wrong_at if at > time]
 
     def leave(self) -> None:
-        self.under_way -= 1
-        # Wakes all who wait now, and none of those who come later.
+        self.in_flight -= 1
+        # Wakes the attempts that wait now; later ones wait for the next change.
         self.changed.set()
         self.changed = asyncio.Event()
+
+
+def _digest(kind: str, *names: str) -> bytes:
+    """Return a key of fixed length, so that memory holds no e-mail address."""
+    # No name contains NUL, so that different names never give the same text.
+    text = "\0".join((kind, *names))
+    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()

@@ -89,7 +89,7 @@ class RegistrationRoute(CommandRoute):
         services = services_of(request)
         command = cast(RegisterUser, cast(Creation, made).command)
         address = client_address(request, services.settings.trusted_proxy_hops)
-        async with services.login_throttle.attempt(command.email, address):
+        async with services.login_throttle.attempt(command.email.lower(), address):
             return await super().answer(request, made)
 
     def refuse(self, command_id: str, refusal: dict[str, Any], headers: dict[str, str]) -> Response:
@@ -136,13 +136,16 @@ async def register_user(request: Request, envelope: ByNewUser, body: Registratio
 async def create_token(request: Request) -> Response:
     """Get a bearer token for an e-mail address and a password.
 
-    After five wrong passwords within a minute, of an account or from an address, none is checked.
+    After five wrong passwords within a minute from an address, no other is checked there; after
+    thirty within ten minutes for an account, only those from where it has logged in before.
     """
     login = _read_login(await read_body(request, FORM))
     services = services_of(request)
+    account = login.username.lower()
     address = client_address(request, services.settings.trusted_proxy_hops)
-    async with services.login_throttle.attempt(login.username, address):
+    async with services.login_throttle.attempt(account, address):
         user_id = await _checked(services, login)
+    services.login_throttle.remember_device(account, address)
     token = Token(access_token=services.tokens.issue(user_id))
     return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
 

@@ -272,6 +272,14 @@ MUTANTS = (
         ("tests/system/test_login_throttle.py",),
     ),
     Mutant(
+        "owner_locked_out",
+        "whoever knows an e-mail address keeps its owner from logging in",
+        "gateway/identity/login_throttle.py",
+        "        if self._known_devices.get(device, 0) <= self._clock():\n",
+        "        if True:\n",
+        ("tests/gateway/identity/test_login_throttle.py",),
+    ),
+    Mutant(
         "reply_in_the_last_moment_dropped",
         "who waits is told 202 although the outcome has arrived",
         SUBMIT,

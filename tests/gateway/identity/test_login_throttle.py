@@ -1,4 +1,4 @@
-"""The throttle of logins: a sixth wrong password within a minute is not even checked."""
+"""The log-in throttle: beyond its bounds a password is not checked, right or wrong."""
 
 import asyncio
 
@@ -6,7 +6,17 @@ import pytest
 
 from gateway.http.problems import ProblemError
 from gateway.identity import login_throttle
-from gateway.identity.login_throttle import MAX_WRONG_PER_ACCOUNT, WINDOW_SECONDS, LoginThrottle
+from gateway.identity.login_throttle import (
+    ACCOUNT_WINDOW_SECONDS,
+    KNOWN_DEVICE_SECONDS,
+    MAX_WRONG_PER_ACCOUNT,
+    MAX_WRONG_PER_ACCOUNT_AND_ADDRESS,
+    WINDOW_SECONDS,
+    LoginThrottle,
+)
+
+ADA, BOB = "ada@example.com", "bob@example.com"
+HOME, ELSEWHERE = "10.0.0.1", "10.0.0.2"
 
 
 class Clock:
@@ -17,32 +27,34 @@ class Clock:
         return self.seconds
 
 
-class Door:
-    """Somebody who tries passwords, and counts those that were checked."""
+class Client:
+    """Tries passwords and counts those that were checked."""
 
     def __init__(self, wrong_per_address: int = 5) -> None:
         self.clock = Clock()
         self.throttle = LoginThrottle(wrong_per_address, self.clock)
         self.checked = 0
+        self.retry_after: str | None = None
 
     async def attempt(
-        self,
-        account: str = "ada@example.com",
-        address: str = "10.0.0.1",
-        *,
-        right: bool = False,
-        takes: float = 0,
+        self, account: str = ADA, address: str = HOME, *, right: bool = False, seconds: float = 0
     ) -> str:
-        """Return the code of what it comes to."""
+        """Return "right", or the code of the problem; the check takes so many seconds."""
         try:
             async with self.throttle.attempt(account, address):
                 self.checked += 1
-                await asyncio.sleep(takes)
+                await asyncio.sleep(seconds)
                 check(right)
         except ProblemError as problem:
             self.retry_after = (problem.headers or {}).get("Retry-After")
             return problem.code
+        self.throttle.remember_device(account, address)
         return "right"
+
+    async def guess_from_everywhere(self, account: str = ADA) -> None:
+        """Use up what the account has over all addresses."""
+        for number in range(MAX_WRONG_PER_ACCOUNT):
+            assert await self.attempt(account, f"10.1.0.{number}") == "invalid_credentials"
 
 
 def check(right: bool) -> None:
@@ -51,124 +63,177 @@ def check(right: bool) -> None:
 
 
 @pytest.fixture
-def door() -> Door:
-    return Door()
+def client() -> Client:
+    return Client()
 
 
-async def test_the_sixth_wrong_one_for_an_account_is_refused_unchecked(door: Door):
-    for number in range(MAX_WRONG_PER_ACCOUNT):
-        assert await door.attempt(address=f"10.0.0.{number}") == "invalid_credentials"
-    assert await door.attempt(address="10.0.1.1") == "too_many_attempts"
-    assert door.checked == MAX_WRONG_PER_ACCOUNT
-    assert door.retry_after == str(WINDOW_SECONDS)
+async def test_an_account_and_an_address_have_five_wrong_passwords_a_minute():
+    client = Client(wrong_per_address=1_000)
+    for _ in range(MAX_WRONG_PER_ACCOUNT_AND_ADDRESS):
+        assert await client.attempt() == "invalid_credentials"
+    assert await client.attempt() == "too_many_attempts"
+    assert client.checked == MAX_WRONG_PER_ACCOUNT_AND_ADDRESS
+    assert client.retry_after == str(WINDOW_SECONDS)
 
 
-async def test_the_sixth_wrong_one_from_an_address_is_refused_unchecked(door: Door):
+async def test_wrong_passwords_from_one_address_do_not_lock_the_account_at_another(client: Client):
+    for _ in range(10):
+        await client.attempt()
+    assert await client.attempt(address=ELSEWHERE, right=True) == "right"
+
+
+async def test_an_address_has_as_many_wrong_passwords_as_the_setting_says(client: Client):
     for number in range(5):
-        assert await door.attempt(f"{number}@example.com") == "invalid_credentials"
-    assert await door.attempt("ada@example.com") == "too_many_attempts"
-    assert await door.attempt("ada@example.com", "10.0.0.2") == "invalid_credentials"
+        assert await client.attempt(f"{number}@example.com") == "invalid_credentials"
+    assert await client.attempt() == "too_many_attempts"
+    assert await client.attempt(address=ELSEWHERE) == "invalid_credentials"
 
 
-async def test_the_right_one_is_refused_as_well(door: Door):
+async def test_an_account_has_a_slower_bound_over_all_addresses(client: Client):
+    await client.guess_from_everywhere()
+    assert await client.attempt(address=ELSEWHERE) == "too_many_attempts"
+    assert client.checked == MAX_WRONG_PER_ACCOUNT
+    assert client.retry_after == str(ACCOUNT_WINDOW_SECONDS)
+    assert MAX_WRONG_PER_ACCOUNT / ACCOUNT_WINDOW_SECONDS < 5 / WINDOW_SECONDS
+
+
+async def test_a_known_device_passes_the_bound_over_all_addresses(client: Client):
+    assert await client.attempt(right=True) == "right"
+    await client.guess_from_everywhere()
+    assert await client.attempt(right=True) == "right"
+    assert await client.attempt(address=ELSEWHERE, right=True) == "too_many_attempts"
+
+
+async def test_a_device_is_known_for_its_own_account_only(client: Client):
+    assert await client.attempt(BOB, right=True) == "right"
+    await client.guess_from_everywhere()
+    assert await client.attempt(right=True) == "too_many_attempts"
+
+
+async def test_a_known_device_has_five_wrong_passwords_too():
+    client = Client(wrong_per_address=1_000)
+    assert await client.attempt(right=True) == "right"
     for _ in range(5):
-        await door.attempt()
-    assert await door.attempt(right=True) == "too_many_attempts"
-    assert await door.attempt("bob@example.com", right=True) == "too_many_attempts"
-    assert await door.attempt("bob@example.com", "10.0.0.2", right=True) == "right"
+        assert await client.attempt() == "invalid_credentials"
+    assert await client.attempt(right=True) == "too_many_attempts"
 
 
-async def test_after_a_minute_it_is_forgotten(door: Door):
+async def test_a_device_is_forgotten_after_a_month(client: Client):
+    assert await client.attempt(right=True) == "right"
+    client.clock.seconds += KNOWN_DEVICE_SECONDS
+    await client.guess_from_everywhere()
+    assert await client.attempt(right=True) == "too_many_attempts"
+
+
+async def test_known_devices_have_a_bound(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(login_throttle, "MAX_KNOWN_DEVICES", 10)
+    for number in range(30):
+        client.throttle.remember_device(f"{number}@example.com", HOME)
+    assert len(client.throttle._known_devices) == 10
+
+
+async def test_a_right_password_is_refused_as_well(client: Client):
     for _ in range(5):
-        await door.attempt()
-        door.clock.seconds += 1
-    door.clock.seconds += WINDOW_SECONDS - 10
-    assert await door.attempt() == "too_many_attempts"
-    assert door.retry_after == "5"
-    door.clock.seconds += 5
-    assert await door.attempt() == "invalid_credentials"
-    assert await door.attempt() == "too_many_attempts"
+        await client.attempt()
+    assert await client.attempt(right=True) == "too_many_attempts"
+    assert await client.attempt(BOB, right=True) == "too_many_attempts"
+    assert await client.attempt(BOB, ELSEWHERE, right=True) == "right"
 
 
-async def test_who_is_refused_is_not_kept_out_for_longer(door: Door):
+async def test_a_wrong_password_counts_for_a_minute(client: Client):
     for _ in range(5):
-        await door.attempt()
+        await client.attempt()
+        client.clock.seconds += 1
+    client.clock.seconds += WINDOW_SECONDS - 10
+    assert await client.attempt() == "too_many_attempts"
+    assert client.retry_after == "5"
+    client.clock.seconds += 5
+    assert await client.attempt() == "invalid_credentials"
+    assert await client.attempt() == "too_many_attempts"
+
+
+async def test_refused_attempts_do_not_extend_the_wait(client: Client):
+    for _ in range(5):
+        await client.attempt()
     for _ in range(50):
-        door.clock.seconds += 1
-        assert await door.attempt() == "too_many_attempts"
-    door.clock.seconds += 10
-    assert await door.attempt(right=True) == "right"
+        client.clock.seconds += 1
+        assert await client.attempt() == "too_many_attempts"
+    client.clock.seconds += 10
+    assert await client.attempt(right=True) == "right"
 
 
-async def test_right_ones_are_not_counted_and_do_not_wipe_out_wrong_ones(door: Door):
+async def test_right_passwords_neither_count_nor_reset_the_count(client: Client):
     for _ in range(20):
-        assert await door.attempt(right=True) == "right"
+        assert await client.attempt(right=True) == "right"
     for _ in range(4):
-        await door.attempt()
-    assert await door.attempt(right=True) == "right"
-    assert await door.attempt() == "invalid_credentials"
-    assert await door.attempt() == "too_many_attempts"
+        await client.attempt()
+    assert await client.attempt(right=True) == "right"
+    assert await client.attempt() == "invalid_credentials"
+    assert await client.attempt() == "too_many_attempts"
 
 
-async def test_other_failures_are_not_counted(door: Door):
+async def test_other_failures_do_not_count(client: Client):
     for _ in range(10):
         with pytest.raises(ProblemError, match="overloaded"):
-            async with door.throttle.attempt("ada@example.com", "10.0.0.1"):
+            async with client.throttle.attempt(ADA, HOME):
                 raise ProblemError("overloaded")
-    assert await door.attempt() == "invalid_credentials"
+    assert await client.attempt() == "invalid_credentials"
 
 
-async def test_a_hundred_at_once_are_no_more_guesses_than_one_by_one(door: Door):
-    answers = await asyncio.gather(*(door.attempt(takes=0.01) for _ in range(100)))
+async def test_a_hundred_attempts_at_once_are_no_more_guesses(client: Client):
+    answers = await asyncio.gather(*(client.attempt(seconds=0.01) for _ in range(100)))
     assert sorted(answers) == ["invalid_credentials"] * 5 + ["too_many_attempts"] * 95
-    assert door.checked == 5
+    assert client.checked == 5
 
 
-async def test_many_right_ones_at_once_are_all_let_in(door: Door):
+async def test_many_right_passwords_at_once_all_pass(client: Client):
     answers = await asyncio.gather(
-        *(door.attempt(f"{n}@example.com", right=True, takes=0.001) for n in range(50))
+        *(client.attempt(f"{n}@example.com", right=True, seconds=0.001) for n in range(50))
     )
     assert set(answers) == {"right"}
 
 
-async def test_one_wrong_one_is_enough_where_one_is_the_bound():
-    door = Door(wrong_per_address=1)
+async def test_the_bound_of_an_address_may_be_one():
+    client = Client(wrong_per_address=1)
     answers = await asyncio.gather(
-        *(door.attempt(f"{n}@example.com", takes=0.001) for n in range(5))
+        *(client.attempt(f"{n}@example.com", seconds=0.001) for n in range(5))
     )
     assert sorted(answers) == ["invalid_credentials"] + ["too_many_attempts"] * 4
 
 
-async def test_the_case_of_an_address_makes_no_other_account(door: Door):
-    for number in range(5):
-        await door.attempt("Ada@Example.COM", f"10.0.0.{number}")
-    assert await door.attempt("ada@example.com", "10.0.1.1") == "too_many_attempts"
-
-
-async def test_those_that_wait_have_a_bound(door: Door, monkeypatch: pytest.MonkeyPatch):
+async def test_waiting_attempts_have_a_bound(client: Client, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(login_throttle, "MAX_WAITING", 3)
-    answers = await asyncio.gather(*(door.attempt(right=True, takes=0.01) for _ in range(10)))
+    answers = await asyncio.gather(*(client.attempt(right=True, seconds=0.01) for _ in range(10)))
     assert sorted(answers) == ["overloaded"] * 2 + ["right"] * 8
 
 
-async def test_who_leaves_while_waiting_leaves_nothing_behind(door: Door):
-    tasks = [asyncio.create_task(door.attempt(right=True, takes=5)) for _ in range(10)]
+async def test_a_client_that_leaves_while_it_waits_leaves_nothing_behind(client: Client):
+    tasks = [asyncio.create_task(client.attempt(right=True, seconds=5)) for _ in range(10)]
     await asyncio.sleep(0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    assert door.throttle._waiting == 0
-    assert not door.throttle._suspects
+    assert client.throttle._waiting == 0
+    assert not client.throttle._counters
 
 
-async def test_what_is_remembered_has_a_bound(door: Door, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(login_throttle, "MAX_SUSPECTS", 10)
+async def test_counters_have_a_bound(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(login_throttle, "MAX_COUNTERS", 10)
     for number in range(30):
-        await door.attempt(f"{number}@example.com", f"10.0.0.{number}")
-    assert len(door.throttle._suspects) == 10
+        await client.attempt(f"{number}@example.com", f"10.0.0.{number}")
+    assert len(client.throttle._counters) == 10
 
 
-async def test_no_address_is_kept_as_text(door: Door):
-    await door.attempt("canary@example.com")
-    assert door.throttle._suspects
-    assert all(len(key) == 16 and b"canary" not in key for key in door.throttle._suspects)
+async def test_no_address_is_kept_as_text(client: Client):
+    await client.attempt("canary@example.com")
+    await client.attempt("canary@example.com", right=True)
+    keys = [*client.throttle._counters, *client.throttle._known_devices]
+    assert keys
+    assert all(len(key) == 16 and b"canary" not in key for key in keys)
+
+
+async def test_a_name_that_contains_another_key_counts_for_itself(client: Client):
+    """A user name may be any text: none may count for another account."""
+    for number in range(MAX_WRONG_PER_ACCOUNT):
+        await client.attempt(f"at address {ADA} {HOME}", f"10.1.0.{number}")
+    assert await client.attempt(right=True) == "right"
