@@ -54,7 +54,8 @@ class LoginThrottle:
     async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
         """Surround the check of a password.
 
-        A problem of `WRONG_PASSWORD_CODES` raised inside counts as a wrong password. `account` is the normal form of an e-mail address; it need not be registered. Raises
+        A problem of `WRONG_PASSWORD_CODES` raised inside counts as a wrong password. `account`
+        is the normal form of an e-mail address; it need not be registered. Raises
         `too_many_attempts`, for a right password too, because any other answer would confirm
         it; or `overloaded`.
         """
