@@ -7,12 +7,8 @@ import socket
 from types import FrameType
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from gateway.app import create_app
-from gateway.server.fast_path import FastPath
-from gateway.server.load_shedding import LoadSheddingMiddleware
-from gateway.server.request_heads import RequestHeadMiddleware
 from gateway.services import Services
 from gateway.settings import Settings
 from shared.environment import read_settings
@@ -49,21 +45,17 @@ def main() -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
     services: Services = app.state.services
-    guarded: ASGIApp = FastPath(app, services.metrics.request_times)
-    guarded = RequestHeadMiddleware(guarded)
-    guarded = LoadSheddingMiddleware(guarded, services.overload)
     # What exists by now lives as long as the process: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     config = uvicorn.Config(
-        guarded,
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
         http="httptools",
         ws="none",
-        interface="asgi3",
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -1,6 +1,4 @@
-"""A JSON document as a response: what is sent is written once, however many requests it answers."""
-
-from functools import cached_property
+"""A JSON document as a response that may answer many requests."""
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -32,12 +30,6 @@ class JsonResponse(Response):
             "headers": self.raw_headers,
         }
         self._body = {"type": "http.response.body", "body": document}
-
-    @cached_property
-    def headers_and_body(self) -> bytes:
-        """What goes over the wire behind the status line and the server's own headers."""
-        headers = b"".join(b"%b: %b\r\n" % header for header in self.raw_headers)
-        return headers + b"\r\n" + bytes(self.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send(self._start)

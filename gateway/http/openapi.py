@@ -1,23 +1,30 @@
 """What OpenAPI says about the gateway beside the signatures of its routes."""
 
+import re
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
 from fastapi import FastAPI
+from fastapi.encoders import jsonable_encoder
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute, Route
 
 from gateway.http.prefer import MAX_WAIT_SECONDS
 from gateway.http.problems import (
     ASKS_TO_RETRY,
+    COMMAND_PROBLEMS,
     MEDIA_TYPE,
     ProblemCode,
     detail_of,
     status_of,
     title_of,
 )
+from gateway.identity.authentication import PASSWORD_FLOW
 from shared.commands import Kind
 
 DESCRIPTION = """
@@ -40,30 +47,6 @@ TAGS = [
     {"name": "service", "description": "Health and metrics."},
 ]
 
-COMMAND_PROBLEMS: tuple[ProblemCode, ...] = (
-    "invalid_command_id",
-    "stale_command",
-    "command_id_reused",
-    "deadline_passed",
-    "unprocessable",
-    "invalid_request",
-    "too_many_commands",
-    "broker_unavailable",
-    "overloaded",
-    "internal",
-)
-"""What any command may come to."""
-USER_PROBLEMS: tuple[ProblemCode, ...] = (
-    "unauthenticated",
-    "user_not_found",
-    "database_unavailable",
-)
-BODY_PROBLEMS: tuple[ProblemCode, ...] = (
-    "request_timeout",
-    "body_too_large",
-    "unsupported_media_type",
-)
-
 PREFER_HEADER: dict[str, Any] = {
     "name": "Prefer",
     "in": "header",
@@ -84,6 +67,8 @@ KEY_HEADER: dict[str, Any] = {
     " the same request under the same key.",
     "schema": {"type": "string", "format": "uuid"},
 }
+
+SCHEMAS = "#/components/schemas/"
 
 ResultT = TypeVar("ResultT")
 
@@ -158,8 +143,42 @@ def problem_responses(*codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
+class RequestDescription(dict[str, Any]):
+    """An operation's `openapi_extra`, and the model of its body."""
+
+    body: type[BaseModel] | None = None
+
+
+def describe_request(
+    *,
+    token: bool = True,
+    command: bool = False,
+    body: type[BaseModel] | None = None,
+    examples: dict[str, Any] | None = None,
+    parameters: Sequence[dict[str, Any]] = (),
+) -> RequestDescription:
+    """Describe a request that its endpoint reads itself, whose signature says nothing of it.
+
+    `examples` are values of the body by name. The IDs in the path are described without this.
+    """
+    described = RequestDescription()
+    if token:
+        described["security"] = [{PASSWORD_FLOW.scheme_name: []}]
+    if command:
+        parameters = (KEY_HEADER, PREFER_HEADER, *parameters)
+    if parameters:
+        described["parameters"] = list(parameters)
+    if body is not None:
+        described.body = body
+        content: dict[str, Any] = {"schema": {"$ref": f"{SCHEMAS}{body.__name__}"}}
+        if examples:
+            content["examples"] = examples
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
 class DescribedApi(FastAPI):
-    """A FastAPI app whose OpenAPI document also holds the schema of problem documents."""
+    """A FastAPI app whose OpenAPI document also describes what endpoints read by themselves."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -170,10 +189,42 @@ class DescribedApi(FastAPI):
                 tags=self.openapi_tags,
                 routes=[_without_head(route) for route in self.routes],
             )
-            problem = ProblemDocument.model_json_schema()
-            schema["components"]["schemas"]["Problem"] = problem
+            _describe_ids(schema["paths"])
+            components = schema["components"]
+            components["schemas"] |= _body_schemas(self.routes)
+            components["schemas"]["Problem"] = ProblemDocument.model_json_schema()
+            flow = PASSWORD_FLOW.model.model_dump(mode="json", by_alias=True, exclude_none=True)
+            components["securitySchemes"] = {PASSWORD_FLOW.scheme_name: flow}
             self.openapi_schema = schema
         return self.openapi_schema
+
+
+def _body_schemas(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    extras = [route.openapi_extra for route in routes if isinstance(route, APIRoute)]
+    described = [extra for extra in extras if isinstance(extra, RequestDescription)]
+    _, schemas = models_json_schema(
+        [(extra.body, "validation") for extra in described if extra.body],
+        ref_template=SCHEMAS + "{model}",
+    )
+    definitions: dict[str, Any] = jsonable_encoder(schemas["$defs"], exclude_none=True)
+    return definitions
+
+
+def _describe_ids(paths: dict[str, Any]) -> None:
+    """Describe the IDs in paths: all of them are UUIDs."""
+    for path, operations in paths.items():
+        for operation in operations.values():
+            parameters = operation.get("parameters", [])
+            described = {parameter["name"] for parameter in parameters}
+            ids = [_id_in_path(name) for name in re.findall(r"{(\w+)}", path)]
+            ids = [parameter for parameter in ids if parameter["name"] not in described]
+            if ids:
+                operation["parameters"] = ids + parameters
+
+
+def _id_in_path(name: str) -> dict[str, Any]:
+    schema = {"type": "string", "format": "uuid", "title": name.replace("_", " ").title()}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _without_head(route: BaseRoute) -> BaseRoute:

@@ -43,6 +43,33 @@ GatewayCode = Literal[
 ProblemCode = GatewayCode | RefusalCode
 
 
+COMMAND_PROBLEMS: tuple[ProblemCode, ...] = (
+    "invalid_command_id",
+    "stale_command",
+    "command_id_reused",
+    "deadline_passed",
+    "unprocessable",
+    "invalid_request",
+    "too_many_commands",
+    "broker_unavailable",
+    "overloaded",
+    "internal",
+)
+"""Problems of every command."""
+USER_PROBLEMS: tuple[ProblemCode, ...] = (
+    "unauthenticated",
+    "user_not_found",
+    "database_unavailable",
+)
+"""Problems of every request that bears a token."""
+BODY_PROBLEMS: tuple[ProblemCode, ...] = (
+    "request_timeout",
+    "body_too_large",
+    "unsupported_media_type",
+)
+"""Problems of every request with a body."""
+
+
 def status_of_refusal(code: RefusalCode) -> int:
     """Return the HTTP status of a refusal."""
     match code:
@@ -118,7 +145,7 @@ class ProblemError(Exception):
 
     def __init__(
         self,
-        code: GatewayCode | Literal["stale_command", "event_not_found", "command_id_reused"],
+        code: ProblemCode,
         detail: str | None = None,
         *,
         headers: Mapping[str, str] | None = None,
@@ -135,13 +162,13 @@ class ProblemError(Exception):
         return problem_response(self.code, detail, self.more, self.headers)
 
 
-def refusal_response(
-    command_id: str, refusal: dict[str, Any], headers: Mapping[str, str] | None
-) -> Response:
-    """Turn the `refusal` of an outcome document into a problem, with all its data."""
+def refusal_problem(
+    command_id: str, refusal: dict[str, Any], headers: Mapping[str, str]
+) -> ProblemError:
+    """Return the problem of the `refusal` in an outcome document, with all its data."""
     data = {name: value for name, value in refusal.items() if name not in ("code", "detail")}
-    return problem_response(
-        refusal["code"], refusal["detail"], {"command_id": command_id, **data}, headers
+    return ProblemError(
+        refusal["code"], refusal["detail"], headers=headers, command_id=command_id, **data
     )
 
 

@@ -1,34 +1,32 @@
 """Registering, logging in, and who one is."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from gateway.http.command_route import CommandRoute, Creation
-from gateway.http.direct_route import DirectRoute
-from gateway.http.envelope import ByNewUser
+from gateway.http.envelope import new_user_envelope
 from gateway.http.openapi import (
-    BODY_PROBLEMS,
-    USER_PROBLEMS,
     Succeeded,
     command_responses,
+    describe_request,
     problem_responses,
 )
-from gateway.http.problems import ProblemError, invalid_request
-from gateway.http.request_body import read_body
-from gateway.identity.authentication import CurrentUser
+from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemError, invalid_request
+from gateway.http.request_body import read_body, read_json
+from gateway.http.submit_command import submit
+from gateway.identity.authentication import current_user
 from gateway.identity.client_address import client_address
 from gateway.identity.tokens import CHALLENGE, LIFETIME_SECONDS
 from gateway.services import Services, services_of
-from shared.commands import Body, Command, Email, RegisterUser
+from shared.commands import Body, Email, RegisterUser
 from shared.outcomes import User, UserResult
 
 FORM = "application/x-www-form-urlencoded"
 NOT_STORED = {"Cache-Control": "no-store"}
 
-queries = APIRouter(prefix="/v1", tags=["accounts"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["accounts"])
 _USER = TypeAdapter(User)
 
 NewPassword = Annotated[
@@ -79,28 +77,6 @@ LOGIN_FORM: dict[str, Any] = {
 }
 
 
-class RegistrationRoute(CommandRoute):
-    """Repeated, a registration tells whether its password is that of the first: a log-in by another
-    name, for a user's ID, which organizers show, is the key of their registration."""
-
-    async def answer(self, request: Request, made: Command | Creation) -> Response:
-        if "idempotency-key" not in request.headers:  # a fresh one, which nobody has used
-            return await super().answer(request, made)
-        services = services_of(request)
-        command = cast(RegisterUser, cast(Creation, made).command)
-        address = client_address(request, services.settings.trusted_proxy_hops)
-        async with services.login_throttle.attempt(command.email.lower(), address):
-            return await super().answer(request, made)
-
-    def refuse(self, command_id: str, refusal: dict[str, Any], headers: dict[str, str]) -> Response:
-        if refusal["code"] == "command_id_reused":
-            raise ProblemError("command_id_reused", headers=headers, command_id=command_id)
-        return super().refuse(command_id, refusal, headers)
-
-
-router = APIRouter(prefix="/v1", tags=["accounts"], route_class=RegistrationRoute)
-
-
 @router.post(
     "/users",
     status_code=201,
@@ -109,16 +85,25 @@ router = APIRouter(prefix="/v1", tags=["accounts"], route_class=RegistrationRout
     responses=command_responses(
         201, "email_taken", "too_many_attempts", "overloaded", *BODY_PROBLEMS
     ),
+    openapi_extra=describe_request(token=False, command=True, body=Registration),
 )
-async def register_user(request: Request, envelope: ByNewUser, body: Registration) -> Creation:
+async def register_user(request: Request) -> Response:
     """Register with an e-mail address and a password of 12 to 128 characters."""
-    passwords = services_of(request).passwords
-    password_hash = await passwords.hash(body.password, envelope["command_id"])
+    services = services_of(request)
+    envelope = new_user_envelope(request)
+    body = await read_json(request, Registration)
+    password_hash = await services.passwords.hash(body.password, envelope["command_id"])
     command = RegisterUser(**envelope, email=body.email, password_hash=password_hash)
-    return Creation(command, location="/v1/me")
+    if "idempotency-key" not in request.headers:  # the gateway made the key: it is no repetition
+        return await submit(request, command, location="/v1/me")
+    # A repetition tells whether its password is that of the first: it is a log-in by another
+    # name, and a user's ID, which organizers show, is the key of their registration.
+    address = client_address(request, services.settings.trusted_proxy_hops)
+    async with services.login_throttle.attempt(command.email.lower(), address):
+        return await submit(request, command, location="/v1/me")
 
 
-@queries.post(
+@router.post(
     "/tokens",
     summary="Log in",
     response_model=Token,
@@ -150,15 +135,16 @@ async def create_token(request: Request) -> Response:
     return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
 
 
-@queries.get(
+@router.get(
     "/me",
     summary="Who am I?",
     response_model=User,
     responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
+    openapi_extra=describe_request(),
 )
-async def read_me(request: Request, user_id: CurrentUser) -> Response:
+async def read_me(request: Request) -> Response:
     """The user whose token this is."""
-    user = await services_of(request).queries.user(user_id)
+    user = await services_of(request).queries.user(await current_user(request))
     if user is None:
         raise ProblemError("unauthenticated")
     return Response(_USER.dump_json(user), media_type="application/json")

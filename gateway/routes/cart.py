@@ -1,23 +1,21 @@
 """Reserving tickets, and the cart that holds them."""
 
-from typing import Annotated, ClassVar
-
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from gateway.http.command_route import CommandRoute
-from gateway.http.direct_route import DirectRoute
-from gateway.http.envelope import ByBuyer, ByCurrentUser
+from gateway.http.envelope import command_envelope
+from gateway.http.ids import read_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
-    BODY_PROBLEMS,
-    USER_PROBLEMS,
     Succeeded,
     command_responses,
+    describe_request,
     problem_responses,
 )
-from gateway.http.problems import ProblemCode
-from gateway.identity.authentication import CurrentUser
+from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemCode
+from gateway.http.request_body import read_json
+from gateway.http.submit_command import submit
+from gateway.identity.authentication import current_user
 from gateway.services import services_of
 from shared.commands import (
     QuantityBody,
@@ -27,15 +25,10 @@ from shared.commands import (
     ReserveTickets,
     SetQuantity,
 )
-from shared.ids import Id
 from shared.outcomes import Cart, CartResult
 
-
-class CartRoute(CommandRoute):
-    """Cart commands answer at once: in a rush, nobody's connection waits for the queue."""
-
-    default_wait_seconds: ClassVar[int] = 0
-
+WAIT_SECONDS = 0
+"""Cart commands are answered at once by default: in a rush, no connection waits for the queue."""
 
 SALE_REFUSALS: tuple[ProblemCode, ...] = (
     "ticket_type_not_found",
@@ -50,11 +43,8 @@ A_TICKET_TYPE = {
     "summary": "put in a ticket type's ID, from an event's page",
     "value": {"items": [{"ticket_type_id": "00000000-0000-7000-8000-000000000000", "quantity": 2}]},
 }
-Reservation = Annotated[ReservationBody, Body(openapi_examples={"reserve": A_TICKET_TYPE})]
-Quantity = Annotated[QuantityBody, Body(openapi_examples={"one": {"value": {"quantity": 1}}})]
 
-router = APIRouter(prefix="/v1", tags=["cart"], route_class=CartRoute)
-queries = APIRouter(prefix="/v1", tags=["cart"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["cart"])
 _CART = TypeAdapter(Cart)
 
 
@@ -63,10 +53,16 @@ _CART = TypeAdapter(Cart)
     summary="Reserve tickets",
     response_model=Succeeded[CartResult],
     responses=command_responses(200, *SALE_REFUSALS, *USER_PROBLEMS, *BODY_PROBLEMS),
+    openapi_extra=describe_request(
+        command=True, body=ReservationBody, examples={"reserve": A_TICKET_TYPE}
+    ),
 )
-def reserve_tickets(envelope: ByBuyer, body: Reservation) -> ReserveTickets:
+async def reserve_tickets(request: Request) -> Response:
     """Add tickets to the cart: all lines or none."""
-    return ReserveTickets(**envelope, items=body.items)
+    envelope = await command_envelope(request, with_deadline=True)
+    body = await read_json(request, ReservationBody)
+    command = ReserveTickets(**envelope, items=body.items)
+    return await submit(request, command, wait_seconds=WAIT_SECONDS)
 
 
 @router.put(
@@ -76,10 +72,17 @@ def reserve_tickets(envelope: ByBuyer, body: Reservation) -> ReserveTickets:
     responses=command_responses(
         200, *SALE_REFUSALS, "item_not_in_cart", *USER_PROBLEMS, *BODY_PROBLEMS
     ),
+    openapi_extra=describe_request(
+        command=True, body=QuantityBody, examples={"one": {"value": {"quantity": 1}}}
+    ),
 )
-def set_quantity(envelope: ByBuyer, ticket_type_id: Id, body: Quantity) -> SetQuantity:
+async def set_quantity(request: Request) -> Response:
     """Take or give back the difference; 0 removes the item."""
-    return SetQuantity(**envelope, ticket_type_id=ticket_type_id, quantity=body.quantity)
+    envelope = await command_envelope(request, with_deadline=True)
+    ticket_type_id = read_id(request, "ticket_type_id")
+    body = await read_json(request, QuantityBody)
+    command = SetQuantity(**envelope, ticket_type_id=ticket_type_id, quantity=body.quantity)
+    return await submit(request, command, wait_seconds=WAIT_SECONDS)
 
 
 @router.delete(
@@ -87,10 +90,13 @@ def set_quantity(envelope: ByBuyer, ticket_type_id: Id, body: Quantity) -> SetQu
     summary="Remove an item",
     response_model=Succeeded[CartResult],
     responses=command_responses(200, "item_not_in_cart", *USER_PROBLEMS),
+    openapi_extra=describe_request(command=True),
 )
-def release_item(envelope: ByCurrentUser, ticket_type_id: Id) -> ReleaseItem:
+async def release_item(request: Request) -> Response:
     """Give back all tickets of this type."""
-    return ReleaseItem(**envelope, ticket_type_id=ticket_type_id)
+    envelope = await command_envelope(request)
+    command = ReleaseItem(**envelope, ticket_type_id=read_id(request, "ticket_type_id"))
+    return await submit(request, command, wait_seconds=WAIT_SECONDS)
 
 
 @router.delete(
@@ -98,19 +104,23 @@ def release_item(envelope: ByCurrentUser, ticket_type_id: Id) -> ReleaseItem:
     summary="Empty the cart",
     response_model=Succeeded[CartResult],
     responses=command_responses(200, *USER_PROBLEMS),
+    openapi_extra=describe_request(command=True),
 )
-def release_cart(envelope: ByCurrentUser) -> ReleaseCart:
+async def release_cart(request: Request) -> Response:
     """Give back everything."""
-    return ReleaseCart(**envelope)
+    command = ReleaseCart(**await command_envelope(request))
+    return await submit(request, command, wait_seconds=WAIT_SECONDS)
 
 
-@queries.get(
+@router.get(
     "/cart",
     summary="Look into the cart",
     response_model=Cart,
     responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
+    openapi_extra=describe_request(),
 )
-async def read_cart(request: Request, user_id: CurrentUser) -> Response:
+async def read_cart(request: Request) -> Response:
     """The cart as of now; an expired or absent one reads as empty."""
+    user_id = await current_user(request)
     cart = await services_of(request).queries.cart(user_id)
     return JsonResponse(_CART.dump_json(cart))

@@ -1,28 +1,27 @@
 """Events and ticket types: their organizers change them, anybody may read them."""
 
-from asyncio import Future
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.http.command_route import CommandRoute, Creation
-from gateway.http.direct_route import DirectRoute, RouteWithHead
-from gateway.http.envelope import ByCurrentUser
+from gateway.http.envelope import command_envelope
+from gateway.http.ids import read_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
-    BODY_PROBLEMS,
-    USER_PROBLEMS,
     Succeeded,
     command_responses,
+    describe_request,
     problem_responses,
 )
-from gateway.http.problems import ProblemError, invalid_request
+from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemError, invalid_request
+from gateway.http.request_body import read_json
+from gateway.http.submit_command import submit
 from gateway.read_model.queries import EventPage, Place
-from gateway.services import Services, services_of
+from gateway.services import services_of
 from shared.commands import (
     CancelEvent,
     ChangeTicketType,
@@ -33,7 +32,6 @@ from shared.commands import (
     TicketTypeBody,
     TicketTypeChanges,
 )
-from shared.ids import Id
 from shared.outcomes import Event, EventResult, TicketTypeResult
 
 MAX_LIMIT = 100
@@ -50,15 +48,9 @@ STALLS = {
     "sale_starts_at": "2026-01-01T00:00:00Z",
     "sale_ends_at": "2099-06-01T19:00:00Z",
 }
-NewEvent = Annotated[EventBody, Body(openapi_examples={"concert": {"value": CONCERT}})]
-NewTicketType = Annotated[TicketTypeBody, Body(openapi_examples={"stalls": {"value": STALLS}})]
-Changes = Annotated[
-    TicketTypeChanges, Body(openapi_examples={"more": {"value": {"total_quantity": 200}}})
-]
+MORE = {"total_quantity": 200}
 
-router = APIRouter(prefix="/v1", tags=["catalogue"], route_class=CommandRoute)
-lists = APIRouter(prefix="/v1", tags=["catalogue"], route_class=RouteWithHead)
-pages = APIRouter(prefix="/v1", tags=["catalogue"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["catalogue"])
 
 
 @dataclass(slots=True)
@@ -80,11 +72,16 @@ _PLACE = TypeAdapter(Place)
     summary="Create an event",
     response_model=Succeeded[EventResult],
     responses=command_responses(201, *USER_PROBLEMS, *BODY_PROBLEMS),
+    openapi_extra=describe_request(
+        command=True, body=EventBody, examples={"concert": {"value": CONCERT}}
+    ),
 )
-def create_event(envelope: ByCurrentUser, body: NewEvent) -> Creation:
+async def create_event(request: Request) -> Response:
     """Create an event, with you as its organizer."""
+    envelope = await command_envelope(request)
+    body = await read_json(request, EventBody)
     command = CreateEvent(**envelope, **dict(body))
-    return Creation(command, location=f"/v1/events/{command.command_id}")
+    return await submit(request, command, location=f"/v1/events/{command.command_id}")
 
 
 @router.post(
@@ -99,10 +96,12 @@ def create_event(envelope: ByCurrentUser, body: NewEvent) -> Creation:
         "event_cancelled",
         *USER_PROBLEMS,
     ),
+    openapi_extra=describe_request(command=True),
 )
-def cancel_event(envelope: ByCurrentUser, event_id: Id) -> CancelEvent:
+async def cancel_event(request: Request) -> Response:
     """Call the event off: nothing of it is sold from now on."""
-    return CancelEvent(**envelope, event_id=event_id)
+    envelope = await command_envelope(request)
+    return await submit(request, CancelEvent(**envelope, event_id=read_id(request, "event_id")))
 
 
 @router.post(
@@ -117,10 +116,12 @@ def cancel_event(envelope: ByCurrentUser, event_id: Id) -> CancelEvent:
         "event_cancelled",
         *USER_PROBLEMS,
     ),
+    openapi_extra=describe_request(command=True),
 )
-def end_event(envelope: ByCurrentUser, event_id: Id) -> EndEvent:
+async def end_event(request: Request) -> Response:
     """End the event before its time."""
-    return EndEvent(**envelope, event_id=event_id)
+    envelope = await command_envelope(request)
+    return await submit(request, EndEvent(**envelope, event_id=read_id(request, "event_id")))
 
 
 @router.post(
@@ -137,11 +138,17 @@ def end_event(envelope: ByCurrentUser, event_id: Id) -> EndEvent:
         *USER_PROBLEMS,
         *BODY_PROBLEMS,
     ),
+    openapi_extra=describe_request(
+        command=True, body=TicketTypeBody, examples={"stalls": {"value": STALLS}}
+    ),
 )
-def create_ticket_type(envelope: ByCurrentUser, event_id: Id, body: NewTicketType) -> Creation:
+async def create_ticket_type(request: Request) -> Response:
     """Put a number of tickets on sale; the event's page lists them."""
+    envelope = await command_envelope(request)
+    event_id = read_id(request, "event_id")
+    body = await read_json(request, TicketTypeBody)
     command = CreateTicketType(**envelope, event_id=event_id, **dict(body))
-    return Creation(command, location=f"/v1/events/{event_id}")
+    return await submit(request, command, location=f"/v1/events/{event_id}")
 
 
 @router.patch(
@@ -158,15 +165,20 @@ def create_ticket_type(envelope: ByCurrentUser, event_id: Id, body: NewTicketTyp
         *USER_PROBLEMS,
         *BODY_PROBLEMS,
     ),
+    openapi_extra=describe_request(
+        command=True, body=TicketTypeChanges, examples={"more": {"value": MORE}}
+    ),
 )
-def change_ticket_type(
-    envelope: ByCurrentUser, ticket_type_id: Id, body: Changes
-) -> ChangeTicketType:
+async def change_ticket_type(request: Request) -> Response:
     """Change what is named; the rest stays as it is."""
-    return ChangeTicketType(**envelope, ticket_type_id=ticket_type_id, **dict(body))
+    envelope = await command_envelope(request)
+    ticket_type_id = read_id(request, "ticket_type_id")
+    body = await read_json(request, TicketTypeChanges)
+    command = ChangeTicketType(**envelope, ticket_type_id=ticket_type_id, **dict(body))
+    return await submit(request, command)
 
 
-@lists.get(
+@router.get(
     "/events",
     summary="List events",
     response_model=Events,
@@ -195,7 +207,7 @@ async def list_events(
     return await services.catalogue.read((limit, after), page)
 
 
-@pages.get(
+@router.get(
     "/events/{event_id}",
     summary="Look at an event",
     response_model=EventPage,
@@ -203,13 +215,10 @@ async def list_events(
         "event_not_found", "invalid_request", "database_unavailable", "overloaded", "internal"
     ),
 )
-async def read_event(request: Request, event_id: Id) -> Response:
+async def read_event(request: Request) -> Response:
     """An event with its ticket types and what is left of each."""
-    return await read_page(services_of(request), event_id)
-
-
-def read_page(services: Services, event_id: str) -> Future[Response]:
-    """Begin to read the page of an event, together with all who ask for it now."""
+    services = services_of(request)
+    event_id = read_id(request, "event_id")
 
     async def page() -> Response:
         event = await services.queries.event(event_id)
@@ -217,7 +226,7 @@ def read_page(services: Services, event_id: str) -> Future[Response]:
             return ProblemError("event_not_found", event_id=event_id).response()
         return JsonResponse(_EVENT_PAGE.dump_json(event))
 
-    return services.catalogue.begin(event_id, page)
+    return await services.catalogue.read(event_id, page)
 
 
 def _cursor(event: Event) -> str:

@@ -2,18 +2,16 @@
 
 from collections.abc import AsyncIterator
 from time import monotonic
-from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.http.direct_route import DirectRoute
-from gateway.http.envelope import is_stale, read_command_id
+from gateway.http.ids import is_stale, read_command_id
 from gateway.http.json_response import JsonResponse
-from gateway.http.openapi import PREFER_HEADER, USER_PROBLEMS, problem_responses
+from gateway.http.openapi import PREFER_HEADER, describe_request, problem_responses
 from gateway.http.prefer import read_preferences
-from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError
-from gateway.identity.authentication import CurrentUser
+from gateway.http.problems import RETRY_AFTER_SECONDS, USER_PROBLEMS, ProblemError
+from gateway.identity.authentication import current_user
 from gateway.messaging.replies import DecidedOutcome
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from gateway.services import Services, services_of
@@ -25,27 +23,25 @@ STREAM_SECONDS = 120
 
 STREAM_EXAMPLE = ": waiting\n\nevent: outcome\ndata: {…}\n\n"
 
-router = APIRouter(prefix="/v1", tags=["commands"], route_class=DirectRoute)
+router = APIRouter(prefix="/v1", tags=["commands"])
 PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
-CommandPath = Annotated[
-    str, Path(description="The ID of a command.", json_schema_extra={"format": "uuid"})
-]
 
 
 @router.get(
     "/commands/{command_id}",
     summary="What became of a command?",
     response_model=Outcome,
-    openapi_extra={"parameters": [PREFER_HEADER]},
+    openapi_extra=describe_request(parameters=[PREFER_HEADER]),
     responses={**PROBLEMS},
 )
-async def read_command(request: Request, command_id: CommandPath, user_id: CurrentUser) -> Response:
+async def read_command(request: Request) -> Response:
     """The outcome document, also of a refused command; `Prefer: wait=N` waits for it.
 
     `pending` where no worker has decided a command of yours under this ID.
     """
     services = services_of(request)
-    command_id = read_command_id(command_id)
+    user_id = await current_user(request)
+    command_id = read_command_id(request.path_params["command_id"])
     preferences = read_preferences(request.headers.getlist("prefer"))
     wait_seconds = preferences.wait_or(0)
     try:
@@ -74,13 +70,13 @@ async def read_command(request: Request, command_id: CommandPath, user_id: Curre
         },
         **PROBLEMS,
     },
+    openapi_extra=describe_request(),
 )
-async def follow_command(
-    request: Request, command_id: CommandPath, user_id: CurrentUser
-) -> Response:
+async def follow_command(request: Request) -> Response:
     """The outcome as server-sent events; the stream ends with it, or after two minutes."""
     services = services_of(request)
-    command_id = read_command_id(command_id)
+    user_id = await current_user(request)
+    command_id = read_command_id(request.path_params["command_id"])
     decided = await _outcome(services, command_id, user_id)
     return StreamingResponse(
         _events(services, command_id, user_id, decided),

@@ -5,7 +5,6 @@ import asyncio
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway.http.direct_route import DirectRoute
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import problem_responses
 from gateway.http.problems import ProblemError
@@ -13,7 +12,7 @@ from gateway.services import Services, services_of
 
 PING_TIMEOUT_SECONDS = 2
 
-router = APIRouter(tags=["service"], route_class=DirectRoute)
+router = APIRouter(tags=["service"])
 WELL = JsonResponse(b'{"status":"ok"}')
 
 

@@ -36,7 +36,7 @@ class RequestHeadMiddleware:
 def find_problem(scope: Scope) -> ProblemError | None:
     """Return the problem of a request's head: `head_too_large`, `malformed_request` or
     `unsupported_transfer_coding`; None where it has none."""
-    size = len(scope["raw_path"]) + len(scope["query_string"])
+    size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
     checked: list[tuple[bytes, bytes]] = []
     for name, value in scope["headers"]:
         size += len(name) + len(value) + LINE_BYTES

@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from gateway.app import create_app
-from gateway.http.envelope import by_new_user
+from gateway.http.envelope import new_user_envelope
 from gateway.http.problems import ProblemError
 from shared.ids import id_at, is_uuid7, new_id
 from tests.gateway.http.test_openapi import SETTINGS
@@ -33,7 +33,7 @@ def app() -> FastAPI:
 @pytest.mark.parametrize("age_seconds", [0, WINDOW_SECONDS - 5, -25])
 async def test_accepted(app: FastAPI, age_seconds: float, written: Callable[[str], str]):
     key = aged(age_seconds)
-    envelope = await by_new_user(request(app, written(key)))
+    envelope = new_user_envelope(request(app, written(key)))
     assert envelope["command_id"] == envelope["user_id"] == key
 
 
@@ -43,11 +43,11 @@ async def test_accepted(app: FastAPI, age_seconds: float, written: Callable[[str
 )
 async def test_refused_by_its_age(app: FastAPI, age_seconds: float, code: str):
     with pytest.raises(ProblemError, match=code):
-        await by_new_user(request(app, aged(age_seconds)))
+        new_user_envelope(request(app, aged(age_seconds)))
 
 
 async def test_left_out(app: FastAPI):
-    first, second = await by_new_user(request(app)), await by_new_user(request(app))
+    first, second = new_user_envelope(request(app)), new_user_envelope(request(app))
     assert is_uuid7(first["command_id"])
     assert first["command_id"] != second["command_id"]
 
@@ -69,4 +69,4 @@ async def test_left_out(app: FastAPI):
 )
 async def test_refused(app: FastAPI, keys: list[str], code: str):
     with pytest.raises(ProblemError, match=code):
-        await by_new_user(request(app, *keys))
+        new_user_envelope(request(app, *keys))

@@ -11,7 +11,7 @@ from gateway.http.problems import (
     GatewayCode,
     ProblemError,
     invalid_request,
-    refusal_response,
+    refusal_problem,
     status_of,
     status_of_refusal,
 )
@@ -74,7 +74,7 @@ def test_a_refusal_keeps_its_data():
         "requested": 3,
         "available": 1,
     }
-    response = refusal_response("c", refusal, {"Preference-Applied": "wait=5"})
+    response = refusal_problem("c", refusal, {"Preference-Applied": "wait=5"}).response()
     assert response.status_code == 409
     assert response.headers["Preference-Applied"] == "wait=5"
     assert from_json(response.body) == {

@@ -1,4 +1,4 @@
-"""The short way to the hot routes: whatever is asked, both ways give the same answer."""
+"""The fast path: a hot route gives the same response with it as without it."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway.app import create_app
+from gateway import app as gateway_app
+from gateway.app import HOT_ENDPOINTS, create_app
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES
 from gateway.messaging.replies import DecidedOutcome
@@ -43,7 +45,7 @@ class Ask:
     anonymous: bool = False
 
 
-SHORT = {
+HOT = {
     "reserved": Ask(
         "POST /v1/reservations",
         {"prefer": "wait=5", **JSON},
@@ -55,7 +57,6 @@ SHORT = {
         {"prefer": "wait=5"},
         decided=DecidedOutcome("{}", KEY, NOW, REFUSAL),
     ),
-    "created": Ask("POST /v1/events", JSON, EVENT, decided=DecidedOutcome("{}", KEY, NOW, None)),
     "no body": Ask("DELETE /v1/cart", decided=DecidedOutcome("{}", KEY, NOW, None)),
     "a name with spaces": Ask("PUT /v1/cart/items/a b", JSON, b'{"quantity":1}'),
     "no token": Ask("POST /v1/reservations", JSON, RESERVATION, anonymous=True),
@@ -77,9 +78,10 @@ SHORT = {
     "a command without an ID": Ask("GET /v1/commands/x"),
     "the cart": Ask("GET /v1/cart"),
     "its head": Ask("HEAD /v1/cart"),
-    "live": Ask("GET /health/live"),
 }
-LONG = {
+OTHERS = {
+    "created": Ask("POST /v1/events", JSON, EVENT, decided=DecidedOutcome("{}", KEY, NOW, None)),
+    "live": Ask("GET /health/live"),
     "no such place": Ask("GET /v1/tickets"),
     "nothing behind the slash": Ask("GET /v1/events/"),
     "a slash too many": Ask("POST /v1/reservations/", JSON, RESERVATION),
@@ -98,31 +100,62 @@ def app() -> FastAPI:
 
 
 @pytest.fixture
-def fast_path(app: FastAPI) -> FastPath:
-    metrics = app.state.services.metrics
-    return FastPath(app, metrics.request_times)
+def ordinary_app(monkeypatch: pytest.MonkeyPatch) -> FastAPI:
+    """The app without the fast path."""
+    with monkeypatch.context() as patched:
+        patched.setattr(gateway_app, "HOT_ENDPOINTS", ())
+        return create_app(SETTINGS)
 
 
-@pytest.mark.parametrize("ask", (SHORT | LONG).values(), ids=(SHORT | LONG).keys())
-async def test_both_ways_give_the_same_answer(
-    app: FastAPI, fast_path: FastPath, ask: Ask, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ask", (HOT | OTHERS).values(), ids=(HOT | OTHERS).keys())
+async def test_the_response_is_the_same(
+    app: FastAPI, ordinary_app: FastAPI, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    answers = []
+    for each in (app, ordinary_app):
+        services: Services = each.state.services
+        stand_behind(services, ask, monkeypatch)
+        answers.append(await answer(each, services, ask))
+        assert observations(services) == [1]
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("ask", HOT.values(), ids=HOT.keys())
+async def test_a_hot_request_does_not_reach_the_router(
+    app: FastAPI, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ):
     services: Services = app.state.services
     stand_behind(services, ask, monkeypatch)
-    assert await answer(fast_path, services, ask) == await answer(app, services, ask)
-    assert observations(services) == [2]
+    monkeypatch.setattr(app.router, "middleware_stack", not_reached)
+    await answer(app, services, ask)
 
 
-@pytest.mark.parametrize("ask", SHORT.values(), ids=SHORT.keys())
-def test_the_hot_routes_are_on_the_short_way(fast_path: FastPath, ask: Ask):
-    assert fast_path._find(scope(ask, {})) is not None
+@pytest.mark.parametrize("ask", OTHERS.values(), ids=OTHERS.keys())
+async def test_any_other_request_reaches_the_router(ask: Ask):
+    app = create_app(SETTINGS)
+    hot = [route for route in app.routes if getattr(route, "endpoint", None) in HOT_ENDPOINTS]
+    reached: list[dict[str, Any]] = []
+
+    async def router(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope)
+
+    await FastPath(router, hot)(scope(ask, {}), not_reached, not_reached)
+    assert reached == [scope(ask, {})]
 
 
-@pytest.mark.parametrize("ask", LONG.values(), ids=LONG.keys())
-def test_everything_else_is_not(fast_path: FastPath, ask: Ask):
-    asked = scope(ask, {})
-    assert fast_path._find(asked) is None
-    assert asked == scope(ask, {})
+async def test_middleware_added_to_the_app_sees_hot_requests(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+):
+    app.add_middleware(CORSMiddleware, allow_origins=["https://shop.example"])
+    services: Services = app.state.services
+    ask = Ask("GET /v1/cart", {"origin": "https://shop.example"})
+    stand_behind(services, ask, monkeypatch)
+    headers = dict((await answer(app, services, ask))["headers"])
+    assert headers[b"access-control-allow-origin"] == b"https://shop.example"
+
+
+async def not_reached(*_: Any) -> None:
+    raise AssertionError
 
 
 def stand_behind(services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +227,11 @@ def scope(ask: Ask, headers: dict[str, str]) -> dict[str, Any]:
         "root_path": "",
         "scheme": "http",
         "server": ("127.0.0.1", 8000),
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "http_version": "1.1",
+        "headers": [
+            (b"host", b"x"),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+        ],
     }
 
 

@@ -1,22 +1,9 @@
-"""Direct routes: what they read for their endpoints, and what they send."""
-
-from typing import Annotated
+"""JSON responses: sent as Starlette sends its own."""
 
 import pytest
-from fastapi import Query
 from starlette.responses import Response
 
-from gateway.http.direct_route import DirectRoute
 from gateway.http.json_response import JsonResponse
-
-
-async def list_things(limit: Annotated[int, Query()] = 1) -> Response:
-    raise AssertionError(limit)
-
-
-def test_an_endpoint_cannot_ask_for_what_is_not_read():
-    with pytest.raises(TypeError, match="/things"):
-        DirectRoute("/things", list_things)
 
 
 @pytest.mark.parametrize("headers", [None, {"Preference-Applied": "wait=5", "Location": "/v1/me"}])

@@ -1,0 +1,55 @@
+"""Reads the IDs that a request carries in its path and its Idempotency-Key."""
+
+import time
+
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+
+from gateway.http.problems import ProblemError, invalid_request
+from shared.ids import MAX_AHEAD_SECONDS, Id, is_uuid7, new_id, unix_ms
+
+_ID = TypeAdapter[str](Id)
+
+
+def read_id(request: Request, name: str) -> str:
+    """Return the UUID that stands for `name` in the path. Raises `invalid_request`."""
+    try:
+        return _ID.validate_python(request.path_params[name])
+    except ValidationError as error:
+        raise invalid_request([{"loc": ["path", name], "msg": error.errors()[0]["msg"]}]) from None
+
+
+def read_command_id(text: str) -> str:
+    """Return a command ID in canonical form.
+
+    Raises `invalid_command_id` for what is no UUIDv7 or lies ahead of the clock.
+    """
+    if not is_uuid7(text) or _age_seconds(text) < -MAX_AHEAD_SECONDS:
+        raise ProblemError("invalid_command_id")
+    return text.lower()
+
+
+def read_idempotency_key(request: Request, window_seconds: int) -> str:
+    """Return the command ID of the Idempotency-Key header, or a new one where there is none.
+
+    Raises `invalid_command_id`, or `stale_command` where the ID is older than the window.
+    """
+    keys = request.headers.getlist("idempotency-key")
+    if not keys:
+        return new_id()
+    if len(keys) > 1:
+        raise ProblemError("invalid_command_id", "A request carries one command, and one key.")
+    # draft-ietf-httpapi-idempotency-key-header: a string of structured fields is in quotes.
+    command_id = read_command_id(keys[0].removeprefix('"').removesuffix('"'))
+    if is_stale(command_id, window_seconds):
+        raise ProblemError("stale_command", command_id=command_id)
+    return command_id
+
+
+def is_stale(command_id: str, window_seconds: int) -> bool:
+    """Tell whether the ID is too old to be accepted still."""
+    return _age_seconds(command_id) > window_seconds
+
+
+def _age_seconds(command_id: str) -> float:
+    return time.time() - unix_ms(command_id) / 1_000

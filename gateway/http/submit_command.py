@@ -1,0 +1,79 @@
+"""Submits a command that a request asks for, and answers with what became of it."""
+
+from fastapi import Request
+from starlette.responses import Response
+
+from gateway.http.json_response import JsonResponse
+from gateway.http.prefer import Preferences, read_preferences
+from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_problem
+from gateway.messaging.replies import DecidedOutcome
+from gateway.messaging.submit import BrokerUnavailableError
+from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
+from gateway.services import services_of
+from shared.commands import Command
+from shared.outcomes import Outcome, encode_outcome
+
+DEFAULT_WAIT_SECONDS = 10
+"""How long the outcome is awaited where neither the client nor the route says."""
+
+
+async def submit(
+    request: Request,
+    command: Command,
+    *,
+    wait_seconds: int = DEFAULT_WAIT_SECONDS,
+    location: str | None = None,
+) -> Response:
+    """Submit the command; answer 200 or 201 with its outcome, or 202 where it is not known yet.
+
+    The Prefer header overrides `wait_seconds`. A command that creates something names the
+    `location` where that will be found, and is answered 201. Raises `ProblemError` for a refusal,
+    and where the command was not taken: `overloaded`, `too_many_commands`, `broker_unavailable`.
+    """
+    preferences = read_preferences(request.headers.getlist("prefer"))
+    decided = await _decide(request, command, preferences.wait_or(wait_seconds))
+    if decided is None:
+        return pending_response(command, preferences)
+    headers = _applied(preferences, answered_async=False)
+    if decided.refusal is not None:
+        raise refusal_problem(command.command_id, decided.refusal, headers)
+    if location is not None:
+        headers["Location"] = location
+    return JsonResponse(decided.document.encode(), 201 if location else 200, headers)
+
+
+async def _decide(request: Request, command: Command, wait_seconds: float) -> DecidedOutcome | None:
+    services = services_of(request)
+    services.overload.check_command(command.command_id)
+    services.in_flight.enter(command.user_id, command.command_id)
+    try:
+        with ending_on_disconnect(request.receive):
+            return await services.publisher.submit(command, wait_seconds)
+    except ClientDisconnectedError:
+        return None
+    except BrokerUnavailableError:
+        raise ProblemError("broker_unavailable", command_id=command.command_id) from None
+    finally:
+        services.in_flight.leave(command.user_id)
+
+
+def pending_response(command: Command, preferences: Preferences) -> Response:
+    """Say that the command is on the broker's disk, and where its outcome will be."""
+    outcome = Outcome(
+        command_id=command.command_id,
+        kind=command.kind,
+        status="pending",
+        submitted_at=command.submitted_at,
+        decided_at=None,
+        result=None,
+        refusal=None,
+    )
+    headers = _applied(preferences, answered_async=True)
+    headers["Location"] = f"/v1/commands/{command.command_id}"
+    headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return JsonResponse(encode_outcome(outcome).encode(), 202, headers)
+
+
+def _applied(preferences: Preferences, *, answered_async: bool) -> dict[str, str]:
+    applied = preferences.applied(answered_async=answered_async)
+    return {"Preference-Applied": applied} if applied else {}
