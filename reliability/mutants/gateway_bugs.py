@@ -4,7 +4,8 @@ from reliability.mutants.mutant import Mutant
 
 AWAITING = "gateway/read_model/outcome_poller.py"
 BODY = "gateway/http/request_body.py"
-ENVELOPE = "gateway/http/envelope.py"
+IDS = "gateway/http/ids.py"
+OVERLOAD = "gateway/server/overload.py"
 SUBMIT = "gateway/messaging/submit.py"
 TOKENS = "gateway/identity/tokens.py"
 
@@ -12,7 +13,6 @@ TEST_ANSWERS = "tests/gateway/messaging/test_misdirected_replies.py"
 TEST_AWAITING = "tests/gateway/read_model/test_outcome_poller.py"
 TEST_BODY = "tests/gateway/http/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/http/test_command_ids.py"
-OVERLOAD = "gateway/server/overload.py"
 TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_IN_FLIGHT = "tests/gateway/messaging/test_user_limit.py"
 TEST_SUBMIT = "tests/gateway/messaging/test_submit.py"
@@ -208,7 +208,7 @@ MUTANTS = (
     Mutant(
         "stale_key_accepted",
         "an ID whose outcome is gone comes as far as the queue",
-        ENVELOPE,
+        IDS,
         "    return _age_seconds(command_id) > window_seconds\n",
         "    return False\n",
         (TEST_COMMAND_IDS,),
@@ -216,7 +216,7 @@ MUTANTS = (
     Mutant(
         "key_of_the_future_accepted",
         "an ID is taken that only a worker refuses, and without an outcome",
-        ENVELOPE,
+        IDS,
         "    if not is_uuid7(text) or _age_seconds(text) < -MAX_AHEAD_SECONDS:\n",
         "    if not is_uuid7(text):\n",
         (TEST_COMMAND_IDS,),
