@@ -23,7 +23,10 @@ from shared.commands import (
     SetQuantity,
 )
 from shared.ids import id_at, new_id
+from shared.outcomes import encode_outcome
+from worker.domain.batch import Batch, RecordedOutcome
 from worker.domain.book import Book, Cart, Event, Rules, TicketType
+from worker.storage.outcomes import encode
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -184,3 +187,21 @@ def reopened(book: Book, *, now: datetime | None = None) -> Book:
         ticket_types=content.ticket_types,
         carts=content.carts,
     )
+
+
+# --- what a batch came to -------------------------------------------------------------------
+
+
+def documents(batch: Batch) -> list[str]:
+    """Return the outcome document of each command of a batch."""
+    return [outcome.document for outcome in encode(batch)]
+
+
+def recorded(batch: Batch) -> dict[str, RecordedOutcome]:
+    """Return what a later batch recalls of this one, by command ID."""
+    return {
+        new.command.command_id: RecordedOutcome(
+            new.fingerprint, encode_outcome(new.outcome), new.dead_letter
+        )
+        for new in batch.to_record
+    }

@@ -1,6 +1,7 @@
-"""The unit of work: lock, recall, decide, save. The only place that commits."""
+"""The unit of work: lock, recall, decide, save. No other module commits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -10,7 +11,17 @@ from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
 from worker.storage import locking, outcomes
 from worker.storage.driver import transaction
+from worker.storage.outcomes import EncodedOutcome, encode
 from worker.storage.save import save
+
+
+@dataclass(slots=True, frozen=True)
+class AppliedBatch:
+    """A batch that is committed."""
+
+    batch: Batch
+    outcomes: list[EncodedOutcome]
+    """One for each command, in the order of the commands."""
 
 
 async def apply(
@@ -19,24 +30,25 @@ async def apply(
     commands: Sequence[Command],
     due_users: Sequence[str] = (),
     *,
-    set_aside: Unprocessable | None = None,
-) -> Batch:
+    forced_refusal: Unprocessable | None = None,
+) -> AppliedBatch:
     """Decide the commands in one transaction and return their outcomes once it is committed.
 
-    The due carts of `due_users` expire with it. With `set_aside`, commands that have no
-    outcome yet are not applied but refused for that reason. Whatever it raises, nothing
-    or all was applied; applied again, `recall` tells which.
+    The due carts of `due_users` expire with it. With `forced_refusal`, commands that have no
+    outcome yet are refused for that reason, undecided. When it raises, all commands were applied
+    or none. To find out, apply them again: `recall` finds the outcomes of a committed batch.
     """
     while True:
         async with transaction(engine) as driver:
             users = await locking.lock_users(driver, commands, due_users)
-            # Under these locks, and before the ticket types, for which everybody waits.
+            # Under the users' locks, and before the ticket types, for which other batches wait.
             recorded = await outcomes.recall(driver, commands)
-            book = await locking.lock_book(driver, users, rules)
-            if users.expired_carts_remain:  # nobody is refused for them: those at hand expire first
-                batch = decide_batch(book, [], {})
+            locked = await locking.lock_book(driver, users, rules)
+            if locked.expired_carts_remain:  # they refuse no command: this part of them goes first
+                batch = decide_batch(locked.book, [], {})
             else:
-                batch = decide_batch(book, commands, recorded, set_aside)
-            await save(driver, batch)
-        if not users.expired_carts_remain:
-            return batch
+                batch = decide_batch(locked.book, commands, recorded, forced_refusal)
+            encoded = encode(batch)
+            await save(driver, batch, encoded)
+        if not locked.expired_carts_remain:
+            return AppliedBatch(batch, encoded)

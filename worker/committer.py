@@ -18,8 +18,9 @@ from shared.commands import Command
 from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
-from worker.domain.batch import Batch
+from worker.apply import AppliedBatch
 from worker.poison_messages import SoloAttempts, decide_poison_suspect
+from worker.storage.outcomes import EncodedOutcome
 from worker.telemetry import RETRIES, observe_batch
 
 logger = logging.getLogger(__name__)
@@ -50,18 +51,18 @@ class Apply(Protocol):
         commands: Sequence[Command],
         due_users: Sequence[str] = (),
         *,
-        set_aside: Unprocessable | None = None,
-    ) -> Awaitable[Batch]: ...
+        forced_refusal: Unprocessable | None = None,
+    ) -> Awaitable[AppliedBatch]: ...
 
 
 @dataclass(slots=True, eq=False)
 class PendingWork:
-    """What one message, or the sweep, asks for; its future gets the documents."""
+    """What one message, or the sweep, asks for; its future gets the outcomes."""
 
     commands: Sequence[Command]
     due_users: Sequence[str]
     suspect: bool
-    documents: "asyncio.Future[list[str]]" = field(
+    outcomes: "asyncio.Future[list[EncodedOutcome]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
@@ -85,8 +86,8 @@ class Committer:
 
     def submit(
         self, commands: Sequence[Command], due_users: Sequence[str] = (), *, suspect: bool = False
-    ) -> "asyncio.Future[list[str]]":
-        """Return a future of the outcome document of each command, set once it is committed.
+    ) -> "asyncio.Future[list[EncodedOutcome]]":
+        """Return a future of the outcome of each command, set once it is committed.
 
         The due carts of `due_users` expire with them. A fault of Postgres is waited out,
         however long it takes; the future is cancelled where the committer stops before.
@@ -96,7 +97,7 @@ class Committer:
         self._waiting.append(work)
         self._waiting_commands += len(commands)
         self._may_take.set()
-        return work.documents
+        return work.outcomes
 
     def start(self) -> None:
         """Begin to take what waits."""
@@ -108,25 +109,25 @@ class Committer:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
         for work in self._waiting:
-            work.documents.cancel()
+            work.outcomes.cancel()
 
     async def _lane(self) -> None:
         while True:
             batch = await self._take()
             try:
                 async with self._turn(alone=batch[0].suspect):
-                    documents = await self._decide(batch)
+                    outcomes = await self._decide(batch)
             except asyncio.CancelledError:
                 for work in batch:
-                    work.documents.cancel()
+                    work.outcomes.cancel()
                 raise
             self._in_flight -= 1
             self._may_take.set()
             start = 0
             for work in batch:
                 end = start + len(work.commands)
-                if not work.documents.done():  # its connection, and so its handler, may be gone
-                    work.documents.set_result(documents[start:end])
+                if not work.outcomes.done():  # its connection, and so its handler, may be gone
+                    work.outcomes.set_result(outcomes[start:end])
                 start = end
 
     async def _take(self) -> list[PendingWork]:
@@ -176,7 +177,7 @@ class Committer:
             for _ in range(lanes):
                 self._free_lanes.release()
 
-    async def _decide(self, batch: Sequence[PendingWork]) -> list[str]:
+    async def _decide(self, batch: Sequence[PendingWork]) -> list[EncodedOutcome]:
         commands = [command for work in batch for command in work.commands]
         if batch[0].suspect and self._trials is not None:
             return await decide_poison_suspect(
@@ -184,7 +185,9 @@ class Committer:
             )
         return await self._commit(commands, [user for work in batch for user in work.due_users])
 
-    async def _commit(self, commands: Sequence[Command], due_users: Sequence[str]) -> list[str]:
+    async def _commit(
+        self, commands: Sequence[Command], due_users: Sequence[str]
+    ) -> list[EncodedOutcome]:
         """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
         conflicts = timeouts = 0
         for pause in _backoff():
@@ -204,15 +207,15 @@ class Committer:
 
     async def _bisect(
         self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
-    ) -> list[str]:
+    ) -> list[EncodedOutcome]:
         """Save the neighbours of what cannot be applied.
 
         A command is set aside, and a due cart left as it is, for whoever mends it by hand.
         """
         if commands and due_users:
-            documents = await self._commit(commands, ())
+            outcomes = await self._commit(commands, ())
             await self._commit((), due_users)
-            return documents
+            return outcomes
         if len(due_users) > 1:
             half = len(due_users) // 2
             for some in (due_users[:half], due_users[half:]):
@@ -229,18 +232,19 @@ class Committer:
 
     async def _set_aside(
         self, command: Command, error: Exception, reason: Unprocessable | None = None
-    ) -> str:
+    ) -> EncodedOutcome:
         logger.error("command %s is set aside", command.command_id, exc_info=error)
         reason = reason or Unprocessable()
         for pause in _backoff():
             try:
-                return (await self._apply_once([command], (), set_aside=reason))[0]
+                return (await self._apply_once([command], (), forced_refusal=reason))[0]
             except Exception as next_error:
                 if not faults.is_transient(next_error):
                     logger.exception(
                         "the outcome of command %s is not recorded", command.command_id
                     )
-                    return encode_outcome(refused(command, reason, decided_at=None))
+                    document = encode_outcome(refused(command, reason, decided_at=None))
+                    return EncodedOutcome(document, dead_letter=True)
             await asyncio.sleep(pause)
         raise AssertionError("the pauses never end")
 
@@ -248,12 +252,12 @@ class Committer:
         self,
         commands: Sequence[Command],
         due_users: Sequence[str],
-        set_aside: Unprocessable | None = None,
-    ) -> list[str]:
+        forced_refusal: Unprocessable | None = None,
+    ) -> list[EncodedOutcome]:
         started = time.perf_counter()
-        batch = await self._apply(commands, due_users, set_aside=set_aside)
-        observe_batch(batch, len(commands), time.perf_counter() - started)
-        return batch.documents
+        applied = await self._apply(commands, due_users, forced_refusal=forced_refusal)
+        observe_batch(applied.batch, len(commands), time.perf_counter() - started)
+        return applied.outcomes
 
 
 def _backoff() -> Iterator[float]:

@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from shared.commands import Command
 from shared.refusals import Unprocessable
 from worker import faults
+from worker.storage.outcomes import EncodedOutcome
 from worker.telemetry import TRIED_ALONE
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,8 @@ PAUSE_SECONDS = 1.0
 
 DEADLY = Unprocessable("Deciding the command ended the worker each time, and it was set aside.")
 
-Commit = Callable[[Sequence[Command]], Awaitable[list[str]]]
-SetAside = Callable[[Command, Exception, Unprocessable], Awaitable[str]]
+Commit = Callable[[Sequence[Command]], Awaitable[list[EncodedOutcome]]]
+SetAside = Callable[[Command, Exception, Unprocessable], Awaitable[EncodedOutcome]]
 Value = TypeVar("Value")
 
 
@@ -44,22 +45,22 @@ class SoloAttempts(Protocol):
 
 async def decide_poison_suspect(
     trials: SoloAttempts, commands: Sequence[Command], commit: Commit, set_aside: SetAside
-) -> list[str]:
-    """Return the outcome document of each command. Nothing else may be decided meanwhile."""
+) -> list[EncodedOutcome]:
+    """Return the outcome of each command. Nothing else may be decided meanwhile."""
     TRIED_ALONE.inc(len(commands))
     tries = await _reach(partial(trials.earlier, commands), [0] * len(commands))
     if not any(tries):
         await _reach(partial(trials.note, commands), None)
         return await commit(commands)
-    documents: list[str] = []
+    outcomes: list[EncodedOutcome] = []
     for command, earlier in zip(commands, tries, strict=True):
         if earlier >= MAX_TRIES_ALONE:
             error = RuntimeError(f"tried alone {earlier} times, and the worker died each time")
-            documents.append(await set_aside(command, error, DEADLY))
+            outcomes.append(await set_aside(command, error, DEADLY))
         else:
             await _reach(partial(trials.note, [command]), None)
-            documents += await commit([command])
-    return documents
+            outcomes += await commit([command])
+    return outcomes
 
 
 async def _reach(notes: Callable[[], Awaitable[Value]], otherwise: Value) -> Value:

@@ -43,12 +43,12 @@ def observe_batch(batch: Batch, commands: int, seconds: float) -> None:
     """Count what a committed batch did."""
     BATCH_SECONDS.observe(seconds)
     BATCH_COMMANDS.observe(commands)
-    DUPLICATES.inc(commands - len(batch.fresh))
+    DUPLICATES.inc(commands - len(batch.to_record))
     tally: dict[tuple[str, str, str], int] = {}
-    for fresh in batch.fresh:
-        refusal = fresh.outcome.refusal
+    for new in batch.to_record:
+        refusal = new.outcome.refusal
         code = str(refusal.code) if refusal else ""
-        label = (str(fresh.command.kind), str(fresh.outcome.status), code)
+        label = (str(new.command.kind), str(new.outcome.status), code)
         tally[label] = tally.get(label, 0) + 1
     for label, count in tally.items():
         DECIDED.labels(*label).inc(count)

@@ -45,13 +45,13 @@ MUTANTS = (
         "the refusal of another payload takes the place of the outcome",
         BATCH,
         """        else:
-            batch.documents.append(encode_outcome(_outcome(book, command, CommandIdReused())))
+            reused = _outcome(book, command, CommandIdReused())
+            batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
 """,
         """        else:
-            outcome = _outcome(book, command, CommandIdReused())
-            fresh = Fresh(command, fingerprint, outcome, encode_outcome(outcome))
-            batch.fresh.append(fresh)
-            batch.documents.append(fresh.document)
+            reused = _outcome(book, command, CommandIdReused())
+            batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
+            batch.to_record.append(batch.outcomes[-1])
 """,
         (SIMULATION, DOMAIN),
     ),

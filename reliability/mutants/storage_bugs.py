@@ -24,7 +24,7 @@ MUTANTS = (
         "a duplicate that waits for the lock is decided again",
         APPLY,
         """            users = await locking.lock_users(driver, commands, due_users)
-            # Under these locks, and before the ticket types, for which everybody waits.
+            # Under the users' locks, and before the ticket types, for which other batches wait.
             recorded = await outcomes.recall(driver, commands)
 """,
         """            recorded = await outcomes.recall(driver, commands)
@@ -36,20 +36,20 @@ MUTANTS = (
         "reply_before_the_commit",
         "an answer is given that a crash takes back",
         APPLY,
-        """            await save(driver, batch)
-        if not users.expired_carts_remain:
-            return batch
+        """            await save(driver, batch, encoded)
+        if not locked.expired_carts_remain:
+            return AppliedBatch(batch, encoded)
 """,
-        """        if not users.expired_carts_remain:
+        """        if not locked.expired_carts_remain:
             import asyncio
 
-            asyncio.get_running_loop().create_task(_save_soon(engine, batch))
-            return batch
+            asyncio.get_running_loop().create_task(_save_soon(engine, batch, encoded))
+            return AppliedBatch(batch, encoded)
 
 
-async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
+async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOutcome]) -> None:
     async with transaction(engine) as driver:
-        await save(driver, batch)
+        await save(driver, batch, encoded)
 """,
         (SIMULATION,),
     ),
@@ -57,7 +57,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "due_carts_beyond_the_bound_forgotten",
         "where many holds are over at once, they refuse a buyer",
         APPLY,
-        "            if users.expired_carts_remain:",
+        "            if locked.expired_carts_remain:",
         "            if False:",
         (DUE_CARTS,),
     ),
@@ -113,18 +113,16 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "expiry_without_its_lock",
         "a cart that its owner changes at the same time is given back twice",
         BOOKS,
-        """        user_ids=sorted(wanted.user_ids),
-        wanted=sorted(wanted.ticket_type_ids),
-        limit=MAX_DUE_CARTS,
+        """LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS
     )
-    ids = set(existing)
+    existing = [row[0] for row in rows]
 """,
-        """        user_ids=sorted(wanted.user_ids.difference(due_users)),
-        wanted=sorted(wanted.ticket_type_ids),
-        limit=MAX_DUE_CARTS,
+        """LOCK_USERS,
+        sorted(request.user_ids.difference(due_users)),
+        sorted(request.ticket_type_ids),
+        MAX_DUE_CARTS,
     )
-    existing = [*existing, *due_users]
-    ids = set(existing)
+    existing = [*[row[0] for row in rows], *due_users]
 """,
         (SIMULATION, RACES),
     ),
@@ -132,32 +130,32 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "due_carts_of_others_left",
         "an expired hold refuses a buyer until the sweep comes",
         BOOKS,
-        "        wanted=sorted(wanted.ticket_type_ids),\n",
-        "        wanted=[],\n",
+        "sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS",
+        "sorted(request.user_ids), [], MAX_DUE_CARTS",
         (SIMULATION, RACES),
     ),
     Mutant(
         "due_carts_looked_for_once",
         "what is put into a cart in its last moment refuses whoever comes after it",
         BOOKS,
-        "    users.expired_carts_remain |= overlooked\n",
-        "",
+        "    return LockedBook(book, users.expired_carts_remain or overlooked)\n",
+        "    return LockedBook(book, users.expired_carts_remain)\n",
         (RACES,),
     ),
     Mutant(
         "ticket_types_of_carts_not_locked",
         "what an expired cart gives back is lost, or the worker fails",
         BOOKS,
-        "    ticket_type_ids = wanted.ticket_type_ids.union("
+        "    ticket_type_ids = request.ticket_type_ids.union("
         "*(cart.lines for cart in users.carts.values()))\n",
-        "    ticket_type_ids = set(wanted.ticket_type_ids)\n",
+        "    ticket_type_ids = set(request.ticket_type_ids)\n",
         (SIMULATION, RACES),
     ),
     Mutant(
         "dropped_lines_stay",
         "a ticket that was taken out of a cart is still in it",
         SAVE,
-        "            drops.append((cart_id, ticket_type_id))\n",
+        "            drops.append(CartItem(cart_id, ticket_type_id, 0))\n",
         "            pass\n",
         (SIMULATION, SAVED),
     ),
@@ -165,7 +163,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "closed_carts_not_saved",
         "a released cart comes back",
         SAVE,
-        "    yield CLOSE_CARTS, _columns(2, closed)\n",
+        "    yield CLOSE_CARTS, CART_STATUS.arrays(closed)\n",
         "",
         (SIMULATION, SAVED),
     ),
@@ -173,8 +171,8 @@ async def _save_soon(engine: AsyncEngine, batch: Batch) -> None:
         "outcomes_in_the_order_of_the_batch",
         "the same commands of nobody in opposite orders wait for each other",
         SAVE,
-        "    outcomes = sorted(\n",
-        "    outcomes = list(\n",
+        "OUTCOMES.arrays(sorted(outcomes))",
+        "OUTCOMES.arrays(outcomes)",
         (RACES,),
     ),
     Mutant(

@@ -133,7 +133,7 @@ MUTANTS = (
         "set_aside_without_a_dead_letter",
         "a command that could not be applied is gone without a trace",
         CONSUMER_FILE,
-        "            if _is_set_aside(document) and",
+        "            if outcome.dead_letter and",
         "            if False and",
         (SIMULATION, CONSUMER),
     ),

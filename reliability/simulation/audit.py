@@ -3,17 +3,17 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
 from unittest.mock import patch
 
 from reliability.simulation.broker import Broker, Message
 from reliability.simulation.ledger import Ledger
 from reliability.simulation.people import Asked, People
-from reliability.simulation.statements import is_set_aside
 from reliability.simulation.tables import Database, OutcomeRow
 from shared.commands import Command
 from worker import apply as unit_of_work
+from worker.domain.batch import Batch
 from worker.poison_messages import MAX_TRIES_ALONE
+from worker.storage.outcomes import EncodedOutcome
 
 LONGEST_OVERDUE = timedelta(seconds=5)
 """How long the sweep of a worker in health may leave a cart whose hold is over."""
@@ -71,14 +71,15 @@ class Order:
 def order_of_decisions() -> Iterator["Order"]:
     """Note the order of decisions: a table has none."""
     order = Order()
-    decide_batch = vars(unit_of_work)["decide_batch"]
+    encode = vars(unit_of_work)["encode"]
 
-    def noting(*arguments: Any) -> Any:
-        batch = decide_batch(*arguments)
-        order.note([fresh.document for fresh in batch.fresh])
-        return batch
+    def noting(batch: Batch) -> list[EncodedOutcome]:
+        encoded: list[EncodedOutcome] = encode(batch)
+        documents = dict(zip(batch.outcomes, encoded, strict=True))
+        order.note([documents[new].document for new in batch.to_record])
+        return encoded
 
-    with patch.object(unit_of_work, "decide_batch", noting):
+    with patch.object(unit_of_work, "encode", noting):
         yield order
 
 
@@ -102,7 +103,7 @@ def _set_aside(database: Database) -> set[str]:
     """The commands that cannot be applied, and those that ended their worker, or seemed to."""
     tried = {id for id, tries in database.tables["trials"].items() if tries >= MAX_TRIES_ALONE}
     outcomes = database.tables["outcomes"]
-    suspects = {id for id in tried if id in outcomes and is_set_aside(outcomes[id].document)}
+    suspects = {id for id in tried if id in outcomes and outcomes[id].dead_letter}
     return (database.poisoned | database.deadly) & outcomes.keys() | suspects
 
 
@@ -125,7 +126,7 @@ def _follow(
                 last_clock.get(row.user_id, committed.clock) > committed.clock
             ):
                 yield f"I10: {row.command_id} is decided by a clock from before its locks"
-            elif row.command_id in set_aside and is_set_aside(row.document):
+            elif row.command_id in set_aside and row.dead_letter:
                 continue
             elif finding := ledger.enter(decided[0], row.document, asked.first_sent, committed):
                 yield finding

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import asyncpg
 
 from reliability.simulation.faults import Faults, Victim
-from reliability.simulation.statements import KNOWN, is_set_aside
-from reliability.simulation.tables import Database, Transaction
+from reliability.simulation.statements import KNOWN, split_rows
+from reliability.simulation.tables import Database, OutcomeRow, Transaction
 from worker.operations.sweep import DUE_USERS
 from worker.storage.driver import BEGIN, COMMIT
 
@@ -118,12 +118,13 @@ class Driver:
         transaction = self._transaction
         if transaction is None:
             raise AssertionError("every statement of a worker stands in a transaction")
-        name, names, handler = KNOWN[sql]
+        name, handler = KNOWN[sql]
         await self.travel(name)
         self._expect_open(transaction)
-        given = dict(zip(names, parameters, strict=True))
-        await self._die_of(given)
-        rows = await handler(transaction, sql, given)
+        if name == "save_holds_and_outcomes":
+            *_, outcomes = split_rows(parameters)
+            await self._die_of([OutcomeRow(*row) for row in outcomes])
+        rows = await handler(transaction, sql, *parameters)
         self._expect_open(transaction)
         await self._client.faults.at_statement(f"after {name}", self._client)
         return rows
@@ -162,12 +163,11 @@ class Driver:
         await client.go_on()
         return "COMMIT"
 
-    async def _die_of(self, given: dict[str, Any]) -> None:
+    async def _die_of(self, outcomes: list[OutcomeRow]) -> None:
         """End the worker that saves the outcome of a deadly command."""
-        outcomes = zip(given.get("outcome0", ()), given.get("outcome3", ()), strict=True)
-        for command_id, document in outcomes:
-            if command_id in self._database.deadly and not is_set_aside(document):
-                await self._client.faults.die(self._client, f"deciding {command_id}")
+        for row in outcomes:
+            if row.command_id in self._database.deadly and not row.dead_letter:
+                await self._client.faults.die(self._client, f"deciding {row.command_id}")
 
     def _expect_open(self, transaction: Transaction) -> None:
         if not transaction.is_open:

@@ -18,16 +18,19 @@ from reliability.simulation.tables import (
     Transaction,
     UserRow,
 )
-from worker.storage import driver, solo_attempts, statements
+from worker.storage import solo_attempts, statements
 
 Rows = list[tuple[Any, ...]]
-Parameters = dict[str, Any]
+Ids = Sequence[str]
+Column = Sequence[Any]
 
 
-async def lock_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    asking = set(given["user_ids"])
-    due = _due_users(tx, tx.database.now(), asking, given["wanted"])
-    users = await tx.lock("users", [*asking, *due[: given["limit"]]], sql)
+async def lock_users(
+    tx: Transaction, sql: str, user_ids: Ids, wanted_ids: Ids, max_due: int
+) -> Rows:
+    asking = set(user_ids)
+    due = _due_users(tx, tx.database.now(), asking, wanted_ids)
+    users = await tx.lock("users", [*asking, *due[:max_due]], sql)
     return [(user.id,) for user in users]
 
 
@@ -45,54 +48,56 @@ def _due_users(
     ]
 
 
-async def read_carts(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    users = set(given["user_ids"])
+async def read_carts(tx: Transaction, sql: str, user_ids: Ids) -> Rows:
+    users = set(user_ids)
     active = {
         id: cart
         for id, cart in tx.rows("carts")
         if cart.status == "active" and cart.user_id in users
     }
     return [
-        (cart_id, active[cart_id].user_id, active[cart_id].expires_at, type_id, quantity)
+        (*active[cart_id], type_id, quantity)
         for (cart_id, type_id), quantity in tx.rows("lines")
         if cart_id in active
     ]
 
 
-async def recall(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    ids = [id for id in given["ids"] if given["lowest"] <= id <= given["highest"]]
-    found = [tx.get("outcomes", id) for id in ids]
-    return [(row.command_id, row.fingerprint, row.document) for row in found if row]
+async def recall(tx: Transaction, sql: str, ids: Ids, lowest: str, highest: str) -> Rows:
+    found = [tx.get("outcomes", id) for id in ids if lowest <= id <= highest]
+    return [
+        (row.command_id, row.fingerprint, row.document, row.dead_letter) for row in found if row
+    ]
 
 
-async def read_emails(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    wanted = set(given["emails"])
-    taken = {user.email.lower() for _, user in tx.rows("users")} & wanted
+async def read_emails(tx: Transaction, sql: str, emails: Sequence[str]) -> Rows:
+    taken = {user.email.lower() for _, user in tx.rows("users")} & set(emails)
     return [(email,) for email in sorted(taken)]
 
 
-async def lock_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    return [() for _ in await tx.lock("events", given["ids"], sql)]
+async def lock_events(tx: Transaction, sql: str, ids: list[str]) -> Rows:
+    return [() for _ in await tx.lock("events", ids, sql)]
 
 
-async def ticket_types_of_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    return [(id,) for id, row in tx.rows("ticket_types") if row.event_id in given["event_ids"]]
+async def ticket_types_of_events(tx: Transaction, sql: str, event_ids: Ids) -> Rows:
+    return [(id,) for id, row in tx.rows("ticket_types") if row.event_id in event_ids]
 
 
-async def lock_ticket_types(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    return await tx.lock("ticket_types", given["ids"], sql)
+async def lock_ticket_types(tx: Transaction, sql: str, ids: list[str]) -> Rows:
+    return await tx.lock("ticket_types", ids, sql)
 
 
-async def read_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
+async def read_events(
+    tx: Transaction, sql: str, ids: Ids, locked_users: Ids, wanted_ids: Ids
+) -> Rows:
     tx.clock = tx.database.now() if "clock_timestamp()" in sql else tx.began
-    overlooked = bool(_due_users(tx, tx.began, given["locked_users"], given["wanted"]))
-    events = [tx.get("events", id) for id in given["ids"]]
-    found = [event for event in events if event] or [[None] * 6]
+    overlooked = bool(_due_users(tx, tx.began, locked_users, wanted_ids))
+    events = [tx.get("events", id) for id in ids]
+    found = [event for event in events if event] or [[None] * len(EventRow._fields)]
     return [(tx.clock, overlooked, *event) for event in found]
 
 
-async def insert_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for id, email, _ in _zip(given, "c", 3):
+async def insert_users(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for id, email, *_ in zip(*columns, strict=True):
         await tx.claim("emails", email.lower())
         if any(user.email.lower() == email.lower() for _, user in tx.rows("users")):
             raise UniqueViolationError("duplicate e-mail address")
@@ -100,43 +105,44 @@ async def insert_users(tx: Transaction, sql: str, given: Parameters) -> Rows:
     return []
 
 
-async def insert_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for row in _zip(given, "c", 6):
+async def insert_events(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for row in zip(*columns, strict=True):
         await tx.insert("events", row[0], EventRow(*row))
     return []
 
 
-async def update_events(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for id, status in _zip(given, "c", 2):
+async def update_events(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for id, status in zip(*columns, strict=True):
         tx.put("events", id, tx.get("events", id)._replace(status=status))
     return []
 
 
-async def insert_ticket_types(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for row in _zip(given, "c", 8):
+async def insert_ticket_types(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for row in zip(*columns, strict=True):
         await tx.insert("ticket_types", row[0], TicketTypeRow(*row))
     return []
 
 
-async def close_carts(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for id, status in _zip(given, "c", 2):
+async def close_carts(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for id, status in zip(*columns, strict=True):
         tx.close_cart(id, status)
     return []
 
 
-async def drop_lines(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for key in _zip(given, "c", 2):
+async def drop_cart_items(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for key in zip(*columns, strict=True):
         tx.put("lines", key, None)
     return []
 
 
-async def save_holds_and_outcomes(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for row in _zip(given, "c", 8):
+async def save_holds_and_outcomes(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    ticket_types, carts, items, outcomes = split_rows(columns)
+    for row in ticket_types:
         ticket_type = TicketTypeRow(*row)
         if not 0 <= ticket_type.reserved <= ticket_type.total - ticket_type.sold:
             tx.refuse(f"{ticket_type.reserved} of {ticket_type.total} tickets reserved")
         tx.put("ticket_types", ticket_type.id, ticket_type)
-    for row in _zip(given, "cart", 4):
+    for row in carts:
         cart = CartRow(*row)
         if cart.status == "active" and any(
             other.user_id == cart.user_id and other.status == "active"
@@ -144,15 +150,15 @@ async def save_holds_and_outcomes(tx: Transaction, sql: str, given: Parameters) 
         ):
             tx.refuse("a second active cart of a user")
         await tx.insert("carts", cart.id, cart)
-    for cart_id, type_id, quantity in _zip(given, "line", 3):
+    for cart_id, type_id, quantity in items:
         tx.put("lines", (cart_id, type_id), quantity)
-    for row in _zip(given, "outcome", 5):
+    for row in outcomes:
         await _insert_outcome(tx, OutcomeRow(*row))
     return []
 
 
 async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
-    if row.command_id in tx.database.poisoned and not is_set_aside(row.document):
+    if row.command_id in tx.database.poisoned and not row.dead_letter:
         raise InvalidTextRepresentationError("what no retry will mend")
     await tx.claim("outcomes", row.command_id)
     is_locked, without_lock = tx.found_locked(row.user_id), tx.database.recorded_without_lock
@@ -168,29 +174,28 @@ async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
     tx.put("outcomes", row.command_id, row)
 
 
-def is_set_aside(document: str) -> bool:
-    by_a_rule = '"detail":"The sale would end before it starts."' in document
-    return '"code":"unprocessable"' in document and not by_a_rule
+async def read_tries(tx: Transaction, sql: str, ids: Ids) -> Rows:
+    return [(id, tx.get("trials", id) or 0) for id in ids]
 
 
-async def read_tries(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    return [(id, tx.get("trials", id) or 0) for id in given["ids"]]
-
-
-async def note_try(tx: Transaction, sql: str, given: Parameters) -> Rows:
-    for id in given["ids"]:
+async def note_try(tx: Transaction, sql: str, ids: Ids) -> Rows:
+    for id in ids:
         await tx.claim("trials", id)
         tx.put("trials", id, (tx.get("trials", id) or 0) + 1)
     return []
 
 
-def _zip(given: Parameters, prefix: str, width: int) -> list[tuple[Any, ...]]:
-    """The rows of a statement that takes an array for each column."""
-    columns = [given.get(f"{prefix}{number}", ()) for number in range(width)]
-    return list(zip(*columns, strict=True))
+def split_rows(columns: Sequence[Column]) -> list[list[tuple[Any, ...]]]:
+    """Return the rows of each table that SAVE_HOLDS_AND_OUTCOMES writes."""
+    rows, rest = [], list(columns)
+    for table in statements.HOLDS_AND_OUTCOMES:
+        rows.append(list(zip(*rest[: len(table)], strict=True)))
+        del rest[: len(table)]
+    return rows
 
 
-Handler = Callable[[Transaction, str, Parameters], Awaitable[Rows]]
+Handler = Callable[..., Awaitable[Rows]]
+"""Takes the transaction, the text of the statement, and its parameters."""
 
 _HANDLERS: dict[str, Handler] = {
     "LOCK_USERS": lock_users,
@@ -206,21 +211,20 @@ _HANDLERS: dict[str, Handler] = {
     "UPDATE_EVENTS": update_events,
     "INSERT_TICKET_TYPES": insert_ticket_types,
     "CLOSE_CARTS": close_carts,
-    "DROP_LINES": drop_lines,
+    "DROP_CART_ITEMS": drop_cart_items,
     "SAVE_HOLDS_AND_OUTCOMES": save_holds_and_outcomes,
     "READ_TRIES": read_tries,
     "NOTE_TRY": note_try,
 }
 
 
-def _known() -> dict[str, tuple[str, tuple[str, ...], Handler]]:
+def _known() -> dict[str, tuple[str, Handler]]:
     known = {}
     for name, handler in _HANDLERS.items():
         module = solo_attempts if hasattr(solo_attempts, name) else statements
-        sql, parameters = driver._positional(getattr(module, name).text)
-        known[sql] = (name.lower(), parameters, handler)
+        known[getattr(module, name)] = (name.lower(), handler)
     return known
 
 
 KNOWN = _known()
-"""Name, parameters and handler of a statement, by its text."""
+"""Name and handler of a statement, by its text."""

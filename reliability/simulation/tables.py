@@ -44,8 +44,8 @@ class TicketTypeRow(NamedTuple):
 class CartRow(NamedTuple):
     id: str
     user_id: str
-    status: str
     expires_at: datetime
+    status: str
 
 
 class OutcomeRow(NamedTuple):
@@ -53,6 +53,7 @@ class OutcomeRow(NamedTuple):
     user_id: str
     fingerprint: bytes
     document: str
+    dead_letter: bool
     decided_at: datetime
 
 

@@ -124,6 +124,35 @@ async def test_what_is_recorded_is_taken_over(empty_url: str) -> None:
         await connection.close()
 
 
+async def test_outcomes_that_could_not_be_applied_are_flagged(empty_url: str) -> None:
+    documents = {
+        id_of(today(), 1): '{"status":"succeeded"}',
+        id_of(today(), 2): '{"refusal":{"detail":"It broke.","code":"unprocessable"}}',
+        id_of(today(), 3): (
+            '{"refusal":{"detail":"The sale would end before it starts.","code":"unprocessable"}}'
+        ),
+    }
+    for revision in ("0001", "0002"):
+        await upgrade(empty_url, revision)
+    connection = await asyncpg.connect(empty_url)
+    for command_id, document in documents.items():
+        await connection.execute(
+            "INSERT INTO booking.outcomes VALUES ($1, $1, '', $2, now())", command_id, document
+        )
+
+    await upgrade(empty_url, "0003")
+
+    try:
+        rows = await connection.fetch(
+            "SELECT command_id::text, dead_letter FROM booking.outcomes ORDER BY command_id"
+        )
+        assert [tuple(row) for row in rows] == [
+            (command_id, hours == 2) for hours, command_id in enumerate(documents, 1)
+        ]
+    finally:
+        await connection.close()
+
+
 async def test_a_fresh_database_has_the_days_of_the_window_and_four_ahead(
     migrated: asyncpg.Connection,
 ) -> None:

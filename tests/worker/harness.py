@@ -12,7 +12,9 @@ from shared.commands import Command
 from shared.ids import new_id
 from shared.outcomes import Outcome, decode_outcome
 from tests.builders import FAR_AHEAD, LONG_AGO, RULES, reserve
-from worker.apply import apply
+from worker.apply import AppliedBatch, apply
+from worker.domain.batch import Batch
+from worker.storage.outcomes import EncodedOutcome, encode
 
 
 class Harness:
@@ -26,8 +28,8 @@ class Harness:
 
     async def apply(self, *commands: Command, engine: AsyncEngine | None = None) -> list[Outcome]:
         """Decide the commands in one transaction."""
-        batch = await apply(engine or self.engine, RULES, commands)
-        return [decode_outcome(document) for document in batch.documents]
+        done = await apply(engine or self.engine, RULES, commands)
+        return [decode(outcome) for outcome in done.outcomes]
 
     # --- setting the stage ------------------------------------------------------------------
 
@@ -207,6 +209,15 @@ async def eventually(
         while not (answer := await probe()):
             await asyncio.sleep(every_seconds)
         return answer
+
+
+def decode(encoded: EncodedOutcome) -> Outcome:
+    return decode_outcome(encoded.document)
+
+
+def applied(batch: Batch) -> AppliedBatch:
+    """What `apply` returns for a batch."""
+    return AppliedBatch(batch, encode(batch))
 
 
 def summary(outcomes: Iterable[Outcome]) -> list[str]:

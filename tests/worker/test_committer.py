@@ -9,13 +9,14 @@ import pytest
 
 from shared.commands import Command
 from shared.ids import new_id
-from shared.outcomes import decode_outcome
 from shared.refusals import Unprocessable
 from tests.builders import a_book, release_cart
-from tests.worker.harness import eventually
+from tests.worker.harness import applied, decode, eventually
 from worker import committer as group_commit
+from worker.apply import AppliedBatch
 from worker.committer import MAX_BATCH_COMMANDS, MAX_CONFLICTS, Committer
-from worker.domain.batch import Batch, decide_batch
+from worker.domain.batch import decide_batch
+from worker.storage.outcomes import EncodedOutcome
 
 SOMEBODY = new_id()
 
@@ -25,7 +26,7 @@ class Script:
 
     def __init__(self) -> None:
         self.batches: list[list[Command]] = []
-        self.due_users: list[list[str]] = []
+        self.due_users: list[list[EncodedOutcome]] = []
         self.may_commit = asyncio.Event()
         self.may_commit.set()
         self.fault: Callable[[Sequence[Command], Sequence[str]], Exception | None] = (
@@ -37,14 +38,14 @@ class Script:
         commands: Sequence[Command],
         due_users: Sequence[str] = (),
         *,
-        set_aside: Unprocessable | None = None,
-    ) -> Batch:
+        forced_refusal: Unprocessable | None = None,
+    ) -> AppliedBatch:
         self.batches.append(list(commands))
         self.due_users.append(list(due_users))
         await self.may_commit.wait()
-        if set_aside is None and (error := self.fault(commands, due_users)):
+        if forced_refusal is None and (error := self.fault(commands, due_users)):
             raise error
-        return decide_batch(a_book(users=[SOMEBODY]), commands, {}, set_aside)
+        return applied(decide_batch(a_book(users=[SOMEBODY]), commands, {}, forced_refusal))
 
     @property
     def sizes(self) -> list[int]:
@@ -69,7 +70,9 @@ def some(count: int) -> list[Command]:
     return [release_cart(SOMEBODY) for _ in range(count)]
 
 
-async def all_lanes_busy(script: Script, committer: Committer) -> list[asyncio.Task[list[str]]]:
+async def all_lanes_busy(
+    script: Script, committer: Committer
+) -> list[asyncio.Task[list[EncodedOutcome]]]:
     """Hold the commits, and occupy each lane with one command."""
     script.may_commit.clear()
     tasks = []
@@ -83,8 +86,8 @@ async def all_lanes_busy(script: Script, committer: Committer) -> list[asyncio.T
     return tasks
 
 
-def ids(documents: Sequence[str]) -> list[str | None]:
-    return [decode_outcome(document).command_id for document in documents]
+def ids(outcomes: Sequence[EncodedOutcome]) -> list[str | None]:
+    return [decode(outcome).command_id for outcome in outcomes]
 
 
 class PassingError(OSError):
@@ -117,8 +120,8 @@ async def test_what_arrives_while_a_transaction_runs_goes_together_in_the_next(
     await asyncio.gather(*first)
 
     assert script.sizes == [1] * group_commit.LANES + [6]
-    for message, documents in zip(messages, answers, strict=True):
-        assert ids(documents) == [command.command_id for command in message]
+    for message, outcomes in zip(messages, answers, strict=True):
+        assert ids(outcomes) == [command.command_id for command in message]
 
 
 async def test_a_few_commands_wait_for_the_batch_in_flight(
@@ -227,17 +230,17 @@ async def test_a_conflict_with_another_worker_is_tried_again(
     faults = iter([ConflictError()])
     script.fault = lambda commands, due_users: next(faults, None)
 
-    (document,) = await committer.submit(some(1))
+    (outcome,) = await committer.submit(some(1))
 
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
 
 
 async def test_a_conflict_that_does_not_pass_is_a_bug(script: Script, committer: Committer) -> None:
     script.fault = lambda commands, due_users: ConflictError()
 
-    (document,) = await committer.submit(some(1))
+    (outcome,) = await committer.submit(some(1))
 
-    assert decode_outcome(document).refusal.code == "unprocessable"
+    assert decode(outcome).refusal.code == "unprocessable"
     assert len(script.batches) == 1 + MAX_CONFLICTS + 1
 
 
@@ -256,10 +259,10 @@ async def test_a_batch_that_takes_too_long_is_halved_until_it_is_done(
     commands = some(64)
 
     async with asyncio.timeout(5):
-        documents = await committer.submit(commands)
+        outcomes = await committer.submit(commands)
 
-    assert ids(documents) == [command.command_id for command in commands]
-    assert {decode_outcome(document).status for document in documents} == {"succeeded"}
+    assert ids(outcomes) == [command.command_id for command in commands]
+    assert {decode(outcome).status for outcome in outcomes} == {"succeeded"}
 
 
 async def test_a_command_that_takes_too_long_alone_is_waited_for(
@@ -268,9 +271,9 @@ async def test_a_command_that_takes_too_long_alone_is_waited_for(
     errors = iter([TooLongError()] * 10)
     script.fault = lambda commands, due_users: next(errors, None)
 
-    (document,) = await committer.submit(some(1))
+    (outcome,) = await committer.submit(some(1))
 
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
 
 
 # --- faults that stay -----------------------------------------------------------------------
@@ -287,9 +290,9 @@ async def test_a_failing_command_is_narrowed_down_in_few_tries(
     commands = some(64)
     script.fault = failing_for(commands[place])
 
-    documents = await committer.submit(commands)
+    outcomes = await committer.submit(commands)
 
-    outcomes = [decode_outcome(document) for document in documents]
+    outcomes = [decode(outcome) for outcome in outcomes]
     assert [outcome.command_id for outcome in outcomes] == [c.command_id for c in commands]
     refused = [number for number, outcome in enumerate(outcomes) if outcome.refusal]
     assert refused == [place]
@@ -299,14 +302,14 @@ async def test_a_failing_command_is_narrowed_down_in_few_tries(
 async def test_an_outcome_that_cannot_be_recorded_is_answered_all_the_same(
     script: Script, committer: Committer
 ) -> None:
-    async def always_fails(*_: Any, **__: Any) -> Batch:
+    async def always_fails(*_: Any, **__: Any) -> AppliedBatch:
         raise ValueError
 
     committer._apply = always_fails
 
-    (document,) = await committer.submit(some(1))
+    (outcome,) = await committer.submit(some(1))
 
-    outcome = decode_outcome(document)
+    outcome = decode(outcome)
     assert outcome.refusal.code == "unprocessable"
     assert outcome.decided_at is None
 
@@ -315,18 +318,18 @@ async def test_setting_aside_waits_out_passing_faults(script: Script, committer:
     faults = iter([ValueError(), PassingError(), PassingError()])
 
     async def apply(
-        commands: Sequence[Command], due: Any, set_aside: Unprocessable | None = None
-    ) -> Batch:
+        commands: Sequence[Command], due: Any, forced_refusal: Unprocessable | None = None
+    ) -> AppliedBatch:
         if error := next(faults, None):
             raise error
-        return decide_batch(a_book(users=[SOMEBODY]), commands, {}, set_aside)
+        return applied(decide_batch(a_book(users=[SOMEBODY]), commands, {}, forced_refusal))
 
     committer._apply = apply
 
-    (document,) = await committer.submit(some(1))
+    (outcome,) = await committer.submit(some(1))
 
-    assert decode_outcome(document).refusal.code == "unprocessable"
-    assert decode_outcome(document).decided_at is not None
+    assert decode(outcome).refusal.code == "unprocessable"
+    assert decode(outcome).decided_at is not None
 
 
 async def test_due_carts_that_cannot_expire_are_left_out_first(
@@ -334,9 +337,9 @@ async def test_due_carts_that_cannot_expire_are_left_out_first(
 ) -> None:
     script.fault = lambda commands, due_users: ValueError() if due_users else None
 
-    (document,) = await committer.submit(some(1), ["somebody"])
+    (outcome,) = await committer.submit(some(1), ["somebody"])
 
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
     assert await committer.submit((), ["somebody"]) == []
 
 
@@ -348,11 +351,11 @@ async def test_a_due_cart_that_cannot_expire_holds_up_no_other(
     owners = [f"user {number}" for number in range(64)]
     script.fault = lambda commands, due_users: ValueError() if owners[place] in due_users else None
 
-    (document,) = await committer.submit(some(1), owners)
+    (outcome,) = await committer.submit(some(1), owners)
 
     expired = [user for due in script.due_users if owners[place] not in due for user in due]
     assert sorted(expired) == sorted(set(owners) - {owners[place]})
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
     assert f"{owners[place]} cannot expire" in caplog.text
 
 

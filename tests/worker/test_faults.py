@@ -11,9 +11,8 @@ from asyncpg import DivisionByZeroError, InterfaceError
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.outcomes import decode_outcome
 from tests.builders import RULES, release_cart, reserve
-from tests.worker.harness import Harness
+from tests.worker.harness import Harness, decode
 from tests.worker.wire import Wire
 from worker.apply import apply
 from worker.committer import Committer
@@ -48,8 +47,8 @@ async def test_a_backend_terminated_while_it_waits_is_retried(
         await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
         await office.waiting(1)
 
-    (document,) = await deciding
-    assert decode_outcome(document).status == "succeeded"
+    (outcome,) = await deciding
+    assert decode(outcome).status == "succeeded"
     assert retries() > before
     assert await office.held(tickets) == 1
 
@@ -68,8 +67,8 @@ async def test_a_statement_cancelled_while_it_waits_is_retried(
             while retries() == before:
                 await asyncio.sleep(0.01)
 
-    (document,) = await deciding
-    assert decode_outcome(document).status == "succeeded"
+    (outcome,) = await deciding
+    assert decode(outcome).status == "succeeded"
     assert await office.held(tickets) == 1
 
 
@@ -86,9 +85,9 @@ async def test_a_lock_time_out_is_retried(
                 while retries() < before + 2:
                     await asyncio.sleep(0.01)
             assert not deciding.done()
-        (document,) = await deciding
+        (outcome,) = await deciding
 
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
     assert await office.held(tickets) == 1
 
 
@@ -104,8 +103,8 @@ async def test_a_deadlock_is_retried(office: Harness, committer: Committer) -> N
         )
         await crossing  # ours once the worker, as the victim, has let go
 
-    (document,) = await deciding
-    assert decode_outcome(document).status == "succeeded"
+    (outcome,) = await deciding
+    assert decode(outcome).status == "succeeded"
     assert retries() > before
     assert await office.held(first) == await office.held(second) == 1
 
@@ -120,11 +119,11 @@ async def test_a_commit_whose_answer_was_lost_is_applied_once(
         await committer.submit([release_cart(ann)])
         wire.cut_after_commit = True
 
-        (document,) = await committer.submit([command])
+        (outcome,) = await committer.submit([command])
 
     assert wire.commits_cut == 1
     assert retries() > before
-    assert [document] == await office.recorded(command)
+    assert [outcome.document] == await office.recorded(command)
     assert await office.held(tickets) == await office.reserved(tickets) == 1
 
 
@@ -145,12 +144,12 @@ async def test_what_is_told_after_an_answer_that_came_too_late_is_committed(
             while retries() == before:
                 await asyncio.sleep(0.01)
         wire.may_answer.set()
-        documents = await deciding
+        outcomes = await deciding
         for command in commands[1:]:
-            documents += await committer.submit([command])
+            outcomes += await committer.submit([command])
 
     assert wire.kept_back
-    assert sorted(documents) == sorted(await office.recorded(*commands))
+    assert sorted(one.document for one in outcomes) == sorted(await office.recorded(*commands))
     assert await office.held(tickets) == await office.reserved(tickets) == 5
 
 
@@ -185,8 +184,8 @@ async def test_a_table_that_is_being_restored_is_waited_for(
     finally:
         await _execute(office, "ALTER TABLE booking.carts_away RENAME TO carts")
 
-    (document,) = await deciding
-    assert decode_outcome(document).status == "succeeded"
+    (outcome,) = await deciding
+    assert decode(outcome).status == "succeeded"
     assert await office.held(tickets) == 1
 
 

@@ -2,9 +2,8 @@
 
 from sqlalchemy import text
 
-from shared.outcomes import decode_outcome
 from tests.builders import release_cart, reserve
-from tests.worker.harness import Harness, summary
+from tests.worker.harness import Harness, decode, summary
 from worker.committer import Committer
 
 
@@ -28,13 +27,13 @@ async def test_its_neighbours_succeed_and_it_gets_unprocessable(
     bad = release_cart(damaged)
     commands.insert(13, bad)
 
-    documents = await committer.submit(commands)
+    outcomes = await committer.submit(commands)
 
-    codes = summary(map(decode_outcome, documents))
+    codes = summary(map(decode, outcomes))
     assert codes.pop(13) == "unprocessable"
     assert set(codes) == {"succeeded"}
     assert await office.held(tickets) == await office.reserved(tickets) == 20
-    assert await office.recorded(bad) == [documents[13]]
+    assert await office.recorded(bad) == [outcomes[13].document]
 
 
 async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
@@ -45,7 +44,7 @@ async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
     first = await committer.submit([bad])
 
     assert await committer.submit([bad]) == first
-    refusal = decode_outcome(first[0]).refusal
+    refusal = decode(first[0]).refusal
     assert refusal.code == "unprocessable"
     assert "reserved" not in refusal.detail
 
@@ -64,7 +63,7 @@ async def test_several_of_them_are_each_found(office: Harness, committer: Commit
     for place in (0, 3, 8):
         commands.insert(place, release_cart(await damaged_hold(office)))
 
-    codes = summary(map(decode_outcome, await committer.submit(commands)))
+    codes = summary(map(decode, await committer.submit(commands)))
 
     assert [n for n, code in enumerate(codes) if code == "unprocessable"] == [0, 3, 8]
     assert codes.count("succeeded") == 6
@@ -77,11 +76,11 @@ async def test_a_due_cart_that_cannot_expire_fails_nobody_else_and_can_be_mended
     (other,) = await office.due_carts(1, {tickets: 1})
     await office.let_holds_pass([damaged])
 
-    documents = await committer.submit(
+    outcomes = await committer.submit(
         [reserve(await office.user(), {tickets: 100})], [damaged, other]
     )
 
-    assert summary(map(decode_outcome, documents)) == ["succeeded"]
+    assert summary(map(decode, outcomes)) == ["succeeded"]
     assert await statuses(office, other) == ["expired"]
     assert await statuses(office, damaged) == ["active"]
     await mend(office, damaged)

@@ -13,16 +13,16 @@ from shared import topology
 from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import encode_commands
-from shared.outcomes import decode_outcome
 from tests.builders import a_book, release_cart, reserve
 from tests.deployment import Deployment
 from tests.worker.dies_on_command import POISON_VARIABLE
-from tests.worker.harness import Harness, eventually
+from tests.worker.harness import Harness, applied, decode, eventually
 from tests.worker.queue_client import QueueClient
 from worker import committer as group_commit
 from worker import poison_messages
+from worker.apply import AppliedBatch
 from worker.committer import Committer
-from worker.domain.batch import Batch, decide_batch
+from worker.domain.batch import decide_batch
 from worker.poison_messages import MAX_TRIES_ALONE
 from worker.storage.solo_attempts import SoloAttempts
 
@@ -115,15 +115,15 @@ class Stage:
 
     async def __call__(
         self, commands: Sequence[Command], due_users: Sequence[str] = (), **options: Any
-    ) -> Batch:
+    ) -> AppliedBatch:
         batch = list(commands)
         self.running.append(batch)
         self.together.append([*self.running])
         await asyncio.sleep(COMMIT_SECONDS)
         await self.may_commit.wait()
         self.running.remove(batch)
-        set_aside = options.get("set_aside")
-        return decide_batch(a_book(users=[SOMEBODY]), commands, {}, set_aside)
+        forced_refusal = options.get("forced_refusal")
+        return applied(decide_batch(a_book(users=[SOMEBODY]), commands, {}, forced_refusal))
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ async def test_only_what_was_tried_alone_too_often_is_given_up(
     for _ in range(MAX_TRIES_ALONE - 1):
         await trials.note(message[1:2])
 
-    outcomes = [decode_outcome(one) for one in await staged.submit(message, suspect=True)]
+    outcomes = [decode(one) for one in await staged.submit(message, suspect=True)]
 
     assert [outcome.status for outcome in outcomes] == ["succeeded", "refused", "succeeded"]
     assert outcomes[1].refusal == poison_messages.DEADLY
@@ -230,13 +230,13 @@ async def test_what_has_an_outcome_keeps_it_however_often_it_was_tried(
     office: Harness, committer: Committer, engine: AsyncEngine
 ) -> None:
     """It ended the worker after its commit, or another did."""
-    (document,) = await committer.submit([command := release_cart(await office.user())])
+    (outcome,) = await committer.submit([command := release_cart(await office.user())])
     trials = SoloAttempts(engine)
     for _ in range(MAX_TRIES_ALONE):
         await trials.note([command])
     committer._trials = trials
 
-    assert await committer.submit([command], suspect=True) == [document]
+    assert await committer.submit([command], suspect=True) == [outcome]
 
 
 async def test_tries_that_cannot_be_noted_for_a_moment_are_waited_for(
@@ -256,10 +256,10 @@ async def test_tries_that_cannot_be_noted_for_a_moment_are_waited_for(
 
     committer = Committer(stage, Away())
     committer.start()
-    (document,) = await committer.submit(some(1), suspect=True)
+    (outcome,) = await committer.submit(some(1), suspect=True)
     await committer.stop()
 
-    assert decode_outcome(document).status == "succeeded"
+    assert decode(outcome).status == "succeeded"
     assert next(faults, None) is None
 
 

@@ -89,7 +89,7 @@ async def test_fifty_clicks_at_once_hold_once_and_get_fifty_equal_answers(
     batched = await asyncio.gather(*(committer.submit([click]) for _ in range(35)))
 
     assert len({str(answer) for answer in answers}) == 1
-    assert {document for (document,) in batched} == set(await office.recorded(click))
+    assert {outcome.document for (outcome,) in batched} == set(await office.recorded(click))
     assert await office.held(tickets) == 2
 
 
@@ -307,11 +307,11 @@ async def test_one_address_registered_twice_at_once_has_one_user(
     for round_ in range(10):
         email = f"ann-{round_}-{office.event}@example.com"
         both = [register_user(email=email), register_user(email=email.upper())]
-        documents = await asyncio.gather(
+        outcomes = await asyncio.gather(
             committer.submit(both[:1]), other_committer.submit(both[1:])
         )
 
-        codes = sorted('"email_taken"' in document for (document,) in documents)
+        codes = sorted('"email_taken"' in outcome.document for (outcome,) in outcomes)
         assert codes == [False, True]
         rows = await office.rows(
             "SELECT id FROM booking.users WHERE lower(email) = lower(:email)", email=email
@@ -332,8 +332,9 @@ async def test_an_id_used_by_two_users_at_once_belongs_to_one_of_them(
             committer.submit([hers]), other_committer.submit([his])
         )
 
-        assert sorted('"command_id_reused"' in one for one in (first, second)) == [False, True]
-        winner = second if "command_id_reused" in first else first
+        told = [first.document, second.document]
+        assert sorted('"command_id_reused"' in one for one in told) == [False, True]
+        winner = next(one for one in told if "command_id_reused" not in one)
         assert await office.recorded(hers) == [winner]
         assert await office.held(tickets) == 1
 

@@ -4,72 +4,78 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.commands import Command
-from shared.outcomes import Outcome, Result, encode_outcome, refused, succeeded
+from shared.outcomes import Outcome, Result, refused, succeeded
 from shared.refusals import CommandIdReused, Unprocessable
 from worker.domain.book import Book, Changes
 from worker.domain.decide import Decision, decide
 
 
-@dataclass(slots=True)
-class Recorded:
-    """An outcome as it was recorded, and the fingerprint of the payload that it answers."""
+@dataclass(slots=True, frozen=True)
+class RecordedOutcome:
+    """An outcome that is on record, and the fingerprint of the payload that it answers."""
 
     fingerprint: bytes
     document: str
+    dead_letter: bool
+    """Whether the command is to be copied to the dead letters."""
 
 
-@dataclass(slots=True)
-class Fresh:
-    """A command decided for the first time, to be recorded."""
+@dataclass(slots=True, eq=False)
+class NewOutcome:
+    """The outcome of a command that this batch decided."""
 
     command: Command
     fingerprint: bytes
     outcome: Outcome
-    document: str
+    dead_letter: bool
+    """Whether the command is to be copied to the dead letters."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """What became of a batch."""
+    """What a batch of commands came to."""
 
-    documents: list[str] = field(default_factory=list)
-    """The outcome document of each command, in the order of the commands."""
-    fresh: list[Fresh] = field(default_factory=list)
+    outcomes: list[NewOutcome | RecordedOutcome] = field(default_factory=list)
+    """One for each command, in the order of the commands. Duplicates share one."""
+    to_record: list[NewOutcome] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
 
 
 def decide_batch(
     book: Book,
     commands: Sequence[Command],
-    recorded: Mapping[str, Recorded],
-    set_aside: Unprocessable | None = None,
+    recorded: Mapping[str, RecordedOutcome],
+    forced_refusal: Unprocessable | None = None,
 ) -> Batch:
-    """Expire what is due, then decide each command that has no recorded outcome.
+    """Expire due carts, then decide each command that has no recorded outcome.
 
-    A duplicate gets the recorded outcome to the letter. Another payload under a recorded
-    ID is refused, and that refusal is recorded nowhere: the ID keeps its first outcome.
-    With `set_aside`, a command without an outcome is refused for that reason, untried.
-    Where the record no longer has a place for an ID, its refusal is not recorded either: as
-    long as the clock goes on, it will be the same.
+    A duplicate gets the recorded outcome. Another payload under a recorded ID is refused. That
+    refusal is not recorded: the ID keeps its first outcome. An ID older than the retention of
+    outcomes is not recorded either: its refusal is the same each time.
+
+    With `forced_refusal`, a command without an outcome is refused for that reason, undecided,
+    and is to be dead-lettered.
     """
-    if set_aside is None:  # what could not be applied may be the expiry of a damaged cart
+    if forced_refusal is None:  # else the expiry of a damaged cart may be what failed
         book.expire_carts()
-    known: dict[str, Recorded | Fresh] = {**recorded}
+    known: dict[str, RecordedOutcome | NewOutcome] = {**recorded}
     batch = Batch(changes=book.changes)
     for command in commands:
         fingerprint = command.fingerprint()
         earlier = known.get(command.command_id)
         if earlier is None:
-            outcome = _outcome(book, command, set_aside or decide(book, command))
-            fresh = Fresh(command, fingerprint, outcome, encode_outcome(outcome))
-            known[command.command_id] = fresh
-            batch.documents.append(fresh.document)
+            decision = forced_refusal or decide(book, command)
+            outcome = _outcome(book, command, decision)
+            new = NewOutcome(command, fingerprint, outcome, forced_refusal is not None)
+            known[command.command_id] = new
+            batch.outcomes.append(new)
             if command.command_id >= book.oldest_kept_id:
-                batch.fresh.append(fresh)
+                batch.to_record.append(new)
         elif earlier.fingerprint == fingerprint:
-            batch.documents.append(earlier.document)
+            batch.outcomes.append(earlier)
         else:
-            batch.documents.append(encode_outcome(_outcome(book, command, CommandIdReused())))
+            reused = _outcome(book, command, CommandIdReused())
+            batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
     return batch
 
 

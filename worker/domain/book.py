@@ -35,6 +35,7 @@ class User:
     id: str
     email: str
     password_hash: str
+    registered_at: datetime
 
 
 @dataclass(slots=True)
@@ -92,9 +93,9 @@ class Cart:
     id: str
     user_id: str
     expires_at: datetime
-    lines: dict[str, int]
-    """Quantity by ticket type ID."""
     status: Literal["active", "expired", "released"] = "active"
+    lines: dict[str, int] = field(default_factory=dict)
+    """Quantity by ticket type ID."""
 
 
 @dataclass(slots=True)
@@ -143,7 +144,7 @@ class Book:
         """Add tickets to the user's cart, opening it under `cart_id` where there is none."""
         cart = self.carts.get(user_id)
         if cart is None:
-            cart = Cart(cart_id, user_id, self.now + self.rules.hold, {})
+            cart = Cart(cart_id, user_id, self.now + self.rules.hold)
             self.carts[user_id] = cart
             self.changes.opened_carts[cart.id] = cart
         cart.lines[ticket_type.id] = cart.lines.get(ticket_type.id, 0) + quantity

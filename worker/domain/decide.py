@@ -50,9 +50,6 @@ from worker.domain.book import Book, Event, TicketType, User
 
 Decision = Result | Refusal
 
-SALE_ENDS_BEFORE_IT_STARTS = Unprocessable("The sale would end before it starts.")
-"""The one refusal of this code that is a rule's: nothing failed, and nobody need look into it."""
-
 
 def decide(book: Book, command: Command) -> Decision:
     """Decide one command that was never decided before."""
@@ -135,7 +132,9 @@ def register_user(book: Book, command: RegisterUser) -> Decision:
         return EmailTaken()
     book.user_ids.add(command.user_id)
     book.emails.add(command.email.lower())
-    book.changes.new_users.append(User(command.user_id, command.email, command.password_hash))
+    book.changes.new_users.append(
+        User(command.user_id, command.email, command.password_hash, book.now)
+    )
     return UserResult(outcomes.User(command.user_id, command.email))
 
 
@@ -194,7 +193,7 @@ def change_ticket_type(book: Book, command: ChangeTicketType) -> Decision:
     if total < ticket_type.reserved + ticket_type.sold:
         return TotalBelowCommitted(ticket_type.reserved, ticket_type.sold)
     if sale_ends_at <= sale_starts_at:
-        return SALE_ENDS_BEFORE_IT_STARTS
+        return Unprocessable("The sale would end before it starts.")
     ticket_type.name = command.name or ticket_type.name
     ticket_type.total = total
     ticket_type.sale_starts_at = sale_starts_at

@@ -24,12 +24,12 @@ from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker.committer import Committer
 from worker.deadletters.publish import publish_dead_letter
-from worker.domain.decide import SALE_ENDS_BEFORE_IT_STARTS
 from worker.messaging.deliveries import Delivery, bypass_faststream_decoding
 from worker.messaging.properties import UNREADABLE_PROPERTIES
 from worker.messaging.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
 from worker.messaging.replies import AckBatcher, PendingReply, ReplySender
 from worker.poison_messages import MIN_SUSPECT_REDELIVERIES
+from worker.storage.outcomes import EncodedOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,6 @@ PREFETCH_MESSAGES = 1_000
 DRAIN_SECONDS = 20
 CLOCK_TOLERANCE_SECONDS = 30
 """How far the clocks of a gateway and a worker may be apart."""
-
-IS_UNPROCESSABLE = f'"code":"{Unprocessable().code}"'
-IS_A_RULES = f'"detail":"{SALE_ENDS_BEFORE_IT_STARTS.detail}"'
-"""Stand in an outcome document only where its refusal has them: in text, quotes are escaped."""
 
 REFUSALS = {
     "unreadable": "The command could not be read",
@@ -135,7 +131,7 @@ class Consumer:
         raw: Delivery,
         entries: Entries,
         acknowledger: AckBatcher,
-        decided: "asyncio.Future[list[str]]",
+        decided: "asyncio.Future[list[EncodedOutcome]]",
     ) -> None:
         # Cancelled, the worker stops: the message is delivered again.
         if not decided.cancelled():
@@ -145,23 +141,24 @@ class Consumer:
         self,
         raw: Delivery,
         entries: Entries,
-        documents: list[str],
+        outcomes: list[EncodedOutcome],
         acknowledger: AckBatcher,
     ) -> None:
-        if len(documents) == len(entries) and not any(map(_is_set_aside, documents)):
+        if len(outcomes) == len(entries) and not any(one.dead_letter for one in outcomes):
+            documents = [outcome.document for outcome in outcomes]
             self._answers.put(PendingReply(raw, documents, acknowledger))
             return
-        self._spawn(self._set_aside(raw, entries, documents, acknowledger))
+        self._spawn(self._set_aside(raw, entries, outcomes, acknowledger))
 
     async def _set_aside(
         self,
         raw: Delivery,
         entries: Entries,
-        documents: list[str],
+        outcomes: list[EncodedOutcome],
         acknowledger: AckBatcher,
     ) -> None:
         """Copy what cannot be applied to the dead letters, then answer the whole message."""
-        decided = iter(documents)
+        decided = iter(outcomes)
         answered: list[str] = []
         for entry in entries:
             if isinstance(entry, Unreadable):
@@ -169,11 +166,11 @@ class Consumer:
                 reason = Unprocessable(f"{REFUSALS[entry.reason]}: {entry.error}")
                 answered.append(encode_outcome(refused(entry, reason, decided_at=None)))
                 continue
-            document = next(decided)
-            if _is_set_aside(document) and topology.RECORDED_HEADER not in raw.headers:
+            outcome = next(decided)
+            if outcome.dead_letter and topology.RECORDED_HEADER not in raw.headers:
                 body = encode_commands([entry])
-                await self._dead_letter(raw, body, "unprocessable", document)
-            answered.append(document)
+                await self._dead_letter(raw, body, "unprocessable", outcome.document)
+            answered.append(outcome.document)
         self._answers.put(PendingReply(raw, answered, acknowledger))
 
     async def _dead_letter(self, raw: Delivery, body: bytes, reason: str, error: str) -> None:
@@ -191,11 +188,6 @@ def _read(body: bytes) -> Entries:
     except Exception as error:  # a bug: it must not keep the message coming back for ever
         logger.exception("a message cannot be read")
         return [Unreadable(f"reading it failed: {type(error).__name__}", body)]
-
-
-def _is_set_aside(document: str) -> bool:
-    """Whether a command could not be applied; what the rules refuse is nothing for an operator."""
-    return IS_UNPROCESSABLE in document and IS_A_RULES not in document
 
 
 def _is_suspect(raw: Delivery) -> bool:

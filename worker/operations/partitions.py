@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.commands import Command
 from shared.refusals import Unprocessable
 from worker import faults
+from worker.apply import AppliedBatch
 from worker.committer import Apply
-from worker.domain.batch import Batch
 from worker.telemetry import PARTITIONS_AHEAD
 
 logger = logging.getLogger(__name__)
@@ -82,11 +82,11 @@ class Partitions:
             commands: Sequence[Command],
             due_users: Sequence[str] = (),
             *,
-            set_aside: Unprocessable | None = None,
-        ) -> Batch:
+            forced_refusal: Unprocessable | None = None,
+        ) -> AppliedBatch:
             if self.days_ahead < 0:
                 await self._make_today()
-            return await apply(commands, due_users, set_aside=set_aside)
+            return await apply(commands, due_users, forced_refusal=forced_refusal)
 
         return applied
 

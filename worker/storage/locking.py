@@ -1,30 +1,19 @@
 """Locks and reads the book of a batch.
 
-Every statement takes all of the batch at once, so that 500 commands cost about as many
-round trips as one. Locks are taken in one order everywhere: users, events, ticket types,
-each by ID. What is locked is read after the lock, in a statement of its own: a statement
-that waited for a lock still sees everything but the locked row as it was before it waited.
+Every statement takes the whole batch at once: 500 commands cost about as many round trips as
+one. All transactions take locks in one order: users, events, ticket types, each by ID. Rows are
+read after they are locked, by another statement: a statement that waited for a lock re-reads only
+the locked row, and sees all others as they were before it waited.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import TextClause
-
-from shared.commands import (
-    CancelEvent,
-    ChangeTicketType,
-    Command,
-    CreateTicketType,
-    EndEvent,
-    RegisterUser,
-    ReserveTickets,
-    SetQuantity,
-)
+from shared.commands import Command
 from worker.domain.book import Book, Cart, Event, Rules, TicketType
-from worker.storage.driver import Driver, fetch
+from worker.domain.locks import LockRequest, lock_request
+from worker.storage.driver import Driver
 from worker.storage.statements import (
     LOCK_EVENTS,
     LOCK_TICKET_TYPES,
@@ -36,80 +25,69 @@ from worker.storage.statements import (
 )
 
 MAX_DUE_CARTS = 2_000
-"""How many carts of others, whose hold is over, one batch takes along."""
+"""How many due carts of other users one batch expires."""
 
 
-@dataclass(slots=True)
-class LockRequest:
-    """What the commands of a batch name."""
-
-    user_ids: set[str]
-    ticket_type_ids: set[str] = field(default_factory=set)
-    """Those to take more of, or to change."""
-    event_ids: set[str] = field(default_factory=set)
-    """Those to close, or to add ticket types to."""
-    emails: set[str] = field(default_factory=set)
-    """Those to register, in lower case."""
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class LockedUsers:
-    """The users of a batch, locked, and what they hold."""
+    """The users of a batch, locked, and their carts."""
 
-    wanted: LockRequest
+    request: LockRequest
     ids: set[str]
-    """Those that exist, and those whose hold is over and stands in the way."""
+    """Those of the request that exist, and the owners of due carts that hold wanted tickets."""
     carts: dict[str, Cart]
     """The active carts, by user ID."""
     expired_carts_remain: bool
-    """Whether due carts are left that are in the way: more than one transaction takes along, or
-    some that others have just put wanted tickets into."""
+    """Whether more due carts hold wanted tickets than one transaction expires."""
+
+
+@dataclass(slots=True, frozen=True)
+class LockedBook:
+    """The book of a batch, locked."""
+
+    book: Book
+    expired_carts_remain: bool
+    """Whether unlocked due carts still hold wanted tickets: too many, or filled meanwhile."""
 
 
 async def lock_users(
     driver: Driver, commands: Sequence[Command], due_users: Iterable[str]
 ) -> LockedUsers:
-    """Lock whoever the commands come from, and whose due carts are in their way."""
-    wanted = _wanted(commands)
-    wanted.user_ids.update(due_users)
-    existing = await _column(
-        driver,
-        LOCK_USERS,
-        user_ids=sorted(wanted.user_ids),
-        wanted=sorted(wanted.ticket_type_ids),
-        limit=MAX_DUE_CARTS,
+    """Lock the users of the commands, `due_users`, and the owners of due carts in their way."""
+    request = lock_request(commands)
+    request.user_ids.update(due_users)
+    rows = await driver.fetch(
+        LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS
     )
+    existing = [row[0] for row in rows]
     ids = set(existing)
     return LockedUsers(
-        wanted,
+        request,
         ids,
         carts=await _read_carts(driver, existing),
-        expired_carts_remain=len(ids - wanted.user_ids) >= MAX_DUE_CARTS,
+        expired_carts_remain=len(ids - request.user_ids) >= MAX_DUE_CARTS,
     )
 
 
-async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> Book:
-    """Lock and read all else that the commands of these users may touch.
+async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedBook:
+    """Lock and read all other rows that the commands of these users need.
 
-    The ticket types come last: they are what everybody wants at the same time, and here the
-    next batch waits until this one has committed. Under their locks it looks for due carts
-    once more, and notes with the users whether there are any.
+    The ticket types come last: most batches want the same ones, and the next batch waits here
+    until this one has committed. Under their locks the last statement looks for due carts again.
     """
-    wanted = users.wanted
-    emails = await _read_emails(driver, wanted.emails)
-    ticket_type_ids = wanted.ticket_type_ids.union(*(cart.lines for cart in users.carts.values()))
-    event_ids = set(wanted.event_ids)
+    request = users.request
+    emails = await _read_emails(driver, request.emails)
+    ticket_type_ids = request.ticket_type_ids.union(*(cart.lines for cart in users.carts.values()))
+    event_ids = set(request.event_ids)
     if event_ids:
-        await fetch(driver, LOCK_EVENTS, {"ids": sorted(event_ids)})
-        ticket_type_ids.update(
-            await _column(driver, TICKET_TYPES_OF_EVENTS, event_ids=sorted(event_ids))
-        )
-    rows = await fetch(driver, LOCK_TICKET_TYPES, {"ids": sorted(ticket_type_ids)})
+        await driver.fetch(LOCK_EVENTS, sorted(event_ids))
+        rows = await driver.fetch(TICKET_TYPES_OF_EVENTS, sorted(event_ids))
+        ticket_type_ids.update([row[0] for row in rows])
+    rows = await driver.fetch(LOCK_TICKET_TYPES, sorted(ticket_type_ids))
     ticket_types = {row[0]: TicketType(*row) for row in rows}
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
     now, overlooked, events = await _read_events(driver, event_ids, users)
-    users.expired_carts_remain |= overlooked
-    return Book(
+    book = Book(
         now=now,
         rules=rules,
         user_ids=users.ids,
@@ -118,63 +96,34 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> Book:
         ticket_types=ticket_types,
         carts=users.carts,
     )
-
-
-def _wanted(commands: Sequence[Command]) -> LockRequest:
-    wanted = LockRequest({command.user_id for command in commands})
-    for command in commands:
-        match command:
-            case ReserveTickets():
-                wanted.ticket_type_ids.update([line.ticket_type_id for line in command.items])
-            case SetQuantity() | ChangeTicketType():
-                wanted.ticket_type_ids.add(command.ticket_type_id)
-            case CancelEvent() | EndEvent() | CreateTicketType():
-                wanted.event_ids.add(command.event_id)
-            case RegisterUser():
-                wanted.emails.add(command.email.lower())
-            case _:
-                pass
-    return wanted
-
-
-async def _column(driver: Driver, statement: TextClause, **parameters: Any) -> Sequence[str]:
-    return [row[0] for row in await fetch(driver, statement, parameters)]
+    return LockedBook(book, users.expired_carts_remain or overlooked)
 
 
 async def _read_carts(driver: Driver, user_ids: Sequence[str]) -> dict[str, Cart]:
-    rows = await fetch(driver, READ_CARTS, {"user_ids": user_ids})
     carts: dict[str, Cart] = {}
-    for cart_id, user_id, expires_at, ticket_type_id, quantity in rows:
-        cart = carts.get(user_id)
-        if cart is None:
-            carts[user_id] = cart = Cart(cart_id, user_id, expires_at, {})
-        cart.lines[ticket_type_id] = quantity
+    for *columns, ticket_type_id, quantity in await driver.fetch(READ_CARTS, user_ids):
+        cart = Cart(*columns)
+        carts.setdefault(cart.user_id, cart).lines[ticket_type_id] = quantity
     return carts
 
 
 async def _read_emails(driver: Driver, wanted: set[str]) -> set[str]:
-    """The e-mail addresses, of those wanted, that are taken."""
+    """Return which of the e-mail addresses are taken."""
     if not wanted:
         return set()
-    return set(await _column(driver, READ_EMAILS, emails=sorted(wanted)))
+    return {row[0] for row in await driver.fetch(READ_EMAILS, sorted(wanted))}
 
 
 async def _read_events(
     driver: Driver, event_ids: set[str], users: LockedUsers
 ) -> tuple[datetime, bool, dict[str, Event]]:
-    """The clock, whether due carts were overlooked, and the events.
+    """Return the time, whether due carts were overlooked, and the events.
 
-    In the last statement before the decisions: it sees what others did before they let go of
-    the ticket types, which whoever looked for due carts before could not.
+    The last statement before the decisions sees what other batches committed before they
+    released the ticket types. The search for due carts in `lock_users` could not see it.
     """
-    rows = await fetch(
-        driver,
-        READ_EVENTS,
-        {
-            "ids": sorted(event_ids),
-            "locked_users": list(users.ids),
-            "wanted": list(users.wanted.ticket_type_ids),
-        },
+    rows = await driver.fetch(
+        READ_EVENTS, sorted(event_ids), list(users.ids), list(users.request.ticket_type_ids)
     )
     now, overlooked = rows[0][:2]
     return now, overlooked, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}

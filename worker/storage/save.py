@@ -1,89 +1,88 @@
-"""Saves what a batch decided: what became of the book, and the outcomes."""
+"""Saves what a batch changed in the book, and its outcomes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import TextClause
-
 from worker.domain.batch import Batch
-from worker.domain.book import Changes, TicketType
-from worker.storage.driver import Driver, fetch
+from worker.domain.book import Changes
+from worker.storage.driver import Driver
+from worker.storage.outcomes import EncodedOutcome
 from worker.storage.statements import (
+    CART_ITEM_KEYS,
+    CART_ITEMS,
+    CART_STATUS,
+    CARTS,
     CLOSE_CARTS,
-    DROP_LINES,
+    DROP_CART_ITEMS,
+    EVENT_STATUS,
+    EVENTS,
     INSERT_EVENTS,
     INSERT_TICKET_TYPES,
     INSERT_USERS,
+    OUTCOMES,
     SAVE_HOLDS_AND_OUTCOMES,
+    TICKET_TYPES,
     UPDATE_EVENTS,
+    USERS,
+    CartItem,
+    StoredOutcome,
 )
 
-Columns = dict[str, list[Any]]
+Arrays = list[Sequence[Any]]
 """The parameters of a statement: an array for each column, one entry a row."""
 
 
-async def save(driver: Driver, batch: Batch) -> None:
-    """Write what changed, with no statement for what did not."""
-    for statement, columns in _writes(batch):
-        if any(columns.values()):
-            await fetch(driver, statement, columns)
+async def save(driver: Driver, batch: Batch, encoded: Sequence[EncodedOutcome]) -> None:
+    """Write what changed, and the outcomes to record. A statement without rows is not sent."""
+    for statement, arrays in _writes(batch.changes, _stored_outcomes(batch, encoded)):
+        if any(arrays):
+            await driver.fetch(statement, *arrays)
 
 
-def _writes(batch: Batch) -> Iterable[tuple[TextClause, Columns]]:
-    """The statements of a save and their columns, in an order that no constraint minds."""
-    changes = batch.changes
-    # Sorted, as no lock keeps two batches that register the same users from meeting here.
-    new_users = sorted(changes.new_users, key=lambda user: user.id)
-    yield INSERT_USERS, _columns(3, [(u.id, u.email, u.password_hash) for u in new_users])
-    new_events = [
-        (e.id, e.organizer_id, e.name, e.starts_at, e.ends_at, e.status)
-        for e in changes.new_events.values()
-    ]
-    yield INSERT_EVENTS, _columns(6, new_events)
-    yield UPDATE_EVENTS, _columns(2, [(e.id, e.status) for e in changes.changed_events.values()])
-    yield INSERT_TICKET_TYPES, _ticket_types(changes.new_ticket_types.values())
+def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tuple[str, Arrays]]:
+    """Yield the statements and their parameters, in an order that meets all constraints."""
+    # Sorted: no lock keeps two batches from registering the same users at once.
+    yield INSERT_USERS, USERS.arrays(sorted(changes.new_users, key=lambda user: user.id))
+    yield INSERT_EVENTS, EVENTS.arrays(changes.new_events.values())
+    yield UPDATE_EVENTS, EVENT_STATUS.arrays(changes.changed_events.values())
+    yield INSERT_TICKET_TYPES, TICKET_TYPES.arrays(changes.new_ticket_types.values())
     opened = changes.opened_carts
-    closed = [(c.id, c.status) for c in changes.closed_carts.values() if c.id not in opened]
-    # Before the new ones: a user has one active cart.
-    yield CLOSE_CARTS, _columns(2, closed)
-    puts, drops = _lines(changes)
-    yield DROP_LINES, _columns(2, drops)
-    carts = [(c.id, c.user_id, c.status, c.expires_at) for c in opened.values()]
-    # Sorted, as commands of users that do not exist are serialised by no lock.
-    outcomes = sorted(
-        (f.command.command_id, f.command.user_id, f.fingerprint, f.document, f.outcome.decided_at)
-        for f in batch.fresh
-    )
+    closed = [cart for cart in changes.closed_carts.values() if cart.id not in opened]
+    # Before new carts: a user has one active cart.
+    yield CLOSE_CARTS, CART_STATUS.arrays(closed)
+    puts, drops = _items(changes)
+    yield DROP_CART_ITEMS, CART_ITEM_KEYS.arrays(drops)
     yield (
         SAVE_HOLDS_AND_OUTCOMES,
-        _ticket_types(changes.changed_ticket_types.values())
-        | _columns(4, carts, "cart")
-        | _columns(3, puts, "line")
-        | _columns(5, outcomes, "outcome"),
+        TICKET_TYPES.arrays(changes.changed_ticket_types.values())
+        + CARTS.arrays(opened.values())
+        + CART_ITEMS.arrays(puts)
+        # Sorted: no lock serialises the commands of users that do not exist.
+        + OUTCOMES.arrays(sorted(outcomes)),
     )
 
 
-def _lines(changes: Changes) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """The lines to put into carts, and those to drop."""
-    puts: list[tuple[Any, ...]] = []
-    drops: list[tuple[Any, ...]] = []
+def _items(changes: Changes) -> tuple[list[CartItem], list[CartItem]]:
+    """Return the items to put into carts, and those to drop."""
+    puts: list[CartItem] = []
+    drops: list[CartItem] = []
     for (cart_id, ticket_type_id), cart in changes.touched_lines.items():
         if quantity := cart.lines.get(ticket_type_id):
-            puts.append((cart_id, ticket_type_id, quantity))
+            puts.append(CartItem(cart_id, ticket_type_id, quantity))
         elif cart_id not in changes.opened_carts:
-            drops.append((cart_id, ticket_type_id))
+            drops.append(CartItem(cart_id, ticket_type_id, 0))
     return puts, drops
 
 
-def _ticket_types(ticket_types: Iterable[TicketType]) -> Columns:
-    rows = [
-        (t.id, t.event_id, t.name, t.total, t.reserved, t.sold, t.sale_starts_at, t.sale_ends_at)
-        for t in ticket_types
-    ]
-    return _columns(8, rows)
-
-
-def _columns(width: int, rows: list[tuple[Any, ...]], prefix: str = "c") -> Columns:
-    """Turn rows into one array for each column, as the statements take them."""
-    columns = zip(*rows, strict=True) if rows else ((),) * width
-    return {f"{prefix}{number}": list(column) for number, column in enumerate(columns)}
+def _stored_outcomes(batch: Batch, encoded: Sequence[EncodedOutcome]) -> Iterable[StoredOutcome]:
+    documents = dict(zip(batch.outcomes, encoded, strict=True))
+    for new in batch.to_record:
+        command = new.command
+        yield StoredOutcome(
+            command.command_id,
+            command.user_id,
+            new.fingerprint,
+            documents[new].document,
+            new.dead_letter,
+            new.outcome.decided_at,
+        )

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.commands import Command
-from worker.storage.driver import fetch, transaction
+from worker.storage.driver import transaction
 
 
 class SoloAttempts:
@@ -18,28 +17,28 @@ class SoloAttempts:
     async def earlier(self, commands: Sequence[Command]) -> list[int]:
         """Return how often each command was tried alone before."""
         async with transaction(self._engine) as driver:
-            rows = await fetch(driver, READ_TRIES, {"ids": _ids(commands)})
+            rows = await driver.fetch(READ_TRIES, _ids(commands))
         tries: dict[str, int] = {row[0]: row[1] for row in rows}
         return [tries.get(command.command_id, 0) for command in commands]
 
     async def note(self, commands: Sequence[Command]) -> None:
         """Note a try of each command; it counts from the return on, whatever happens then."""
         async with transaction(self._engine) as driver:
-            await fetch(driver, NOTE_TRY, {"ids": _ids(commands)})
+            await driver.fetch(NOTE_TRY, _ids(commands))
 
 
 def _ids(commands: Sequence[Command]) -> list[str]:
     return sorted({command.command_id for command in commands})
 
 
-READ_TRIES = text("""
+READ_TRIES = """
     SELECT command_id::text, tries FROM booking.trials
-    WHERE command_id = ANY (CAST(:ids AS uuid[]))
-""")
+    WHERE command_id = ANY ($1::uuid[])
+"""
 
-NOTE_TRY = text("""
+NOTE_TRY = """
     INSERT INTO booking.trials (command_id, tries, tried_at)
-    SELECT id, 1, statement_timestamp() FROM unnest(CAST(:ids AS uuid[])) AS id
+    SELECT id, 1, statement_timestamp() FROM unnest($1::uuid[]) AS id
     ON CONFLICT (command_id) DO UPDATE
     SET tries = trials.tries + 1, tried_at = excluded.tried_at
-""")
+"""

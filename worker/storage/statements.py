@@ -1,155 +1,148 @@
-"""The statements that lock, read and save a book. Each takes arrays: one entry a row."""
+"""The statements that lock, read and save a book. Each takes arrays: one entry a row.
 
-from sqlalchemy import text
+Parameters are asyncpg's: `$1` is the first argument after the statement.
+"""
 
-LOCK_USERS = text("""
+from datetime import datetime
+from typing import NamedTuple
+
+from worker.domain.batch import RecordedOutcome
+from worker.domain.book import Cart, Event, TicketType, User
+from worker.storage import tables
+from worker.storage.columns import Columns, first_parameters
+
+
+class CartItem(NamedTuple):
+    """A line of a cart, as it is stored."""
+
+    cart_id: str
+    ticket_type_id: str
+    quantity: int
+
+
+class StoredOutcome(NamedTuple):
+    """The outcome of a command, as it is stored."""
+
+    command_id: str
+    user_id: str
+    fingerprint: bytes
+    document: str
+    dead_letter: bool
+    decided_at: datetime | None
+    """None only for a command that could not be read, which is not stored."""
+
+
+USERS = Columns(tables.users, User)
+EVENTS = Columns(tables.events, Event)
+EVENT_STATUS = Columns(tables.events, Event, "id", "status")
+TICKET_TYPES = Columns(tables.ticket_types, TicketType)
+CARTS = Columns(tables.carts, Cart)
+CART_STATUS = Columns(tables.carts, Cart, "id", "status")
+CART_ITEMS = Columns(tables.cart_items, CartItem)
+CART_ITEM_KEYS = Columns(tables.cart_items, CartItem, "cart_id", "ticket_type_id")
+OUTCOMES = Columns(tables.outcomes, StoredOutcome)
+RECALLED = Columns(tables.outcomes, RecordedOutcome, "fingerprint", "document", "dead_letter")
+
+# $1: the users that send commands. $2: the ticket types they want more of. $3: how many other
+# users to take along, whose due carts hold these ticket types.
+LOCK_USERS = """
     SELECT id::text FROM booking.users
     WHERE id = ANY (ARRAY(
-        SELECT unnest(CAST(:user_ids AS uuid[]))
+        SELECT unnest($1::uuid[])
         UNION
         (SELECT cart.user_id
          FROM booking.carts AS cart
          WHERE cart.status = 'active' AND cart.expires_at <= statement_timestamp()
-           AND cart.user_id <> ALL (CAST(:user_ids AS uuid[]))
+           AND cart.user_id <> ALL ($1::uuid[])
            AND EXISTS (
                SELECT FROM booking.cart_items AS line
                WHERE line.cart_id = cart.id
-                 AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[])))
-         LIMIT :limit)
+                 AND line.ticket_type_id = ANY ($2::uuid[]))
+         LIMIT $3)
     ))
     ORDER BY users.id
     FOR NO KEY UPDATE
-""")
+"""
 
 # A look-up for each user, whatever the planner knows of the table: before the first ANALYZE it
 # would rather read all active carts through the index of their expiry.
-READ_CARTS = text("""
-    SELECT cart.id::text, cart.user_id::text, cart.expires_at, line.ticket_type_id::text,
-           line.quantity
-    FROM unnest(CAST(:user_ids AS uuid[])) AS holder (id)
+READ_CARTS = f"""
+    SELECT {CARTS.select("cart")}, line.ticket_type_id::text, line.quantity
+    FROM unnest($1::uuid[]) AS holder (id)
     CROSS JOIN LATERAL (
         SELECT * FROM booking.carts
         WHERE carts.user_id = holder.id AND carts.status = 'active'
         LIMIT 1
     ) AS cart
     JOIN booking.cart_items AS line ON line.cart_id = cart.id
-""")
+"""
 
-# The bounds say nothing new, but they are what Postgres picks the partitions by; else it looks for
-# each ID in each of them.
-RECALL = text("""
-    SELECT command_id::text, fingerprint, document FROM booking.outcomes
-    WHERE command_id = ANY (CAST(:ids AS uuid[]))
-      AND command_id BETWEEN CAST(:lowest AS uuid) AND CAST(:highest AS uuid)
-""")
+# $1: command IDs, $2 the lowest and $3 the highest of them. The bounds add no condition, but
+# Postgres picks partitions by them; without, it looks for each ID in every partition.
+RECALL = f"""
+    SELECT outcome.command_id::text, {RECALLED.select("outcome")}
+    FROM booking.outcomes AS outcome
+    WHERE outcome.command_id = ANY ($1::uuid[])
+      AND outcome.command_id BETWEEN $2::uuid AND $3::uuid
+"""
 
-READ_EMAILS = text("""
-    SELECT lower(email) FROM booking.users
-    WHERE lower(email) = ANY (CAST(:emails AS text[]))
-""")
+READ_EMAILS = """
+    SELECT lower(email) FROM booking.users WHERE lower(email) = ANY ($1::text[])
+"""
 
-LOCK_EVENTS = text("""
+LOCK_EVENTS = """
     SELECT FROM booking.events
-    WHERE id = ANY (CAST(:ids AS uuid[]))
+    WHERE id = ANY ($1::uuid[])
     ORDER BY id
     FOR NO KEY UPDATE
-""")
+"""
 
-TICKET_TYPES_OF_EVENTS = text("""
-    SELECT id::text FROM booking.ticket_types WHERE event_id = ANY (CAST(:event_ids AS uuid[]))
-""")
+TICKET_TYPES_OF_EVENTS = """
+    SELECT id::text FROM booking.ticket_types WHERE event_id = ANY ($1::uuid[])
+"""
 
-LOCK_TICKET_TYPES = text("""
-    SELECT id::text, event_id::text, name, total, reserved, sold, sale_starts_at, sale_ends_at
+LOCK_TICKET_TYPES = f"""
+    SELECT {TICKET_TYPES.select("ticket_types")}
     FROM booking.ticket_types
-    WHERE id = ANY (CAST(:ids AS uuid[]))
+    WHERE id = ANY ($1::uuid[])
     ORDER BY ticket_types.id
     FOR NO KEY UPDATE
-""")
+"""
 
-# now() is when the transaction began, and so after all of its commands had come.
-READ_EVENTS = text("""
+# $1: the events. $2: the users that are locked, $3: the ticket types that they want more of.
+# now() is when the transaction began, so later than the arrival of every command in it.
+READ_EVENTS = f"""
     SELECT clock_timestamp(),
            EXISTS (
                SELECT FROM booking.carts AS cart
                JOIN booking.cart_items AS line ON line.cart_id = cart.id
                WHERE cart.status = 'active' AND cart.expires_at <= now()
-                 AND cart.user_id <> ALL (CAST(:locked_users AS uuid[]))
-                 AND line.ticket_type_id = ANY (CAST(:wanted AS uuid[]))),
-           event.id::text, event.organizer_id::text, event.name,
-           event.starts_at, event.ends_at, event.status
+                 AND cart.user_id <> ALL ($2::uuid[])
+                 AND line.ticket_type_id = ANY ($3::uuid[])),
+           {EVENTS.select("event")}
     FROM (VALUES (1)) AS clock
-    LEFT JOIN booking.events AS event ON event.id = ANY (CAST(:ids AS uuid[]))
-""")
-
-INSERT_USERS = text("""
-    INSERT INTO booking.users (id, email, password_hash, registered_at)
-    SELECT id, email, password_hash, now()
-    FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS text[]), CAST(:c2 AS text[]))
-         AS new (id, email, password_hash)
-""")
-
-INSERT_EVENTS = text("""
-    INSERT INTO booking.events (id, organizer_id, name, starts_at, ends_at, status)
-    SELECT * FROM unnest(
-        CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[]), CAST(:c2 AS text[]),
-        CAST(:c3 AS timestamptz[]), CAST(:c4 AS timestamptz[]), CAST(:c5 AS text[]))
-""")
-
-UPDATE_EVENTS = text("""
-    UPDATE booking.events AS event SET status = changed.status
-    FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS text[])) AS changed (id, status)
-    WHERE event.id = changed.id
-""")
-
-TICKET_TYPE_COLUMNS = """
-    unnest(
-        CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[]), CAST(:c2 AS text[]),
-        CAST(:c3 AS integer[]), CAST(:c4 AS integer[]), CAST(:c5 AS integer[]),
-        CAST(:c6 AS timestamptz[]), CAST(:c7 AS timestamptz[]))
-    AS changed (id, event_id, name, total, reserved, sold, sale_starts_at, sale_ends_at)
+    LEFT JOIN booking.events AS event ON event.id = ANY ($1::uuid[])
 """
 
-INSERT_TICKET_TYPES = text(f"""
-    INSERT INTO booking.ticket_types
-        (id, event_id, name, total, reserved, sold, sale_starts_at, sale_ends_at)
-    SELECT * FROM {TICKET_TYPE_COLUMNS}
-""")
+INSERT_USERS = USERS.insert()
+INSERT_EVENTS = EVENTS.insert()
+UPDATE_EVENTS = EVENT_STATUS.update()
+INSERT_TICKET_TYPES = TICKET_TYPES.insert()
+CLOSE_CARTS = CART_STATUS.update()
+DROP_CART_ITEMS = CART_ITEM_KEYS.delete()
 
-CLOSE_CARTS = text("""
-    UPDATE booking.carts AS cart SET status = closed.status
-    FROM unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS text[])) AS closed (id, status)
-    WHERE cart.id = closed.id
-""")
-
-DROP_LINES = text("""
-    DELETE FROM booking.cart_items AS line
-    USING unnest(CAST(:c0 AS uuid[]), CAST(:c1 AS uuid[])) AS dropped (cart_id, ticket_type_id)
-    WHERE line.cart_id = dropped.cart_id AND line.ticket_type_id = dropped.ticket_type_id
-""")
+HOLDS_AND_OUTCOMES = (TICKET_TYPES, CARTS, CART_ITEMS, OUTCOMES)
+_TICKET_TYPE, _CART, _ITEM, _OUTCOME = first_parameters(*HOLDS_AND_OUTCOMES)
 
 # What every batch of reservations writes, in one round trip.
-SAVE_HOLDS_AND_OUTCOMES = text(f"""
+SAVE_HOLDS_AND_OUTCOMES = f"""
     WITH changed_ticket_types AS (
-        UPDATE booking.ticket_types AS ticket_type
-        SET name = changed.name, total = changed.total, reserved = changed.reserved,
-            sold = changed.sold, sale_starts_at = changed.sale_starts_at,
-            sale_ends_at = changed.sale_ends_at
-        FROM {TICKET_TYPE_COLUMNS}
-        WHERE ticket_type.id = changed.id
+        {TICKET_TYPES.update(_TICKET_TYPE)}
     ), opened_carts AS (
-        INSERT INTO booking.carts (id, user_id, status, expires_at)
-        SELECT * FROM unnest(
-            CAST(:cart0 AS uuid[]), CAST(:cart1 AS uuid[]), CAST(:cart2 AS text[]),
-            CAST(:cart3 AS timestamptz[]))
-    ), put_lines AS (
-        INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
-        SELECT * FROM unnest(
-            CAST(:line0 AS uuid[]), CAST(:line1 AS uuid[]), CAST(:line2 AS integer[]))
+        {CARTS.insert(_CART)}
+    ), put_items AS (
+        {CART_ITEMS.insert(_ITEM)}
         ON CONFLICT (cart_id, ticket_type_id) DO UPDATE SET quantity = excluded.quantity
     )
-    INSERT INTO booking.outcomes (command_id, user_id, fingerprint, document, decided_at)
-    SELECT * FROM unnest(
-        CAST(:outcome0 AS uuid[]), CAST(:outcome1 AS uuid[]), CAST(:outcome2 AS bytea[]),
-        CAST(:outcome3 AS text[]), CAST(:outcome4 AS timestamptz[]))
-""")
+    {OUTCOMES.insert(_OUTCOME)}
+"""

@@ -5,6 +5,7 @@ decides under locks and does not lean on them.
 """
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    false,
     func,
     text,
 )
@@ -107,6 +109,8 @@ outcomes = Table(
     Column("user_id", Uuid, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("document", Text, nullable=False),
+    # Whether the command is to be copied to the dead letters before its message is acknowledged.
+    Column("dead_letter", Boolean, nullable=False, server_default=false()),
     Column("decided_at", DateTime(timezone=True), nullable=False),
     # A partition for each UTC day of the ID. There is none for all other IDs: where an outcome
     # can no longer be found, none can be recorded.

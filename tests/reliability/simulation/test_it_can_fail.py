@@ -1,6 +1,7 @@
 """Controls: a worker that is wrong in one place breaks an invariant within a few seeds."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,13 +50,14 @@ def answer_before_the_commit(patch: Patch) -> None:
         commands: Sequence[Command],
         due: Any = (),
         *,
-        set_aside: Any = None,
-    ) -> batch.Batch:
+        forced_refusal: Any = None,
+    ) -> apply.AppliedBatch:
         async with transaction(engine) as driver:
             users = await locking.lock_users(driver, commands, due)
             recorded = await outcomes.recall(driver, commands)
-            book = await locking.lock_book(driver, users, rules)
-            return apply.decide_batch(book, commands, recorded, set_aside)
+            locked = await locking.lock_book(driver, users, rules)
+            decided = apply.decide_batch(locked.book, commands, recorded, forced_refusal)
+            return apply.AppliedBatch(decided, apply.encode(decided))
 
     patch.setattr(apply, "apply", apply_later)
 
@@ -67,15 +69,16 @@ def recall_before_the_locks(patch: Patch) -> None:
         commands: Sequence[Command],
         due: Any = (),
         *,
-        set_aside: Any = None,
-    ) -> batch.Batch:
+        forced_refusal: Any = None,
+    ) -> apply.AppliedBatch:
         async with transaction(engine) as driver:
             recorded = await outcomes.recall(driver, commands)
             users = await locking.lock_users(driver, commands, due)
-            book = await locking.lock_book(driver, users, rules)
-            decided = apply.decide_batch(book, commands, recorded, set_aside)
-            await save(driver, decided)
-            return decided
+            locked = await locking.lock_book(driver, users, rules)
+            decided = apply.decide_batch(locked.book, commands, recorded, forced_refusal)
+            encoded = apply.encode(decided)
+            await save(driver, decided, encoded)
+            return apply.AppliedBatch(decided, encoded)
 
     patch.setattr(apply, "apply", apply_early)
 
@@ -122,8 +125,7 @@ def leave_the_carts_of_others(patch: Patch) -> None:
 
     async def selfish(driver: Any, commands: Sequence[Command], due: Any) -> Any:
         users = await lock_users(driver, commands, due)
-        users.expired_carts_remain = False
-        return users
+        return replace(users, expired_carts_remain=False)
 
     patch.setattr(locking, "MAX_DUE_CARTS", 0)
     patch.setattr(locking, "lock_users", selfish)
@@ -154,7 +156,7 @@ def count_lines_one_by_one(patch: Patch) -> None:
 def record_no_refusals(patch: Patch) -> None:
     def forget(*arguments: Any) -> batch.Batch:
         decided = decide_batch(*arguments)
-        decided.fresh = [fresh for fresh in decided.fresh if fresh.outcome.result]
+        decided.to_record = [new for new in decided.to_record if new.outcome.result]
         return decided
 
     patch.setattr(apply, "decide_batch", forget)

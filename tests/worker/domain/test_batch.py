@@ -18,12 +18,15 @@ from tests.builders import (
     a_cart,
     a_ticket_type,
     an_event,
+    change_ticket_type,
+    documents,
     id_made_at,
+    recorded,
     release_cart,
     reopened,
     reserve,
 )
-from worker.domain.batch import Batch, Recorded, decide_batch
+from worker.domain.batch import RecordedOutcome, decide_batch
 from worker.domain.book import RETENTION_MARGIN, Book, Changes
 
 ANN, BOB = new_id(), new_id()
@@ -37,21 +40,14 @@ def selling(total: int, **carts: int) -> Book:
     return a_book(users=[ANN, BOB], events=[event], ticket_types=[ticket_type])
 
 
-def recorded(batch: Batch) -> dict[str, Recorded]:
-    return {
-        fresh.command.command_id: Recorded(fresh.fingerprint, fresh.document)
-        for fresh in batch.fresh
-    }
-
-
 def test_the_documents_stand_in_the_order_of_the_commands() -> None:
     commands = [release_cart(user_id) for user_id in (ANN, BOB, ANN)]
 
     batch = decide_batch(selling(1), commands, {})
 
-    ids = [decode_outcome(document).command_id for document in batch.documents]
+    ids = [decode_outcome(document).command_id for document in documents(batch)]
     assert ids == [command.command_id for command in commands]
-    assert [fresh.document for fresh in batch.fresh] == batch.documents
+    assert batch.to_record == batch.outcomes
 
 
 def test_each_command_sees_what_the_one_before_it_did() -> None:
@@ -66,14 +62,14 @@ def test_each_command_sees_what_the_one_before_it_did() -> None:
         {},
     )
 
-    statuses = [decode_outcome(document).status for document in batch.documents]
+    statuses = [decode_outcome(document).status for document in documents(batch)]
     assert statuses == ["succeeded", "refused", "succeeded", "succeeded"]
 
 
 def test_an_outcome_carries_the_command_and_the_clock_of_the_book() -> None:
     command = reserve(ANN, {TICKETS: 1}, submitted_at=NOW - HOLD)
 
-    outcome = decide_batch(selling(1), [command], {}).fresh[0].outcome
+    outcome = decide_batch(selling(1), [command], {}).to_record[0].outcome
 
     assert (outcome.command_id, outcome.kind) == (command.command_id, "reserve_tickets")
     assert (outcome.submitted_at, outcome.decided_at) == (NOW - HOLD, NOW)
@@ -86,8 +82,8 @@ def test_a_duplicate_in_one_batch_gets_the_same_document_to_the_letter() -> None
 
     batch = decide_batch(selling(1), [command, later, command], {})
 
-    assert len(set(batch.documents)) == 1
-    assert len(batch.fresh) == 1
+    assert len(set(documents(batch))) == 1
+    assert len(batch.to_record) == 1
     assert batch.changes.changed_ticket_types[TICKETS].reserved == 1
 
 
@@ -98,8 +94,8 @@ def test_a_duplicate_gets_what_was_recorded_even_where_it_would_fare_otherwise_n
 
     again = decide_batch(book, [command], recorded(first))
 
-    assert again.documents == first.documents
-    assert again.fresh == []
+    assert documents(again) == documents(first)
+    assert again.to_record == []
     assert again.changes == Changes()
 
 
@@ -109,8 +105,8 @@ def test_a_refused_id_never_later_succeeds() -> None:
 
     again = decide_batch(selling(100), [command], recorded(first))
 
-    assert again.documents == first.documents
-    assert decode_outcome(again.documents[0]).status == "refused"
+    assert documents(again) == documents(first)
+    assert decode_outcome(documents(again)[0]).status == "refused"
 
 
 @pytest.mark.parametrize("in_flight", [True, False], ids=["in this batch", "recorded before"])
@@ -129,19 +125,19 @@ def test_another_payload_under_an_id_is_refused_and_recorded_nowhere(
     command = reserve(ANN, {TICKETS: 1})
     reused = other(command.command_id)
     book = selling(100)
-    known: dict[str, Recorded] = {}
+    known: dict[str, RecordedOutcome] = {}
     if in_flight:
         batch = decide_batch(book, [command, reused, command], {})
     else:
         known = recorded(decide_batch(book, [command], {}))
         batch = decide_batch(reopened(book), [command, reused, command], known)
 
-    first, refused, again = batch.documents
+    first, refused, again = documents(batch)
     assert decode_outcome(refused).refusal.code == "command_id_reused"
     assert decode_outcome(refused).kind == reused.kind
     assert first == again
     assert decode_outcome(first).status == "succeeded"
-    assert [fresh.command for fresh in batch.fresh] == ([command] if in_flight else [])
+    assert [fresh.command for fresh in batch.to_record] == ([command] if in_flight else [])
 
 
 def test_a_command_set_aside_is_refused_untried() -> None:
@@ -149,9 +145,9 @@ def test_a_command_set_aside_is_refused_untried() -> None:
 
     batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {}, Unprocessable("It broke."))
 
-    refusal = decode_outcome(batch.documents[0]).refusal
+    refusal = decode_outcome(documents(batch)[0]).refusal
     assert (refusal.code, refusal.detail) == ("unprocessable", "It broke.")
-    assert len(batch.fresh) == 1
+    assert len(batch.to_record) == 1
     assert batch.changes == Changes()
 
 
@@ -162,7 +158,7 @@ def test_beside_a_command_set_aside_nothing_expires() -> None:
     batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {}, Unprocessable("It broke."))
 
     assert batch.changes == Changes()
-    assert len(batch.fresh) == 1
+    assert len(batch.to_record) == 1
 
 
 def test_a_command_that_was_decided_cannot_be_set_aside() -> None:
@@ -171,7 +167,22 @@ def test_a_command_that_was_decided_cannot_be_set_aside() -> None:
 
     batch = decide_batch(selling(1), [command], recorded(first), Unprocessable())
 
-    assert batch.documents == first.documents
+    assert documents(batch) == documents(first)
+
+
+def test_only_a_forced_refusal_is_to_be_dead_lettered() -> None:
+    event = an_event(ANN)
+    ticket_type = a_ticket_type(event, sale_ends_at=NOW)
+    book = a_book(users=[ANN], events=[event], ticket_types=[ticket_type])
+    by_a_rule = change_ticket_type(ANN, ticket_type.id, sale_starts_at=NOW)
+    forced = release_cart(ANN)
+
+    decided = decide_batch(book, [by_a_rule], {})
+    refused = decide_batch(reopened(book), [forced, by_a_rule], recorded(decided), Unprocessable())
+
+    codes = [decode_outcome(document).refusal.code for document in documents(refused)]
+    assert codes == ["unprocessable", "unprocessable"]
+    assert [outcome.dead_letter for outcome in refused.outcomes] == [True, False]
 
 
 def held_by_bob(quantity: int, **fields: object) -> Book:
@@ -190,18 +201,18 @@ def held_by_bob(quantity: int, **fields: object) -> Book:
         (timedelta(days=365), 0),
     ],
 )
-@pytest.mark.parametrize("set_aside", [None, Unprocessable()])
+@pytest.mark.parametrize("forced_refusal", [None, Unprocessable()])
 def test_what_the_record_has_no_place_for_is_refused_and_not_recorded(
-    age: timedelta, count: int, set_aside: Unprocessable | None
+    age: timedelta, count: int, forced_refusal: Unprocessable | None
 ) -> None:
     command = reserve(ANN, {TICKETS: 1}, command_id=id_made_at(NOW - age))
 
-    batch = decide_batch(selling(1), [command, command], {}, set_aside)
+    batch = decide_batch(selling(1), [command, command], {}, forced_refusal)
 
-    assert len(batch.fresh) == count
-    assert len(set(batch.documents)) == 1
-    if age > COMMAND_WINDOW and not set_aside:
-        refusals = [decode_outcome(document).refusal for document in batch.documents]
+    assert len(batch.to_record) == count
+    assert len(set(documents(batch))) == 1
+    if age > COMMAND_WINDOW and not forced_refusal:
+        refusals = [decode_outcome(document).refusal for document in documents(batch)]
         assert [refusal.code for refusal in refusals] == ["stale_command"] * 2
 
 
@@ -211,7 +222,7 @@ def test_a_hold_that_is_over_gives_back_before_anything_is_decided() -> None:
 
     batch = decide_batch(book, [reserve(ANN, {TICKETS: 5})], {})
 
-    assert decode_outcome(batch.documents[0]).status == "succeeded"
+    assert decode_outcome(documents(batch)[0]).status == "succeeded"
     assert bobs.status == "expired"
     assert batch.changes.closed_carts == {bobs.id: bobs}
     assert book.ticket_types[TICKETS].reserved == 5
@@ -222,7 +233,7 @@ def test_a_hold_lasts_until_its_last_moment() -> None:
 
     batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {})
 
-    assert decode_outcome(batch.documents[0]).refusal.code == "insufficient_availability"
+    assert decode_outcome(documents(batch)[0]).refusal.code == "insufficient_availability"
     assert batch.changes == Changes()
 
 
@@ -231,7 +242,7 @@ def test_holds_that_are_over_expire_without_any_command() -> None:
 
     batch = decide_batch(book, [], {})
 
-    assert batch.documents == []
+    assert documents(batch) == []
     assert book.carts == {}
     assert batch.changes.changed_ticket_types[TICKETS].reserved == 0
 
@@ -243,7 +254,7 @@ def test_what_was_held_in_an_expired_cart_is_not_in_the_next() -> None:
 
     batch = decide_batch(book, [command], {})
 
-    cart = decode_outcome(batch.documents[0]).result.cart
+    cart = decode_outcome(documents(batch)[0]).result.cart
     assert (cart.id, cart.expires_at) == (command.command_id, NOW + HOLD)
     assert cart.id != expired
     assert [item.quantity for item in cart.items] == [1]
@@ -256,4 +267,4 @@ def test_how_long_a_cart_holds_is_the_operators_to_say() -> None:
 
     batch = decide_batch(book, [reserve(ANN, {TICKETS: 1})], {})
 
-    assert decode_outcome(batch.documents[0]).result.cart.expires_at == NOW + A_MOMENT
+    assert decode_outcome(documents(batch)[0]).result.cart.expires_at == NOW + A_MOMENT

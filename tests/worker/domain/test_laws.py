@@ -9,9 +9,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.commands import Command
 from shared.outcomes import decode_outcome
-from tests.builders import reopened
+from tests.builders import documents, recorded, reopened
 from tests.worker.domain.strategies import batches, commands, opening_book, steps_of_time
-from worker.domain.batch import Batch, Recorded, decide_batch
+from worker.domain.batch import RecordedOutcome, decide_batch
 from worker.domain.book import Book, Changes
 
 bounded = settings(deadline=None, max_examples=150)
@@ -19,23 +19,16 @@ bounded = settings(deadline=None, max_examples=150)
 
 def decide_in_parts(
     book: Book, parts: list[list[Command]]
-) -> tuple[Book, list[str], dict[str, Recorded]]:
+) -> tuple[Book, list[str], dict[str, RecordedOutcome]]:
     """Decide batch after batch, each on what the ones before it left, as transactions do."""
-    documents: list[str] = []
-    known: dict[str, Recorded] = {}
+    told: list[str] = []
+    known: dict[str, RecordedOutcome] = {}
     for part in parts:
         book = reopened(book)
         batch = decide_batch(book, part, known)
-        documents += batch.documents
+        told += documents(batch)
         known |= recorded(batch)
-    return book, documents, known
-
-
-def recorded(batch: Batch) -> dict[str, Recorded]:
-    return {
-        fresh.command.command_id: Recorded(fresh.fingerprint, fresh.document)
-        for fresh in batch.fresh
-    }
+    return book, told, known
 
 
 def held(book: Book) -> Counter[str]:
@@ -58,8 +51,8 @@ def test_a_batch_equals_its_commands_one_by_one_whatever_the_split(
     one_by_one = decide_in_parts(opening_book(), [[command] for command in batch])
     in_parts = decide_in_parts(opening_book(), parts)
 
-    for book, documents, known in (one_by_one, in_parts):
-        assert documents == at_once[1]
+    for book, told, known in (one_by_one, in_parts):
+        assert told == at_once[1]
         assert known == at_once[2]
         assert reopened(book) == reopened(at_once[0])
 
@@ -74,8 +67,8 @@ def test_deciding_a_batch_again_changes_nothing(batch: list[Command]) -> None:
 
     again = decide_batch(book, batch, recorded(first))
 
-    assert again.documents == first.documents
-    assert again.fresh == []
+    assert documents(again) == documents(first)
+    assert again.to_record == []
     assert again.changes == Changes()
     assert book == as_it_was
 
@@ -111,7 +104,7 @@ class Harness(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.book = opening_book()
-        self.outcomes: dict[str, Recorded] = {}
+        self.outcomes: dict[str, RecordedOutcome] = {}
 
     @rule(batch=st.lists(commands(), max_size=8), step=steps_of_time)
     def decide(self, batch: list[Command], step: object) -> None:

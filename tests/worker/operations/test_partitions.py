@@ -15,11 +15,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dev.services import services
-from shared.outcomes import decode_outcome
 from tests.builders import COMMAND_WINDOW, RULES, id_made_at, release_cart, reserve
 from tests.conftest import migrate
 from tests.databases import copy_of
-from tests.worker.harness import Harness, eventually, summary
+from tests.worker.harness import Harness, decode, eventually, summary
 from worker import committer as group_commit
 from worker.apply import apply
 from worker.committer import Committer
@@ -250,14 +249,14 @@ async def test_a_command_past_retention_is_stale_and_harms_nobody(
     old = reserve(ann, {tickets: 1}, command_id=id_made_at(datetime.now(UTC) - 30 * DAY))
     commands = [old, reserve(bob, {tickets: 1}), old]
 
-    documents = await committer.submit(commands)
+    outcomes = await committer.submit(commands)
 
-    assert summary(map(decode_outcome, documents)) == [
+    assert summary(map(decode, outcomes)) == [
         "stale_command",
         "succeeded",
         "stale_command",
     ]
-    assert summary(map(decode_outcome, await committer.submit([old]))) == ["stale_command"]
+    assert summary(map(decode, await committer.submit([old]))) == ["stale_command"]
     assert await office.recorded(old) == []
     assert await office.held(tickets) == 1
 
@@ -284,12 +283,12 @@ async def test_a_command_without_a_place_is_set_aside_alone(
     commands[4] = homeless = reserve(users[4], {tickets: 1}, command_id=id_made_at(at))
 
     async with asyncio.timeout(5):
-        documents = await own_committer.submit(commands)
+        outcomes = await own_committer.submit(commands)
 
-    codes = summary(map(decode_outcome, documents))
+    codes = summary(map(decode, outcomes))
     assert codes.pop(4) == "unprocessable"
     assert set(codes) == {"succeeded"}
-    assert decode_outcome(documents[4]).decided_at is None
+    assert decode(outcomes[4]).decided_at is None
     assert await own_office.recorded(homeless) == []
     assert await own_office.held(tickets) == await own_office.reserved(tickets) == 8
 
@@ -314,7 +313,7 @@ async def test_while_today_has_no_place_commands_are_kept_and_not_set_aside(
     await execute(own_engine, rename.format("away", "make_outcome_partitions"))
 
     async with asyncio.timeout(5):
-        assert set(summary(map(decode_outcome, await decided))) == {"succeeded"}
+        assert set(summary(map(decode, await decided))) == {"succeeded"}
     await committer.stop()
 
 
@@ -330,8 +329,7 @@ async def test_a_recall_looks_into_the_days_of_its_commands_only(
     ids = sorted(command.command_id for command in commands)
 
     async with transaction(engine) as driver:
-        sql = RECALL.text.replace(":ids", "$1").replace(":lowest", "$2").replace(":highest", "$3")
-        await driver.execute(f"PREPARE recalling AS {sql}")
+        await driver.execute(f"PREPARE recalling AS {RECALL}")
         array = "{" + ",".join(ids) + "}"
         explained = await driver.fetchval(
             f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE recalling ('{array}', '{ids[0]}', '{ids[-1]}')"

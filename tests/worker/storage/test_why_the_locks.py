@@ -17,11 +17,11 @@ from sqlalchemy import text
 from tests.builders import reserve
 from tests.worker.harness import Harness, summary
 from worker import apply as unit_of_work
-from worker.domain.batch import Recorded
-from worker.domain.book import Book, Rules
+from worker.domain.batch import RecordedOutcome
+from worker.domain.book import Rules
 from worker.faults import sqlstate
 from worker.storage import locking, outcomes, statements
-from worker.storage.driver import Driver, fetch
+from worker.storage.driver import Driver
 
 right_and_wrong = pytest.mark.parametrize("wrongly", [False, True], ids=["right", "wrong"])
 PATIENCE_SECONDS = 0.4
@@ -49,10 +49,10 @@ def before(function: Callable[..., Awaitable[Any]], meet: Callable[[], Awaitable
     return met
 
 
-def without_lock(statement: Any) -> Any:
-    unlocked = str(statement).replace("FOR NO KEY UPDATE", "")
-    assert unlocked != str(statement)
-    return text(unlocked)
+def without_lock(statement: str) -> str:
+    unlocked = statement.replace("FOR NO KEY UPDATE", "")
+    assert unlocked != statement
+    return unlocked
 
 
 # --- the lock on the ticket types -----------------------------------------------------------
@@ -107,11 +107,13 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
     (ann, bob), (first, second) = await office.users(2), await office.ticket_types(2)
     rendezvous, lock_book = Rendezvous(), locking.lock_book
 
-    async def lock_one_by_one(driver: Driver, users: locking.LockedUsers, rules: Rules) -> Book:
+    async def lock_one_by_one(
+        driver: Driver, users: locking.LockedUsers, rules: Rules
+    ) -> locking.LockedBook:
         """Stands between the lock on the users and the one on the ticket types."""
         requested = [first, second] if ann in users.ids else [second, first]
         for ticket_type_id in requested if wrongly else sorted(requested):
-            await fetch(driver, statements.LOCK_TICKET_TYPES, {"ids": [ticket_type_id]})
+            await driver.fetch(statements.LOCK_TICKET_TYPES, [ticket_type_id])
             await rendezvous.meet()
         return await lock_book(driver, users, rules)
 
@@ -140,14 +142,14 @@ async def test_recalling_before_locking_applies_a_double_click_twice(
     ann, tickets = await office.user(), await office.ticket_type()
     click, rendezvous = reserve(ann, {tickets: 1}), Rendezvous()
     lock_users, recall = locking.lock_users, outcomes.recall
-    recalled: dict[Driver, dict[str, Recorded]] = {}
+    recalled: dict[Driver, dict[str, RecordedOutcome]] = {}
 
     async def recall_then_lock(driver: Driver, commands: Any, *rest: Any) -> Any:
         recalled[driver] = await recall(driver, commands)
         await rendezvous.meet()
         return await lock_users(driver, commands, *rest)
 
-    async def as_recalled(driver: Driver, commands: Any) -> dict[str, Recorded]:
+    async def as_recalled(driver: Driver, commands: Any) -> dict[str, RecordedOutcome]:
         return recalled[driver] if wrongly else await recall(driver, commands)
 
     monkeypatch.setattr(locking, "lock_users", recall_then_lock)
@@ -163,12 +165,12 @@ async def test_recalling_before_locking_applies_a_double_click_twice(
 
 # --- reading under the locks, in a statement of its own -------------------------------------
 
-JOINED = text("""
+JOINED = """
     SELECT event.id::text, event.status FROM booking.ticket_types
     JOIN booking.events AS event ON event.id = ticket_types.event_id
-    WHERE ticket_types.id = ANY (CAST(:ids AS uuid[]))
+    WHERE ticket_types.id = ANY ($1::uuid[])
     FOR NO KEY UPDATE OF ticket_types
-""")
+"""
 
 
 @right_and_wrong
@@ -180,13 +182,13 @@ async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelle
 
     async def lock_book_with_a_join(
         driver: Driver, users: locking.LockedUsers, rules: Rules
-    ) -> Book:
+    ) -> locking.LockedBook:
         """Locks and reads at once; the statement has to wait for its lock."""
-        statuses = await fetch(driver, JOINED, {"ids": [tickets]})
-        book = await lock_book(driver, users, rules)
+        statuses = await driver.fetch(JOINED, [tickets])
+        locked = await lock_book(driver, users, rules)
         for event_id, status in statuses:
-            book.events[event_id].status = status
-        return book
+            locked.book.events[event_id].status = status
+        return locked
 
     if wrongly:
         monkeypatch.setattr(locking, "lock_book", lock_book_with_a_join)
@@ -212,8 +214,8 @@ async def test_a_batch_that_takes_no_due_carts_along_is_refused_by_an_expired_ho
     await office.due_carts(1, {tickets: 1})
     if wrongly:
         for look in ("LOCK_USERS", "READ_EVENTS"):
-            blind = str(getattr(locking, look)).replace("'active'", "'nowhere'")
-            monkeypatch.setattr(locking, look, text(blind))
+            blind = getattr(locking, look).replace("'active'", "'nowhere'")
+            monkeypatch.setattr(locking, look, blind)
 
     outcome = await office.apply(reserve(ann, {tickets: 1}))
 
