@@ -1,1 +1,1 @@
-"""What a deployment needs beside the processes: accounts at the broker, and secrets."""
+"""What a deployment needs beside the processes: broker accounts, secrets and a demo event."""

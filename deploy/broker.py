@@ -1,4 +1,4 @@
-"""Who may do what at the broker: its accounts, as definitions that RabbitMQ loads when it starts.
+"""The broker's accounts and their permissions, as definitions that RabbitMQ loads at its start.
 
 A permission names exchanges and queues alike, by a pattern over the whole name. "Write" is to
 publish to an exchange or to bind a queue; "read" is to consume from a queue or to bind to an
@@ -22,7 +22,7 @@ from shared.topology import (
 )
 
 SALT_BYTES = 4
-"""What RabbitMQ's hash has."""
+"""The length of the salt in RabbitMQ's password hashes."""
 
 
 def _named(*names: str) -> str:
@@ -30,9 +30,9 @@ def _named(*names: str) -> str:
     return f"^({alternatives})$"
 
 
-# Reply queues are exclusive: nobody reads another's, though the pattern matches its name.
+# Reply queues are exclusive: a connection cannot read another's, though the pattern matches it.
 REPLIES = f"^{re.escape(REPLIES_PREFIX)}.+$"
-NAMED_BY_THE_BROKER = "^amq\\.gen-.+$"
+BROKER_NAMED_QUEUES = "^amq\\.gen-.+$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,18 @@ class Permissions:
 
 ACCOUNTS = {
     "gateway": Permissions(REPLIES, _named(COMMANDS_EXCHANGE), REPLIES),
-    # Replies leave through the default exchange, which leads to every queue: what a worker could
-    # put into the queue of commands is refused by its account (HOLDFAST_COMMAND_ACCOUNTS).
+    # Replies leave through the default exchange, which reaches every queue. A command that a worker
+    # published would be refused because of its account (HOLDFAST_COMMAND_ACCOUNTS).
     "worker": Permissions(
         _named(COMMANDS_EXCHANGE, COMMANDS_QUEUE, DEAD_EXCHANGE, DEAD_QUEUE),
         _named(COMMANDS_EXCHANGE, COMMANDS_QUEUE, DEAD_EXCHANGE, DEAD_QUEUE, "amq.default"),
         _named(COMMANDS_EXCHANGE, COMMANDS_QUEUE, DEAD_EXCHANGE, DEAD_QUEUE),
     ),
-    # Who looks after dead letters, hands them in again, or puts load on the queue.
+    # Lists and republishes dead letters, and runs load tests on the queue.
     "operator": Permissions(
-        f"{REPLIES}|{NAMED_BY_THE_BROKER}",
+        f"{REPLIES}|{BROKER_NAMED_QUEUES}",
         _named(COMMANDS_EXCHANGE),
-        f"{REPLIES}|{NAMED_BY_THE_BROKER}|{_named(DEAD_QUEUE)}",
+        f"{REPLIES}|{BROKER_NAMED_QUEUES}|{_named(DEAD_QUEUE)}",
     ),
 }
 
@@ -66,11 +66,11 @@ User = tuple[str, str]
 def definitions(
     vhost: str, users: Mapping[str, User], administrator: User | None = None
 ) -> dict[str, Any]:
-    """Return the definitions of a vhost; `users` says as whom each account logs in."""
+    """Return the definitions of a vhost; `users` maps each account to its name and password."""
     return {
         "vhosts": [{"name": vhost}],
         "users": [
-            # Never the tag "impersonator": with it a user_id goes unchecked.
+            # Never the tag "impersonator": the broker would not check the user_id of its messages.
             *(_user(*user, tags=[]) for user in users.values()),
             *([_user(*administrator, tags=["administrator"])] if administrator else []),
         ],
@@ -91,6 +91,6 @@ def _user(name: str, password: str, tags: list[str]) -> dict[str, Any]:
 
 
 def password_hash(password: str) -> str:
-    """Return what RabbitMQ keeps of a password."""
+    """Return the hash that RabbitMQ stores for a password: base64 of salt and SHA-256."""
     salt = secrets.token_bytes(SALT_BYTES)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()

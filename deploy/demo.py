@@ -1,6 +1,6 @@
-"""Puts a demo event on sale, through the front door like anybody else's.
+"""Puts a demo event on sale over HTTP, as any organizer would.
 
-`python -m deploy.demo URL` does it once; beside another event it adds none.
+`python -m deploy.demo URL` adds the event only if the gateway lists no other.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("url", help="of a gateway")
     try:
         added = add_demo_event(parser.parse_args().url)
-    except (OSError, ValueError) as failure:  # or what is no URL
+    except (OSError, ValueError) as failure:  # ValueError: not a URL
         sys.stderr.write(f"demo: not added ({failure})\n")
         return 1
     sys.stdout.write(
@@ -37,18 +37,18 @@ def main() -> int:
 
 
 def add_demo_event(url: str) -> bool:
-    """Whether one was added: not beside another event. Raises OSError when refused."""
-    visitor = _Visitor(f"{url}/v1")
-    if visitor.get("/events?limit=1")["items"]:
+    """Add the event unless there is one, and tell whether it was added. Raises OSError if refused."""
+    client = _Client(f"{url}/v1")
+    if client.get("/events?limit=1")["items"]:
         return False
-    visitor.sign_in()
+    client.sign_in()
     now = datetime.now(UTC)
     opens = now + timedelta(days=30)
-    event = visitor.create(
+    event = client.create(
         "/events", name=NAME, starts_at=opens, ends_at=opens + timedelta(hours=4)
     )["event"]
     for name, quantity in TICKET_TYPES.items():
-        visitor.create(
+        client.create(
             f"/events/{event['id']}/ticket-types",
             name=name,
             total_quantity=quantity,
@@ -58,8 +58,8 @@ def add_demo_event(url: str) -> bool:
     return True
 
 
-class _Visitor:
-    """Asks a gateway for one thing after the other. Every method raises OSError when refused."""
+class _Client:
+    """Sends requests to a gateway, one after the other. Every method raises OSError if refused."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -67,7 +67,7 @@ class _Visitor:
         self._headers = {"Prefer": "wait=10"}
 
     def sign_in(self) -> None:
-        """Become an organizer made for the purpose, whose password is forgotten at once."""
+        """Register a new organizer with a random password that is not kept, and log in."""
         email = f"demo-{secrets.token_hex(4)}@holdfast.example"
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         self.create("/users", email=email, password=password)
@@ -91,7 +91,7 @@ class _Visitor:
         expected: int = HTTPStatus.OK,
     ) -> Any:
         headers = {**self._headers, "Content-Type": content_type}
-        request = Request(self._url + path, body, headers)  # noqa: S310 - ours or the operator's
+        request = Request(self._url + path, body, headers)  # noqa: S310 - the operator chose the URL
         with self._open(request, timeout=REQUEST_SECONDS) as response:
             if response.status != expected:
                 raise TimeoutError(f"{path} is still pending")

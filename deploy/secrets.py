@@ -1,7 +1,7 @@
-"""Makes the secrets of a deployment in containers: each process is shown only its own.
+"""Makes the secrets of a deployment in containers, in one folder for each process.
 
-Passwords are made once and kept in a folder that no process sees; a later start finds them, and
-writes anew what follows from them.
+Passwords are made once and kept in a folder that no process mounts. A later start reuses them and
+writes the files that depend on them anew.
 """
 
 import json
@@ -17,10 +17,10 @@ from deploy.broker import ACCOUNTS, definitions
 
 SECRET_BYTES = 32
 NAME = "holdfast"
-"""Of the database and of the vhost, and of an administrator of each server."""
+"""The name of the database, of the vhost, and of each server's administrator."""
 DATABASE_ACCOUNTS = ("migrator", "worker", "gateway", "operator")
 SERVERS = ("postgres", "rabbitmq")
-"""They run under users of their own images, so all users of their containers may read."""
+"""They run as users of their own images, so every user of their containers may read."""
 
 RABBITMQ_SETTINGS = "load_definitions = /secrets/definitions.json\n"
 
@@ -28,8 +28,8 @@ RABBITMQ_SETTINGS = "load_definitions = /secrets/definitions.json\n"
 def main() -> None:
     folder, reader = Path(sys.argv[1]), sys.argv[2]
     os.umask(0o077)
-    kept = Kept(folder / "kept", os.environ)
-    for name, content in secrets_of_all(kept).items():
+    kept = PasswordStore(folder / "kept", os.environ)
+    for name, content in secret_files(kept).items():
         path = folder / name
         unfinished = path.with_name(f".{path.name}")
         unfinished.write_text(content)
@@ -40,8 +40,8 @@ def main() -> None:
         unfinished.replace(path)
 
 
-class Kept:
-    """The passwords, each made when it is first asked for, unless the environment gives it."""
+class PasswordStore:
+    """The passwords on disk; a missing one is taken from the environment or made."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
@@ -55,8 +55,8 @@ class Kept:
         return path.read_text().strip()
 
 
-def secrets_of_all(kept: Kept) -> dict[str, str]:
-    """Return the content of every file, by its name below the folder of who may read it."""
+def secret_files(kept: PasswordStore) -> dict[str, str]:
+    """Return the content of every file by its path: the folder names the process that reads it."""
     postgres = kept.password("postgres", "HOLDFAST_POSTGRES_PASSWORD")
     rabbitmq = kept.password("rabbitmq", "HOLDFAST_RABBITMQ_PASSWORD")
     users = {name: (name, kept.password(f"rabbitmq_{name}")) for name in ACCOUNTS}

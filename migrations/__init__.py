@@ -1,1 +1,1 @@
-"""The database schema, version by version: `python -m migrations` brings it to the head."""
+"""The versions of the database schema; `python -m migrations` upgrades to the newest."""

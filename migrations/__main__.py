@@ -1,4 +1,4 @@
-"""Brings the database that `HOLDFAST_DATABASE_URL` names to the newest version."""
+"""Upgrades the database that `HOLDFAST_DATABASE_URL` names to the newest version."""
 
 import logging
 from pathlib import Path
@@ -11,7 +11,7 @@ from shared.environment import read_settings
 
 
 def main() -> None:
-    read_settings(Settings)  # says which variable is missing
+    read_settings(Settings)  # exits and names the variable if it is missing
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     command.upgrade(Config(str(Path(__file__).parent.parent / "alembic.ini")), "head")
 

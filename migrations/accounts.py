@@ -1,7 +1,7 @@
-"""Makes the database accounts of a deployment: to migrate, to work, to serve, to look after.
+"""Makes the database accounts of a deployment: for migrations, workers, gateways and operators.
 
-Run by an administrator of the server, before the migrations: after it nobody needs to be one.
-Run again, it brings the passwords up to date.
+An administrator of the server runs it before the migrations; no later step needs one. A second run
+updates the passwords.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from migrations.privileges import (
 from shared.environment import PostgresUrl, read_settings
 
 SCRAM_ITERATIONS = 4096
-"""What Postgres takes itself; passwords made by chance need no more."""
+"""Postgres's own default; random passwords need no more."""
 
 
 class Settings(settings.Settings):
-    """`database_url` is the administrator's; the others are those that the processes will use."""
+    """`database_url` is the administrator's; the processes use the others."""
 
     migrator_database_url: PostgresUrl = Field(repr=False)
     worker_database_url: PostgresUrl = Field(repr=False)
@@ -42,10 +42,10 @@ class Settings(settings.Settings):
 
 
 def main() -> None:
-    asyncio.run(connect_and_make(read_settings(Settings)))
+    asyncio.run(connect_and_make_accounts(read_settings(Settings)))
 
 
-async def connect_and_make(given: Settings) -> None:
+async def connect_and_make_accounts(given: Settings) -> None:
     url = make_url(given.database_url).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url, poolclass=pool.NullPool)
     async with engine.begin() as connection:
@@ -54,7 +54,10 @@ async def connect_and_make(given: Settings) -> None:
 
 
 def make_accounts(connection: Connection, given: Settings) -> None:
-    """Make the roles and who logs in as their member, and give the database to the migrator."""
+    """Make the roles and one account in each, and make the migrator the owner of the database.
+
+    Raises `SystemExit`, with the variable to correct, if an account cannot be made.
+    """
     if missing := create_roles(connection):
         raise SystemExit(f"HOLDFAST_DATABASE_URL: may not create the roles {', '.join(missing)}")
     for role, url in (
@@ -63,21 +66,21 @@ def make_accounts(connection: Connection, given: Settings) -> None:
         (GATEWAY, given.gateway_database_url),
         (OPERATOR, given.operator_database_url),
     ):
-        _let_in(connection, role, url)
+        _make_account(connection, role, url)
     keep_rows_out_of_the_log(connection)
     if not connection.scalar(IS_SUPERUSER):
-        # Only to a role of one's own may one give what one owns.
+        # An owner may hand an object only to a role that it is a member of.
         _execute(connection, f"GRANT {MIGRATOR} TO CURRENT_USER")
-    _execute(connection, HAND_OVER)
+    _execute(connection, CHANGE_OWNER)
     database = connection.scalar(text("SELECT quote_ident(current_database())"))
-    # Everybody has these by default.
+    # PUBLIC has these by default.
     _execute(connection, f"REVOKE CREATE, TEMPORARY ON DATABASE {database} FROM PUBLIC")
     _execute(connection, "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     _execute(connection, f"GRANT USAGE, CREATE ON SCHEMA public TO {MIGRATOR}")
 
 
-def _let_in(connection: Connection, role: str, url: str) -> None:
-    """Have the user of `url` log in with its password, as a member of the role."""
+def _make_account(connection: Connection, role: str, url: str) -> None:
+    """Make the user of `url`, with its password, a member of the role."""
     parts = urlsplit(url)
     name, password = unquote(parts.username or ""), unquote(parts.password or "")
     variable = f"HOLDFAST_{role.removeprefix('holdfast_').upper()}_DATABASE_URL"
@@ -89,7 +92,7 @@ def _let_in(connection: Connection, role: str, url: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote_identifier(name)
     if not found:
         _execute(connection, f"CREATE ROLE {quoted}")
-    # As a verifier: a server that logs its statements never sees the password.
+    # A verifier, so that a server that logs its statements does not log the password.
     _execute(connection, f"ALTER ROLE {quoted} LOGIN PASSWORD '{scram_verifier(password)}'")
     _execute(connection, f"GRANT {role} TO {quoted}")
     for setting, value in SETTINGS.get(role, {}).items():
@@ -98,7 +101,7 @@ def _let_in(connection: Connection, role: str, url: str) -> None:
 
 FIND_ACCOUNT = text("SELECT rolname, rolsuper, current_user FROM pg_roles WHERE rolname = :name")
 
-HAND_OVER = f"""
+CHANGE_OWNER = f"""
     DO $$
     DECLARE statement text;
     BEGIN
@@ -128,11 +131,11 @@ HAND_OVER = f"""
         END LOOP;
     END $$
 """
-"""What the administrator made, in a database that was migrated before it had these accounts."""
+"""Covers a database that an administrator migrated before these accounts existed."""
 
 
 def scram_verifier(password: str) -> str:
-    """Return what Postgres keeps of a password (RFC 5803)."""
+    """Return the SCRAM-SHA-256 verifier that Postgres stores for a password (RFC 5803)."""
     salt = secrets.token_bytes(16)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()

@@ -1,7 +1,7 @@
-"""Who may do what in the database: a role for each process, and the rights that it needs.
+"""The database roles, one for each kind of process, and their rights.
 
-Applied after every migration, not once by one of them: roles belong to the server, not to the
-database, so they may be made later, or be missing where a backup was restored.
+They are applied after every migration instead of by one of them: roles belong to the server and not
+to the database, so they may be made later, or be missing after a restore.
 """
 
 import logging
@@ -9,23 +9,23 @@ import logging
 from sqlalchemy import Connection, text
 
 MIGRATOR = "holdfast_migrator"
-"""Owns everything, where `migrations.accounts` has made the accounts of a deployment."""
+"""Owns everything in deployments whose accounts `migrations.accounts` has made."""
 WORKER = "holdfast_worker"
 GATEWAY = "holdfast_gateway"
 OPERATOR = "holdfast_operator"
-"""Who checks the books."""
+"""Checks the books."""
 ROLES = (MIGRATOR, WORKER, GATEWAY, OPERATOR)
 
 READ_ONLY = {"default_transaction_read_only": "on"}
 SETTINGS = {MIGRATOR: {"role": MIGRATOR}, GATEWAY: READ_ONLY, OPERATOR: READ_ONLY}
-"""A server takes them from the account that logs in, not from the roles that it belongs to: each
-account that is a member has them, too. What a migrator makes belongs to the role."""
+"""A server applies the settings of the account that logs in and not those of its roles, so each
+account gets its role's settings. The migrator's `role` makes the role the owner of new objects."""
 
 RIGHTS = {
     WORKER: {
         "SCHEMA booking": "USAGE",
-        # A row lock asks for the right to update some column. Users are locked and never changed:
-        # theirs is one that nobody reads. Nor does a worker ever read a password hash.
+        # A row lock needs the right to update some column. Users are locked and never changed, so
+        # the right is for a column that no statement reads. No worker reads a password hash.
         "booking.users": "SELECT (id, email), INSERT, UPDATE (registered_at)",
         "booking.events": "SELECT, INSERT, UPDATE (status)",
         "booking.ticket_types": (
@@ -35,7 +35,7 @@ RIGHTS = {
         "booking.cart_items": "SELECT, INSERT, UPDATE (quantity), DELETE",
         "booking.outcomes": "SELECT, INSERT",
         "booking.trials": "SELECT, INSERT, UPDATE (tries, tried_at), DELETE",
-        # What takes more than these rights, a function of the owner does within its own guards.
+        # Work that needs more rights is done by functions of the owner, with guards of their own.
         "FUNCTION booking.make_outcome_partitions(date)": "EXECUTE",
         "FUNCTION booking.drop_outcome_partitions(date)": "EXECUTE",
     },
@@ -53,16 +53,16 @@ RIGHTS = {
         "booking.outcomes": "SELECT",
     },
 }
-"""Exactly what the statements of each do; what is not named here is refused."""
+"""Exactly the rights that the statements of each role need."""
 
 _log = logging.getLogger(__name__)
 
 
 def grant_rights(connection: Connection) -> None:
-    """Give each role its rights in this database, and none beside them.
+    """Give each role exactly its rights in this database.
 
-    Where roles are missing and may not be made, this says so: a system whose processes all log in
-    as the owner works without.
+    Logs a warning if roles are missing and may not be made: a system whose processes all log in as
+    the owner works without them.
     """
     missing = create_roles(connection)
     if missing:
@@ -76,16 +76,16 @@ def grant_rights(connection: Connection) -> None:
     for role, rights in RIGHTS.items():
         if role in missing:
             continue
-        for everything in EVERYTHING:
-            connection.execute(text(f"REVOKE ALL ON {everything} FROM {role}"))
+        for objects in ALL_OBJECTS:
+            connection.execute(text(f"REVOKE ALL ON {objects} FROM {role}"))
         for what, right in rights.items():
             connection.execute(text(f"GRANT {right} ON {what} TO {role}"))
 
 
 def keep_rows_out_of_the_log(connection: Connection) -> None:
-    """Have the server log what failed, without the row: it would quote an e-mail address.
+    """Have the server log errors without the row, which may contain an e-mail address.
 
-    Only a superuser may; where none is at hand and none was, this says so.
+    Only a superuser may set this; otherwise a warning names the statement to run.
     """
     if connection.scalar(text("SHOW log_error_verbosity")) == "terse":
         return
@@ -97,7 +97,7 @@ def keep_rows_out_of_the_log(connection: Connection) -> None:
         _log.warning("errors in the server's log may quote rows. A superuser can %s", statement)
 
 
-EVERYTHING = (
+ALL_OBJECTS = (
     "SCHEMA booking, read_model",
     "ALL TABLES IN SCHEMA booking, read_model",
     "ALL ROUTINES IN SCHEMA booking, read_model",
@@ -108,7 +108,7 @@ IS_SUPERUSER = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
 def create_roles(connection: Connection) -> list[str]:
-    """Make the roles that are missing; return those that may not be made."""
+    """Make the missing roles; return those that this account may not make."""
     existing = set(connection.scalars(text("SELECT rolname FROM pg_roles")))
     missing = [role for role in ROLES if role not in existing]
     if missing and not connection.scalar(MAY_CREATE_ROLES):
@@ -124,7 +124,7 @@ MAY_CREATE_ROLES = text("""
 
 
 def _creation(role: str) -> str:
-    # Another database of the server may be migrated at the same moment.
+    # Another database of the same server may be migrated at the same time.
     return f"""
         DO $$ BEGIN
             CREATE ROLE {role};

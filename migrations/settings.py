@@ -1,4 +1,4 @@
-"""What a migration reads from the environment."""
+"""The settings of a migration, read from the environment."""
 
 from pydantic import BaseModel, Field
 

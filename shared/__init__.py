@@ -1,1 +1,1 @@
-"""What gateway and worker agree on: commands, outcomes, IDs and the names of the queues."""
+"""What gateway and worker share: commands, outcomes, IDs and the names of the queues."""

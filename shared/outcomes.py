@@ -1,7 +1,7 @@
-"""What became of a command: outcomes, and the results of those that succeeded.
+"""Outcomes of commands, and the results of those that succeeded.
 
-Results are facts, plain and cheap to make by the thousand. `Outcome` is the
-outcome document of the contract.
+Results are facts: plain dataclasses, cheap to make by the thousand. `Outcome` is the outcome
+document of the contract, section 2.
 """
 
 import json
@@ -92,7 +92,7 @@ Result = CartResult | UserResult | EventResult | TicketTypeResult
 
 @dataclass(slots=True)
 class Outcome:
-    """The outcome document. The ID, kind and time are null only where none could be read."""
+    """The outcome document. ID, kind and time are null only if the command could not be read."""
 
     command_id: str | None
     kind: Kind | None
@@ -104,7 +104,7 @@ class Outcome:
 
 
 def succeeded(command: Command, result: Result, decided_at: datetime) -> Outcome:
-    """Return the outcome of a command that was applied."""
+    """Return the outcome of an applied command."""
     return Outcome(
         command.command_id,
         command.kind,
@@ -144,9 +144,9 @@ def encode_outcome(outcome: Outcome) -> str:
 
 
 def _encode_success(outcome: Outcome, cart: Cart) -> str:
-    """Write a held cart by hand: a quarter of what pydantic takes, and it comes by the thousand.
+    """Encode a cart with items by hand, in a quarter of the time that pydantic takes.
 
-    IDs are canonical and the words are ours: nothing needs to be escaped.
+    IDs are canonical and status words are fixed, so nothing needs to be escaped.
     """
     items = [
         f'{{"ticket_type_id":"{item.ticket_type_id}","event_id":"{item.event_id}",'
@@ -163,7 +163,7 @@ def _encode_success(outcome: Outcome, cart: Cart) -> str:
     )
 
 
-@lru_cache(maxsize=1024)  # a batch is decided at one instant, and its carts expire at another
+@lru_cache(maxsize=1024)  # all outcomes of a batch share one time, and all its new carts another
 def _encode_time(at: datetime | None) -> str:
     return "null" if at is None else f'"{at.isoformat().removesuffix("+00:00")}Z"'
 

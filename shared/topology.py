@@ -11,14 +11,14 @@ DEAD_ROUTING_KEY: Final = "dead"
 DEAD_QUEUE: Final = "holdfast.dead"
 
 REPLIES_PREFIX: Final = "holdfast.replies."
-"""A gateway's own reply queue is named by this and a fresh ID."""
+"""A gateway names its reply queue by this prefix and a fresh ID."""
 
 MAX_QUEUED_MESSAGES: Final = 100_000
 MAX_QUEUED_BYTES: Final = 512 * 1024 * 1024
-"""Past either bound the broker refuses a publish, and the gateway answers 503."""
+"""Beyond either bound the broker rejects a publish, and the gateway answers 503."""
 
 DELIVERY_LIMIT: Final = 50
-"""How often a message may come back before the broker sets it aside as a dead letter."""
+"""How many redeliveries of a message until the broker dead-letters it."""
 
 COMMANDS_ARGUMENTS: Final[dict[str, str | int]] = {
     "x-queue-type": "quorum",
@@ -31,24 +31,24 @@ COMMANDS_ARGUMENTS: Final[dict[str, str | int]] = {
     "x-max-length": MAX_QUEUED_MESSAGES,
     "x-max-length-bytes": MAX_QUEUED_BYTES,
 }
-MAX_LOOKS: Final = 1_000_000
-"""How often a dead letter may be looked at: as often as an operator likes. RabbitMQ 4 drops it
-after 20 times where nothing is said."""
+MAX_DEAD_LETTER_READS: Final = 1_000_000
+"""How often a dead letter may be read and returned: practically without limit. RabbitMQ 4 drops it
+after 20 times by default."""
 
 DEAD_ARGUMENTS: Final[dict[str, str | int]] = {
     "x-queue-type": "quorum",
-    "x-delivery-limit": MAX_LOOKS,
+    "x-delivery-limit": MAX_DEAD_LETTER_READS,
 }
 
 DELIVERY_COUNT_HEADER: Final = "x-delivery-count"
-"""Set by the broker on a message that came back: how often it did."""
+"""Set by the broker on a redelivered message: the number of redeliveries."""
 
 REASON_HEADER: Final = "x-reason"
 ERROR_HEADER: Final = "x-error"
 RECORDED_HEADER: Final = "x-recorded"
-"""On a dead letter handed in again whose outcome is recorded: it is answered with that outcome, and
-does not become a dead letter once more."""
+"""On a republished dead letter whose outcome is recorded: it is answered with that outcome and not
+dead-lettered again."""
 
 MERGE_REPLIES_HEADER: Final = "x-merge-replies"
-"""Who publishes with this header takes the replies to several messages in one: a JSON object
-of arrays of outcomes by correlation ID, itself without one."""
+"""A client that publishes with this header accepts one reply to several messages: a JSON object of
+arrays of outcomes by correlation ID. The merged reply itself has no correlation ID."""

@@ -1,4 +1,4 @@
-"""The schema `booking`, written by the worker, and `read_model`, read by the gateway."""
+"""Creates the schema `booking`, which workers write, and `read_model`, which gateways read."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The outcomes partitioned by the day of the command ID, and the notes on commands tried alone."""
+"""Partitions the outcomes by the day of the command ID, and adds the attempts to decide one alone."""
 
 from math import ceil
 
@@ -31,18 +31,18 @@ def upgrade() -> None:
     window = read_settings(Window).command_window_seconds
     kept_days = ceil(window / DAY_SECONDS) + 1
     for statement in (
-        *PARTITIONED,
+        *MAKE_PARTITIONED_TABLE,
         FIRST_COMMAND_ID,
-        MAKE_ONE,
+        MAKE_PARTITION,
         MAKE,
         DROP,
-        *NOT_FOR_EVERYBODY,
-        TAKE_OVER.format(kept_days=kept_days, days_ahead=DAYS_AHEAD),
+        *REVOKE_FROM_PUBLIC,
+        ADOPT_OLD_TABLE.format(kept_days=kept_days, days_ahead=DAYS_AHEAD),
     ):
         op.get_bind().exec_driver_sql(statement)
 
 
-PARTITIONED = (
+MAKE_PARTITIONED_TABLE = (
     "LOCK TABLE booking.outcomes IN ACCESS EXCLUSIVE MODE",
     "ALTER TABLE booking.outcomes RENAME CONSTRAINT outcomes_pkey TO outcomes_before_pkey",
     "ALTER TABLE booking.outcomes RENAME TO outcomes_before",
@@ -51,7 +51,7 @@ PARTITIONED = (
         LIKE booking.outcomes_before, CONSTRAINT outcomes_pkey PRIMARY KEY (command_id)
     ) PARTITION BY RANGE (command_id)
     """,
-    # Replaced, not made anew: who may read it stays.
+    # Replaced and not made anew, so that its privileges stay.
     """
     CREATE OR REPLACE VIEW read_model.outcomes AS
     SELECT command_id, user_id, document FROM booking.outcomes
@@ -67,9 +67,9 @@ FIRST_COMMAND_ID = """
     $$
 """
 
-# Made first and attached then: neither step waits for those who read and write the outcomes, nor
-# has them wait.
-MAKE_ONE = """
+# Made first and attached then: neither step waits for readers or writers of the outcomes, or blocks
+# them.
+MAKE_PARTITION = """
     CREATE FUNCTION booking.make_outcome_partition(day date) RETURNS void
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
     DECLARE
@@ -83,8 +83,8 @@ MAKE_ONE = """
     $$
 """
 
-# Never in the past: there it could take the place of one that was dropped, and outcomes would be
-# decided a second time. `until` is the caller's idea of the time, checked against this clock.
+# Never in the past, where it could replace a dropped partition, so that commands would be decided a
+# second time. `until` depends on the caller's clock and is checked against this one.
 MAKE = """
     CREATE FUNCTION booking.make_outcome_partitions(until date) RETURNS date
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -110,8 +110,8 @@ MAKE = """
     $$
 """
 
-# The lock that a drop needs is taken at once or not at all: were it waited for, all who read and
-# write outcomes would wait behind it.
+# The lock that a drop needs is taken at once or not at all: all readers and writers of outcomes would
+# queue behind a session that waits for it.
 DROP = """
     CREATE FUNCTION booking.drop_outcome_partitions(before date) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -139,7 +139,7 @@ DROP = """
     $$
 """
 
-NOT_FOR_EVERYBODY = tuple(
+REVOKE_FROM_PUBLIC = tuple(
     f"REVOKE ALL ON FUNCTION booking.{function}(date) FROM PUBLIC"
     for function in (
         "first_command_id",
@@ -149,9 +149,9 @@ NOT_FOR_EVERYBODY = tuple(
     )
 )
 
-# What is recorded becomes one partition as it is, without a copy; it is named by its last day and
-# goes when that day does. The days of the window have partitions from the start.
-TAKE_OVER = """
+# The existing table becomes one partition without a copy; it is named by its last day and dropped
+# with that day. The days of the window have partitions from the start.
+ADOPT_OLD_TABLE = """
     DO $$
     DECLARE
         today CONSTANT date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
