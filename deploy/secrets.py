@@ -41,7 +41,7 @@ def main() -> None:
 
 
 class PasswordStore:
-    """The passwords on disk; a missing one is taken from the environment or made."""
+    """The passwords on disk. A missing one is made; one in the environment replaces it."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder

@@ -1,4 +1,4 @@
-"""Partitions the outcomes by the day of the command ID, and adds the attempts to decide one alone."""
+"""Partitions the outcomes by the day of the command ID, and adds the table of solo attempts."""
 
 from math import ceil
 
@@ -110,7 +110,7 @@ MAKE = """
     $$
 """
 
-# The lock that a drop needs is taken at once or not at all: all readers and writers of outcomes would
+# The lock that a drop needs is taken at once or not at all: readers and writers of outcomes would
 # queue behind a session that waits for it.
 DROP = """
     CREATE FUNCTION booking.drop_outcome_partitions(before date) RETURNS integer
