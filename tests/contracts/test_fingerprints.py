@@ -21,14 +21,14 @@ every_kind = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
     [{"command_id": new_id()}, {"submitted_at": NOW}, {"deadline": None}, {"deadline": NOW}],
     ids=["another ID", "another time", "no deadline", "another deadline"],
 )
-def test_what_differs_between_attempts_does_not_count(
+def test_fields_that_differ_between_attempts_do_not_change_the_fingerprint(
     command: Command, attempt: dict[str, Any]
 ) -> None:
     assert command.model_copy(update=attempt).fingerprint() == command.fingerprint()
 
 
 @every_kind
-def test_the_user_counts(command: Command) -> None:
+def test_the_user_changes_the_fingerprint(command: Command) -> None:
     another = command.model_copy(update={"user_id": new_id()})
 
     assert another.fingerprint() != command.fingerprint()
@@ -57,13 +57,15 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "change"), CHANGES, ids=str)
-def test_each_field_of_what_is_asked_for_counts(kind: str, change: dict[str, Any]) -> None:
+def test_each_field_of_the_request_changes_the_fingerprint(
+    kind: str, change: dict[str, Any]
+) -> None:
     command = COMMANDS[kind]
 
     assert command.model_copy(update=change).fingerprint() != command.fingerprint()
 
 
-def test_the_kind_counts() -> None:
+def test_the_kind_changes_the_fingerprint() -> None:
     prints = {command.fingerprint() for command in COMMANDS.values()}
     assert len(prints) == len(COMMANDS)
 
@@ -90,7 +92,9 @@ def test_a_fingerprint_has_sixteen_bytes_and_survives_the_wire(command: Command)
         ("cancel_event", "user_id", COMMANDS["cancel_event"].user_id.upper()),
     ],
 )
-def test_another_form_of_the_same_value_is_the_same(kind: str, field: str, other_form: str) -> None:
+def test_another_notation_of_the_same_value_has_the_same_fingerprint(
+    kind: str, field: str, other_form: str
+) -> None:
     body = json.loads(encode_commands([COMMANDS[kind]]))
     body[0][field] = other_form
 

@@ -45,30 +45,30 @@ def differs(file: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_a_command_is_written_as_it_always_was(kind: str) -> None:
+def test_a_command_is_encoded_as_in_its_golden_file(kind: str) -> None:
     file = command_file(kind)
     assert written(COMMANDS[kind]) == golden(file), differs(file)
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_a_command_is_read_as_it_was_written(kind: str) -> None:
+def test_a_command_is_decoded_from_its_golden_file(kind: str) -> None:
     body = b"[" + command_file(kind).read_bytes() + b"]"
 
     assert read_commands(body) == [COMMANDS[kind]]
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_an_outcome_is_written_as_it_always_was(name: str) -> None:
+def test_an_outcome_is_encoded_as_in_its_golden_file(name: str) -> None:
     file = outcome_file(name)
     assert written(OUTCOMES[name]) == golden(file), differs(file)
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_an_outcome_is_read_as_it_was_written(name: str) -> None:
+def test_an_outcome_is_decoded_from_its_golden_file(name: str) -> None:
     assert decode_outcome(outcome_file(name).read_bytes()) == OUTCOMES[name]
 
 
-def test_a_reply_is_the_documents_in_order_to_the_letter() -> None:
+def test_a_reply_contains_the_documents_unchanged_and_in_order() -> None:
     documents = [encode_outcome(outcome) for outcome in OUTCOMES.values()]
 
     body = encode_reply(documents)
@@ -91,7 +91,7 @@ def test_every_kind_of_command_has_an_example_of_success_and_every_code_one_of_r
     assert set(OUTCOMES) == names | {"pending"}
 
 
-def test_no_file_is_left_over() -> None:
+def test_every_golden_file_belongs_to_an_example() -> None:
     expected = {command_file(kind) for kind in COMMANDS}
     expected |= {outcome_file(name) for name in OUTCOMES}
 

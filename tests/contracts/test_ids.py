@@ -16,7 +16,7 @@ RFC_9562_A_6_MS = 1_645_557_742_000
 times = st.integers(0, 2**48 - 1)
 
 
-def test_the_vector_of_the_rfc() -> None:
+def test_the_test_vector_of_the_rfc_is_read() -> None:
     assert is_uuid7(RFC_9562_A_6)
     assert unix_ms(RFC_9562_A_6) == RFC_9562_A_6_MS
 
@@ -56,7 +56,7 @@ def test_ids_sort_as_their_bytes_do(at: list[int]) -> None:
 
 
 @given(times, times)
-def test_the_first_id_of_a_time_parts_the_ids_before_it_from_the_others(at: int, edge: int) -> None:
+def test_the_first_id_of_a_time_separates_earlier_ids_from_later_ones(at: int, edge: int) -> None:
     assert (id_at(at) < first_id_at(edge)) is (at < edge)
 
 
@@ -81,10 +81,10 @@ def test_the_first_id_of_a_time_parts_the_ids_before_it_from_the_others(at: int,
         "ffffffff-ffff-ffff-ffff-ffffffffffff",
     ],
 )
-def test_what_is_no_uuid7(text: str) -> None:
+def test_other_text_is_not_a_uuid7(text: str) -> None:
     assert not is_uuid7(text)
 
 
 @pytest.mark.parametrize("variant", "89abAB")
-def test_all_of_the_rfcs_variant_are_taken(variant: str) -> None:
+def test_every_id_of_the_rfcs_variant_is_accepted(variant: str) -> None:
     assert is_uuid7(f"017F22E2-79b0-7cc3-{variant}8c4-dc0c0c07398f")

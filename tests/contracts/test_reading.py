@@ -57,7 +57,7 @@ NO_MESSAGES = {
 
 
 @pytest.mark.parametrize("body", NO_MESSAGES.values(), ids=NO_MESSAGES)
-def test_a_body_that_is_no_message_is_one_unreadable_entry(body: bytes) -> None:
+def test_a_malformed_body_is_one_unreadable_entry(body: bytes) -> None:
     (entry,) = read_commands(body)
 
     assert isinstance(entry, Unreadable)
@@ -89,7 +89,7 @@ def test_a_message_has_at_most_256_kib(excess: int, readable: bool) -> None:
     assert isinstance(entry, Unreadable) is not readable
 
 
-def test_the_limits_are_the_contracts() -> None:
+def test_the_limits_match_the_contract() -> None:
     assert (MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, MAX_LINES) == (100, 256 * 1024, 20)
 
 
@@ -188,7 +188,7 @@ def test_a_line_of_a_bad_quantity_is_refused(quantity: Any) -> None:
 
 
 @pytest.mark.parametrize("quantity", ["NaN", "Infinity", "-Infinity", "1e999", "2e0"])
-def test_a_number_that_json_does_not_know_is_refused(quantity: str) -> None:
+def test_a_number_outside_json_is_refused(quantity: str) -> None:
     body = json.dumps([body_of("set_quantity")]).replace('"quantity": 0', f'"quantity": {quantity}')
 
     (entry,) = read_commands(body.encode())
@@ -228,7 +228,7 @@ def test_an_unknown_kind_is_refused(kind: Any) -> None:
 
 
 @pytest.mark.parametrize("entry", NO_ENTRIES, ids=label)
-def test_an_entry_that_is_no_object_is_refused(entry: Any) -> None:
+def test_an_entry_that_is_not_an_object_is_refused(entry: Any) -> None:
     error_of(entry)
 
 
@@ -243,7 +243,7 @@ def test_a_change_that_changes_nothing_is_refused() -> None:
 # --- good ones ------------------------------------------------------------------------------
 
 
-def test_bad_commands_among_good_ones_spoil_only_themselves() -> None:
+def test_bad_commands_do_not_affect_good_ones() -> None:
     good = release_cart(USER)
     written = json.loads(encode_commands([good]))[0]
 
@@ -281,7 +281,7 @@ def test_ids_are_read_in_their_canonical_form() -> None:
 
 
 @pytest.mark.parametrize("field", ["deadline"])
-def test_what_may_be_left_out_may_be_left_out(field: str) -> None:
+def test_optional_fields_may_be_left_out(field: str) -> None:
     body = body_of("release_cart")
     del body[field]
 
@@ -293,7 +293,7 @@ def test_what_may_be_left_out_may_be_left_out(field: str) -> None:
 # --- what is said of an unreadable command --------------------------------------------------
 
 
-def test_what_could_be_read_lets_the_sender_recognise_the_command() -> None:
+def test_an_unreadable_command_keeps_the_fields_that_could_be_read() -> None:
     body = body_of("reserve_tickets") | {"items": []}
 
     (entry,) = read(body)
@@ -303,14 +303,14 @@ def test_what_could_be_read_lets_the_sender_recognise_the_command() -> None:
 
 
 @pytest.mark.parametrize("field", ["command_id", "kind", "submitted_at"])
-def test_what_could_not_be_read_is_not_guessed(field: str) -> None:
+def test_fields_that_could_not_be_read_are_null(field: str) -> None:
     (entry,) = read(body_of("reserve_tickets") | {field: 1})
 
     assert getattr(entry, field) is None
     assert sum(getattr(entry, f) is None for f in ("command_id", "kind", "submitted_at")) == 1
 
 
-def test_what_was_read_can_be_handed_in_again() -> None:
+def test_the_body_of_an_unreadable_command_can_be_republished() -> None:
     bad = body_of("reserve_tickets") | {"items": []}
     good = body_of("release_cart")
 
@@ -369,13 +369,13 @@ mangled_commands = st.builds(
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read(body: bytes) -> None:
+def test_reading_random_bytes_never_raises(body: bytes) -> None:
     assert len(read_commands(body)) >= 1
 
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(json_values | mangled_commands, min_size=1, max_size=5))
-def test_any_json_is_read_entry_by_entry(entries: list[Any]) -> None:
+def test_random_json_is_read_entry_by_entry(entries: list[Any]) -> None:
     body = json.dumps(entries).encode()
 
     read_entries = read_commands(body)
@@ -388,7 +388,7 @@ def test_any_json_is_read_entry_by_entry(entries: list[Any]) -> None:
 
 @settings(deadline=None)
 @given(st.datetimes(), st.integers(-14 * 60, 14 * 60))
-def test_any_time_with_an_offset_is_read_or_refused(at: Any, minutes: int) -> None:
+def test_random_times_with_an_offset_are_read_or_refused(at: Any, minutes: int) -> None:
     sign = "-" if minutes < 0 else "+"
     offset = f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
     body = body_of("release_cart") | {"submitted_at": f"{at.isoformat()}{offset}"}
@@ -396,7 +396,7 @@ def test_any_time_with_an_offset_is_read_or_refused(at: Any, minutes: int) -> No
     assert len(read(body)) == 1
 
 
-def test_an_id_fresh_from_the_maker_is_read() -> None:
+def test_a_new_id_is_read() -> None:
     (command,) = read(body_of("release_cart") | {"command_id": new_id()})
 
     assert not isinstance(command, Unreadable)

@@ -32,17 +32,17 @@ def test_the_list_names_each_refusal_once() -> None:
     assert len(set(codes)) == len(codes)
 
 
-def test_the_list_is_the_contracts() -> None:
+def test_the_list_matches_the_contract() -> None:
     assert set(REFUSAL_CODES) == set(CONTRACT)
 
 
-def test_a_refusal_admits_no_code_but_its_own() -> None:
+def test_the_type_of_a_code_allows_only_that_code() -> None:
     for refusal in get_args(Refusal):
         field = refusal.__dataclass_fields__["code"]
         assert get_args(field.type) == (field.default,)
 
 
-def test_every_refusal_says_in_a_sentence_what_is_wrong() -> None:
+def test_the_detail_of_every_refusal_is_a_sentence() -> None:
     for refusal in get_args(Refusal):
         detail = refusal.__dataclass_fields__["detail"].default
         assert detail[0].isupper()

@@ -3,7 +3,7 @@
 from shared import topology
 
 
-def test_the_names_are_the_contracts() -> None:
+def test_the_names_match_the_contract() -> None:
     assert topology.COMMANDS_EXCHANGE == topology.COMMANDS_QUEUE == "holdfast.commands"
     assert topology.COMMANDS_ROUTING_KEY == "commands"
     assert topology.DEAD_EXCHANGE == topology.DEAD_QUEUE == "holdfast.dead"
@@ -14,7 +14,7 @@ def test_both_queues_are_replicated_logs() -> None:
     assert topology.DEAD_ARGUMENTS["x-queue-type"] == "quorum"
 
 
-def test_a_full_queue_refuses_instead_of_dropping() -> None:
+def test_a_full_queue_rejects_publishes_instead_of_dropping() -> None:
     arguments = topology.COMMANDS_ARGUMENTS
 
     assert arguments["x-overflow"] == "reject-publish"
@@ -22,7 +22,7 @@ def test_a_full_queue_refuses_instead_of_dropping() -> None:
     assert arguments["x-max-length-bytes"] == 512 * 1024 * 1024
 
 
-def test_what_comes_back_too_often_is_set_aside_and_not_lost() -> None:
+def test_a_message_beyond_the_delivery_limit_is_dead_lettered() -> None:
     arguments = topology.COMMANDS_ARGUMENTS
 
     assert arguments["x-delivery-limit"] == 50

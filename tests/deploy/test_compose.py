@@ -15,7 +15,7 @@ def services() -> dict[str, str]:
     return dict(zip(names[::2], names[1::2], strict=True))
 
 
-def test_each_service_is_shown_the_secrets_of_its_own_account() -> None:
+def test_each_service_mounts_the_secrets_of_its_own_account() -> None:
     shown = {
         name: re.findall(r"^      - (?:(\w+)_)?secrets:(\S+)", lines, re.MULTILINE)
         for name, lines in services().items()
@@ -39,14 +39,14 @@ def test_each_service_is_shown_the_secrets_of_its_own_account() -> None:
     }
 
 
-def test_no_password_stands_in_the_file() -> None:
+def test_the_compose_file_contains_no_password() -> None:
     assert not re.search(r"://[^/\s]*:[^/\s]*@", TEXT)
     given = re.findall(r"^ +(\w*(?:PASS|PASSWORD|SECRET)): *(\S*)", TEXT, re.MULTILINE)
     assert given
     assert all(value == f"${{{variable}:-}}" for variable, value in given)
 
 
-def test_workers_take_the_commands_of_named_accounts_by_default() -> None:
+def test_workers_accept_commands_of_named_accounts_only_by_default() -> None:
     accounts = re.search(r"\$\{HOLDFAST_COMMAND_ACCOUNTS-(\S+)\}", services()["worker"])
 
     assert accounts is not None

@@ -49,7 +49,7 @@ def password_of(url: str) -> str:
     return unquote(urlsplit(url).password or "")
 
 
-def test_each_process_is_shown_what_it_needs(folder: Path) -> None:
+def test_each_process_gets_the_secrets_it_needs(folder: Path) -> None:
     made = make(folder)
 
     found = {
@@ -58,7 +58,7 @@ def test_each_process_is_shown_what_it_needs(folder: Path) -> None:
     assert found == FOLDERS
 
 
-def test_no_process_is_shown_the_secret_of_another(folder: Path) -> None:
+def test_no_process_gets_the_secret_of_another(folder: Path) -> None:
     made = make(folder)
 
     passwords = {
@@ -76,7 +76,7 @@ def test_no_process_is_shown_the_secret_of_another(folder: Path) -> None:
             assert (secret in shown) == own
 
 
-def test_the_servers_are_shown_no_password_of_a_process(folder: Path) -> None:
+def test_the_servers_get_no_password_of_a_process(folder: Path) -> None:
     made = make(folder)
 
     shown = made["postgres/password"] + made["rabbitmq/definitions.json"]
@@ -96,7 +96,7 @@ def test_the_broker_checks_the_passwords_that_it_was_given(folder: Path) -> None
         assert users[name]["tags"] == []
 
 
-def test_a_secret_can_be_read_by_its_reader_alone(folder: Path) -> None:
+def test_only_its_reader_can_read_a_secret(folder: Path) -> None:
     make(folder)
 
     for path in folder.glob("*/*"):
@@ -105,11 +105,11 @@ def test_a_secret_can_be_read_by_its_reader_alone(folder: Path) -> None:
     assert not list(folder.glob("*/.*"))
 
 
-def test_a_second_start_finds_the_secrets_of_the_first(folder: Path) -> None:
+def test_a_second_start_keeps_the_secrets_of_the_first(folder: Path) -> None:
     assert without_hashes(make(folder)) == without_hashes(make(folder))
 
 
-def test_the_administrators_passwords_may_be_given(folder: Path) -> None:
+def test_the_environment_may_set_the_administrators_passwords(folder: Path) -> None:
     made = make(folder, HOLDFAST_POSTGRES_PASSWORD="it's @ mine: 1/2%")
 
     assert made["postgres/password"] == "it's @ mine: 1/2%"

@@ -30,7 +30,7 @@ async def declare_queue(url: str, name: str) -> None:
         await channel.declare_queue(name, durable=True)
 
 
-async def test_two_runs_share_nothing_and_leave_nothing() -> None:
+async def test_two_runs_share_no_resource_and_remove_theirs() -> None:
     with services("tests") as one, services("tests") as other:
         assert one.database_url != other.database_url
         assert await is_there(one.database_url)
@@ -52,7 +52,7 @@ async def test_a_named_database_and_vhost_are_used_as_they_are(
     assert await is_there(own_services.database_url)
 
 
-async def test_the_tests_stand_beside_a_named_database(
+async def test_the_tests_make_their_databases_beside_a_named_one(
     own_services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOLDFAST_DATABASE_URL", own_services.database_url)
@@ -68,13 +68,13 @@ class TestWhereNoVhostCanBeMade:
             monkeypatch.setattr(dev.services, "create_vhost", lambda url, vhost: None)
             yield found.broker_url
 
-    async def test_the_given_one_is_borrowed_and_left_clean(self, only_vhost: str) -> None:
+    async def test_a_given_vhost_is_used_and_left_clean(self, only_vhost: str) -> None:
         with services("tests") as found:
             assert found.broker_url == only_vhost
             await declare_queue(only_vhost, COMMANDS_QUEUE)
         assert not has_queue(only_vhost, COMMANDS_QUEUE)
 
-    async def test_one_that_serves_a_holdfast_is_refused(self, only_vhost: str) -> None:
+    async def test_a_vhost_that_serves_a_running_system_is_refused(self, only_vhost: str) -> None:
         await declare_queue(only_vhost, COMMANDS_QUEUE)
         refusal = pytest.raises(Unavailable, match=f"without the queue {COMMANDS_QUEUE}")
         with refusal, services("tests"):

@@ -47,7 +47,7 @@ def test_an_unknown_step_cannot_be_skipped(monkeypatch: pytest.MonkeyPatch) -> N
         first_found("rabbitmq", steps_finding(*STEPS), OTHERWISE)
 
 
-def test_a_step_that_fails_gives_its_reason_and_way_to_the_next(
+def test_a_failed_step_gives_its_reason_and_the_search_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     steps = steps_finding("private") | {"docker": fails("no such image")}
@@ -55,13 +55,13 @@ def test_a_step_that_fails_gives_its_reason_and_way_to_the_next(
     assert capsys.readouterr().out == "rabbitmq: no such image\n"
 
 
-def test_a_server_that_was_named_is_not_replaced_by_another() -> None:
+def test_a_named_server_is_not_replaced_by_another() -> None:
     steps = steps_finding("local") | {"environment": fails("it does not answer")}
     with pytest.raises(Unavailable, match="it does not answer"):
         first_found("rabbitmq", steps, OTHERWISE)
 
 
-def test_without_any_server_it_says_what_to_install() -> None:
+def test_without_any_server_the_error_says_what_to_install() -> None:
     with pytest.raises(Unavailable, match="install one"):
         first_found("rabbitmq", steps_finding(), OTHERWISE)
 

@@ -36,14 +36,14 @@ def is_running(pid: int) -> bool:
     return state != "Z"
 
 
-def test_prefixes_line_up() -> None:
+def test_the_prefixes_of_children_are_aligned() -> None:
     assert prefix("gateway", coloured=False) == "gateway  │ "
     assert prefix("worker-1", coloured=False) == "worker-1 │ "
     assert prefix("worker-1", coloured=True).endswith("mworker-1 │ \x1b[0m")
 
 
 @pytest.mark.usefixtures("children")
-def test_what_children_print_is_merged_under_their_names(
+def test_the_output_of_children_is_merged_under_their_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     talks = """
@@ -95,7 +95,7 @@ def test_a_child_that_keeps_dying_waits_longer_each_time() -> None:
         assert 1 <= child.deaths <= 2
 
 
-def test_kill_takes_grandchildren_in_sessions_of_their_own_along() -> None:
+def test_a_kill_reaches_grandchildren_in_their_own_sessions() -> None:
     starts_another = f"""
 import subprocess, time
 subprocess.Popen([{PYTHON!r}, "-c", {SLEEPS!r}], start_new_session=True)
@@ -108,7 +108,7 @@ time.sleep(60)
     eventually(lambda: not is_running(grandchild))
 
 
-def test_nothing_outlives_a_parent_that_is_killed() -> None:
+def test_no_child_outlives_a_killed_parent() -> None:
     starts_a_child = f"""
 import os, time
 from dev.processes import Process

@@ -32,7 +32,7 @@ def test_a_taken_port_is_refused_in_one_sentence(taken_port: int) -> None:
     assert said == f"Port {taken_port} is taken: set HOLDFAST_PORT to a free one.\n"
 
 
-def test_a_bad_number_is_refused_by_name() -> None:
+def test_a_bad_number_is_refused_with_its_name() -> None:
     assert refusal(HOLDFAST_WORKERS="many").startswith("HOLDFAST_WORKERS is a number from 1 to")
 
 

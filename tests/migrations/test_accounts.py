@@ -17,7 +17,7 @@ from tests.conftest import migrate
 from tests.migrations.conftest import Server, attempt, connect
 
 
-async def test_the_migrator_owns_everything_and_is_no_administrator(server: Server) -> None:
+async def test_the_migrator_owns_everything_and_is_not_an_administrator(server: Server) -> None:
     connection = await connect(server.administrator)
     try:
         owners = await connection.fetch("""
@@ -70,14 +70,16 @@ async def test_made_again_the_accounts_have_their_new_passwords(server: Server) 
         await asyncio.to_thread(run_accounts, server.administrator, server.accounts)
 
 
-def test_no_account_is_made_of_an_administrator(server: Server) -> None:
+def test_an_administrator_is_refused_as_an_account(server: Server) -> None:
     with pytest.raises(subprocess.CalledProcessError) as failed:
         run_accounts(server.administrator, server.accounts | {"gateway": server.administrator})
 
     assert "HOLDFAST_GATEWAY_DATABASE_URL: its user is an administrator" in failed.value.stderr
 
 
-async def test_what_an_administrator_migrated_is_handed_over(server: Server) -> None:
+async def test_the_migrator_becomes_the_owner_of_what_an_administrator_migrated(
+    server: Server,
+) -> None:
     url = server.database("handed_over")
     await asyncio.to_thread(migrate, url)
     urls = {name: with_last_part(each, "handed_over") for name, each in server.accounts.items()}
@@ -91,7 +93,7 @@ async def test_what_an_administrator_migrated_is_handed_over(server: Server) -> 
     await attempt(urls["worker"], "SELECT id FROM booking.users FOR NO KEY UPDATE")
 
 
-async def test_rights_that_were_lost_or_added_are_put_right_by_the_next_migration(
+async def test_the_next_migration_restores_lost_rights_and_revokes_added_ones(
     server: Server,
 ) -> None:
     await attempt(
@@ -130,7 +132,7 @@ async def an_owner(server: Server, database: str) -> str:
     return as_user(url, f"owner_of_{database}", "owns it")
 
 
-async def test_who_may_not_create_roles_migrates_without_and_is_told(
+async def test_without_the_right_to_create_roles_a_migration_warns_and_goes_on(
     server: Server, without_roles: None
 ) -> None:
     url = await an_owner(server, "alone")
@@ -143,7 +145,9 @@ async def test_who_may_not_create_roles_migrates_without_and_is_told(
     await attempt(url, "SELECT FROM read_model.outcomes")
 
 
-async def test_who_may_not_create_roles_grants_to_those_that_exist(server: Server) -> None:
+async def test_without_the_right_to_create_roles_existing_roles_get_their_rights(
+    server: Server,
+) -> None:
     url = await an_owner(server, "together")
 
     (said,) = (await asyncio.to_thread(migration_output, url)).splitlines()
@@ -173,7 +177,7 @@ async def drop_roles(server: Server, databases: list[str], *others: str) -> None
         await attempt(server.administrator, f"DROP ROLE {role}")
 
 
-async def test_another_database_of_the_server_may_be_migrated_at_the_same_moment(
+async def test_two_databases_of_a_server_may_be_migrated_at_once(
     server: Server, without_roles: None
 ) -> None:
     """Roles belong to the server: both find that they are missing, and both make them."""

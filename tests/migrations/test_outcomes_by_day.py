@@ -98,7 +98,7 @@ async def upgrade(database_url: str, revision: str) -> None:
 # --- the migration --------------------------------------------------------------------------
 
 
-async def test_what_is_recorded_is_taken_over(empty_url: str) -> None:
+async def test_recorded_outcomes_are_kept_by_the_migration(empty_url: str) -> None:
     ids = [id_of(today() - 40 * DAY), id_of(today() - DAY), id_of(today()), id_of(today(), 36)]
     await upgrade(empty_url, "0001")
     connection = await asyncpg.connect(empty_url)
@@ -176,7 +176,9 @@ async def test_a_longer_window_has_more_days(
 
 
 @pytest.mark.parametrize("days", [-3, -1_000, 5, 10_000])
-async def test_an_id_of_another_day_has_no_place(migrated: asyncpg.Connection, days: int) -> None:
+async def test_an_id_without_a_partition_cannot_be_recorded(
+    migrated: asyncpg.Connection, days: int
+) -> None:
     with pytest.raises(asyncpg.CheckViolationError) as refused:
         await record(migrated, id_of(today() + days * DAY))
 
@@ -223,7 +225,7 @@ async def test_a_day_that_is_past_never_gets_a_partition(migrated: asyncpg.Conne
     assert await partitions(migrated) == named(today(), today() + DAY)
 
 
-async def test_far_ahead_is_refused(migrated: asyncpg.Connection) -> None:
+async def test_a_partition_too_far_ahead_is_refused(migrated: asyncpg.Connection) -> None:
     """Whoever asks for it has a wrong clock."""
     before = await partitions(migrated)
     with pytest.raises(asyncpg.InvalidParameterValueError):
@@ -232,7 +234,7 @@ async def test_far_ahead_is_refused(migrated: asyncpg.Connection) -> None:
     assert await partitions(migrated) == before
 
 
-async def test_making_them_waits_for_nobody_at_the_outcomes(
+async def test_making_a_partition_waits_for_no_reader_or_writer(
     migrated: asyncpg.Connection, migrated_url: str
 ) -> None:
     other = await asyncpg.connect(migrated_url)
@@ -246,7 +248,7 @@ async def test_making_them_waits_for_nobody_at_the_outcomes(
     await other.close()
 
 
-async def test_made_twice_at_once_they_are_made_once(
+async def test_two_workers_at_once_make_each_partition_once(
     migrated: asyncpg.Connection, migrated_url: str
 ) -> None:
     other = await asyncpg.connect(migrated_url)
@@ -278,7 +280,7 @@ async def test_today_and_yesterday_are_never_dropped(
     assert await partitions(migrated) == before
 
 
-async def test_a_drop_that_meets_somebody_gives_up_at_once(
+async def test_a_drop_that_meets_a_lock_fails_at_once(
     migrated: asyncpg.Connection, migrated_url: str
 ) -> None:
     """Waiting for its lock it would have everybody wait behind it."""
@@ -293,7 +295,9 @@ async def test_a_drop_that_meets_somebody_gives_up_at_once(
     assert await drop(migrated, today() - DAY) == 1
 
 
-async def test_what_was_taken_over_goes_when_its_last_day_does(empty_url: str) -> None:
+async def test_the_partition_of_the_migrated_table_is_dropped_with_its_last_day(
+    empty_url: str,
+) -> None:
     await upgrade(empty_url, "0001")
     connection = await asyncpg.connect(empty_url)
     await record(connection, id_of(today() - 40 * DAY))

@@ -116,7 +116,7 @@ async def test_an_event_whose_end_has_passed_reads_ended(
     assert event["status"] == reads
 
 
-async def test_what_is_neither_reserved_nor_sold_is_available(stage: Stage) -> None:
+async def test_availability_is_the_total_less_reserved_and_sold(stage: Stage) -> None:
     await stage.set()
 
     (ticket_type,) = await stage.read("ticket_types", "id", stage.tickets)
@@ -134,7 +134,7 @@ async def test_what_is_neither_reserved_nor_sold_is_available(stage: Stage) -> N
         ("released", LATER, False),
     ],
 )
-async def test_a_cart_is_shown_while_it_holds(
+async def test_a_cart_is_shown_until_its_expiry(
     stage: Stage, status: str, expires: timedelta, shown: bool
 ) -> None:
     await stage.set(cart=status, expires=expires)
@@ -148,7 +148,7 @@ async def test_a_cart_is_shown_while_it_holds(
     assert all(str(line["id"]) == stage.cart for line in lines)
 
 
-async def test_credentials_and_users_are_apart(stage: Stage) -> None:
+async def test_the_view_of_users_has_no_credentials(stage: Stage) -> None:
     await stage.set()
 
     (user,) = await stage.read("users", "id", stage.user)

@@ -97,7 +97,7 @@ FORBIDDEN = [
 
 
 @pytest.mark.parametrize(("account", "statement"), FORBIDDEN)
-async def test_what_is_forbidden_is_refused(
+async def test_a_role_is_refused_what_it_has_no_right_to(
     server: Server, event_id: str, account: str, statement: str
 ) -> None:
     """Also where the account takes off the read-only default, which is its own to take off."""
@@ -111,7 +111,7 @@ async def test_what_is_forbidden_is_refused(
 
 
 @pytest.mark.parametrize("account", ["gateway", "operator"])
-async def test_who_only_reads_is_read_only_from_the_start(server: Server, account: str) -> None:
+async def test_read_only_accounts_start_in_read_only_mode(server: Server, account: str) -> None:
     connection = await connect(server.accounts[account])
     try:
         assert await connection.fetchval("SHOW transaction_read_only") == "on"
@@ -135,7 +135,9 @@ async def test_the_gateway_reads_every_view(server: Server, event_id: str) -> No
     assert all(rows.values())
 
 
-async def test_the_partitions_are_the_workers_to_ask_for(server: Server) -> None:
+async def test_a_worker_makes_and_drops_partitions_through_guarded_functions(
+    server: Server,
+) -> None:
     """It makes and drops none itself: a function of the owner does, within its guards."""
     connection = await connect(server.accounts["worker"])
     try:

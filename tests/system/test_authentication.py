@@ -36,13 +36,13 @@ async def test_without_a_token_there_is_a_challenge(site: Site, method: str, pat
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_the_catalogue_is_open_to_everybody(site: Site, organizer: Person) -> None:
+async def test_the_catalogue_needs_no_token(site: Site, organizer: Person) -> None:
     event = await organizer.event()
     for path in ("/events", f"/events/{event['id']}"):
         assert (await site.http.get(f"{site.urls[0]}/v1{path}")).status_code == 200
 
 
-async def test_a_token_like_a_real_one_is_good(site: Site, organizer: Person) -> None:
+async def test_a_token_made_with_the_secret_is_accepted(site: Site, organizer: Person) -> None:
     """Else the forgeries below would be refused for another reason than the one they name."""
     await is_accepted(site, await site.token_for(organizer.id))
 
@@ -98,7 +98,7 @@ async def test_a_token_does_not_choose_its_key(site: Site, organizer: Person, na
 @pytest.mark.parametrize(
     "authorization", ["Bearer", "Bearer x", "Bearer a.b.c", "Basic eDp5", "x" * 32_000]
 )
-async def test_what_is_no_bearer_token_is_refused(site: Site, authorization: str) -> None:
+async def test_a_malformed_authorization_header_is_refused(site: Site, authorization: str) -> None:
     answer = await site.http.get(f"{site.urls[0]}/v1/me", headers={"Authorization": authorization})
     refused(answer, 401, "unauthenticated")
 

@@ -171,7 +171,7 @@ MATRIX = {
 }
 
 
-def test_no_route_is_missing():
+def test_the_matrix_covers_every_route():
     routes = {
         f"{method} {route.path}"
         for route in create_app(SETTINGS).routes
@@ -203,7 +203,9 @@ async def world(site: Site, organizer: Person, queue: Queue) -> World:
 
 
 @pytest.mark.parametrize("route", MATRIX)
-async def test_everybody_is_answered_as_is_their_due(world: World, route: str) -> None:
+async def test_each_kind_of_user_gets_the_expected_status_on_each_route(
+    world: World, route: str
+) -> None:
     row, method = MATRIX[route], route.partition(" ")[0]
     answered = {}
     for caller in CALLERS:
@@ -219,7 +221,9 @@ async def test_everybody_is_answered_as_is_their_due(world: World, route: str) -
 
 
 @pytest.mark.parametrize("caller", ["other", "organizer"])
-async def test_what_is_anothers_shows_no_trace_of_them(world: World, caller: str) -> None:
+async def test_another_users_resources_show_no_data_of_their_owner(
+    world: World, caller: str
+) -> None:
     owner = world.people["owner"]
     for path in (
         "/v1/cart",

@@ -48,7 +48,7 @@ async def eventually_shown(site: Site, event_id: str, via: int, good: Document) 
     await eventually(shown, is_good, within_seconds=TRAILS_SECONDS + REQUEST_SECONDS)
 
 
-async def test_every_look_adds_up_while_tickets_are_reserved_and_released(
+async def test_reserved_and_available_add_up_to_the_total_in_every_read(
     site: Site, queue: Queue, organizer: Person
 ) -> None:
     event = await organizer.event()

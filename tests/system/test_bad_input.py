@@ -19,7 +19,7 @@ MEGABYTE = 1_000_000
 
 @pytest.mark.parametrize(("method", "path", "body"), BODIES)
 @pytest.mark.parametrize("field", ["role", "state", "organizer_id", "deadline", "submitted_at"])
-async def test_nobody_says_of_themselves_what_the_system_knows(
+async def test_a_body_cannot_set_what_the_system_decides(
     alice: Person, method: str, path: str, body: dict[str, Any], field: str
 ) -> None:
     answer = await alice.ask(method, path, json=body | {field: "organizer"})
@@ -31,7 +31,7 @@ async def test_nobody_says_of_themselves_what_the_system_knows(
     "quantity",
     ["-1", "2147483648", "1e9", "1.5", "1.0", '"1"', "true", "NaN", "Infinity", "null", "[]"],
 )
-async def test_a_quantity_that_is_none(alice: Person, quantity: str) -> None:
+async def test_an_invalid_quantity_is_refused(alice: Person, quantity: str) -> None:
     line = f'{{"ticket_type_id": "{ID}", "quantity": {quantity}}}'
     for method, path, body in (
         ("POST", "/reservations", f'{{"items": [{line}]}}'),
@@ -42,14 +42,14 @@ async def test_a_quantity_that_is_none(alice: Person, quantity: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "\ud800", "a\nb", " " * 10, "\U0001f3ab" * 201])
-async def test_a_name_that_is_none(alice: Person, name: str) -> None:
+async def test_an_invalid_name_is_refused(alice: Person, name: str) -> None:
     content = json.dumps({"name": name}).encode()
     path = f"/ticket-types/{ID}"
     refused(await alice.ask("PATCH", path, content=content, headers=raw()), 422, "invalid_request")
 
 
 @pytest.mark.parametrize("json_depth", [100_000])
-async def test_json_100000_levels_deep(alice: Person, json_depth: int) -> None:
+async def test_json_100000_levels_deep_is_refused(alice: Person, json_depth: int) -> None:
     """As much of it as a body may hold is no JSON; all of it is too large."""
     for depth, status, code in (
         (json_depth, 413, "body_too_large"),
@@ -64,7 +64,7 @@ async def test_json_100000_levels_deep(alice: Person, json_depth: int) -> None:
     ("characters", "status", "code"),
     [(60_000, 401, "unauthenticated"), (65_536, 431, "head_too_large")],
 )
-async def test_a_long_token(site: Site, characters: int, status: int, code: str) -> None:
+async def test_a_long_token_is_refused(site: Site, characters: int, status: int, code: str) -> None:
     headers = {"Authorization": f"Bearer {'x' * characters}"}
     answer = await site.http.get(f"{site.urls[0]}/v1/me", headers=headers)
     refused(answer, status, code)
@@ -86,7 +86,7 @@ async def test_a_long_password_is_not_hashed(
     assert after - before < REFUSALS * 0.015
 
 
-async def test_an_unknown_address_with_letters_that_lower_case_changes(site: Site) -> None:
+async def test_an_address_with_a_letter_that_lower_casing_changes_is_unknown(site: Site) -> None:
     """KELVIN SIGN becomes a k: an account has one name, or the throttle would count for each."""
     person = await site.newcomer()
     email = person.email.replace("someone", "Kim".lower())
@@ -100,7 +100,7 @@ async def test_an_unknown_address_with_letters_that_lower_case_changes(site: Sit
     assert (await site.log_in(email.upper(), PASSWORD)).status_code == 200
 
 
-async def test_a_body_at_a_byte_a_second_is_given_up_and_closed(alice: Person) -> None:
+async def test_a_body_at_a_byte_a_second_times_out_and_closes_the_connection(alice: Person) -> None:
     address = urlsplit(alice.deployment.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     head = (

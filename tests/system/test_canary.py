@@ -168,7 +168,7 @@ async def pick_up(scene: Scene, http: httpx.AsyncClient, queue: Queue) -> None:
         await connection.close()
 
 
-async def test_the_canaries_were_seen(scene: Scene) -> None:
+async def test_the_canaries_reached_the_system(scene: Scene) -> None:
     """Else it would prove nothing that they are found nowhere."""
     assert all(answer.status_code >= 400 for answer in scene.answers)
     assert any(EMAIL_MARK in row for row in scene.rows["booking.users"])
@@ -179,26 +179,26 @@ async def test_the_canaries_were_seen(scene: Scene) -> None:
     assert scene.dead
 
 
-async def test_no_log_holds_any(scene: Scene) -> None:
+async def test_no_log_contains_a_canary(scene: Scene) -> None:
     for name, text in scene.logs.items():
         for secret in (*scene.secrets, EMAIL_MARK):
             lines = [line for line in text.splitlines() if secret in line]
             assert lines == [], name
 
 
-async def test_no_problem_document_holds_any(scene: Scene) -> None:
+async def test_no_problem_document_contains_a_canary(scene: Scene) -> None:
     for answer in scene.answers:
         for secret in (*scene.secrets, EMAIL_MARK):
             assert secret not in answer.text
             assert secret not in str(answer.headers)
 
 
-async def test_no_metric_holds_any(scene: Scene) -> None:
+async def test_no_metric_contains_a_canary(scene: Scene) -> None:
     for secret in (*scene.secrets, EMAIL_MARK):
         assert secret not in scene.metrics
 
 
-async def test_a_command_holds_no_password_and_only_a_registration_an_address(
+async def test_no_command_contains_a_password_and_only_registrations_contain_an_address(
     scene: Scene,
 ) -> None:
     commands = [each for body in scene.queued for each in json.loads(body)]
@@ -209,18 +209,18 @@ async def test_a_command_holds_no_password_and_only_a_registration_an_address(
         assert (EMAIL_MARK in text) == (each["kind"] == "register_user")
 
 
-async def test_what_is_said_of_a_dead_letter_quotes_nothing(scene: Scene) -> None:
+async def test_the_headers_of_a_dead_letter_quote_no_input(scene: Scene) -> None:
     for error in scene.dead:
         assert not any(secret in error for secret in (*scene.secrets, EMAIL_MARK))
 
 
-async def test_no_table_holds_a_password_or_a_token(scene: Scene) -> None:
+async def test_no_table_contains_a_password_or_a_token(scene: Scene) -> None:
     for table, rows in scene.rows.items():
         for row in rows:
             assert not any(secret in row for secret in scene.secrets), table
 
 
-async def test_an_address_is_kept_with_its_user_and_their_registration_only(scene: Scene) -> None:
+async def test_an_address_is_stored_only_with_its_user_and_registration(scene: Scene) -> None:
     for table, rows in scene.rows.items():
         for row in rows:
             if EMAIL_MARK in row:

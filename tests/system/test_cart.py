@@ -144,7 +144,7 @@ async def test_releasing_an_empty_cart_succeeds(alice: Person) -> None:
     assert succeeded(await alice.release())["cart"] == EMPTY
 
 
-async def test_what_the_cart_does_not_hold_is_not_found_in_it(
+async def test_an_item_that_is_not_in_the_cart_is_not_found(
     organizer: Person, alice: Person, bob: Person, ticket_type_id: str
 ) -> None:
     """Nor is what another's cart holds: an absent item and a foreign one are answered alike."""
@@ -271,7 +271,7 @@ async def test_a_cancelled_event_whose_end_has_passed_counts_as_ended(
     [0, -1, 2**31, 10**9, 1.5, 1.0, "1", True, None, [1], 10**400],
     ids=lambda quantity: str(quantity)[:12],
 )
-async def test_what_is_no_quantity_is_refused(
+async def test_an_invalid_quantity_of_a_cart_item_is_refused(
     alice: Person, ticket_type_id: str, quantity: Any
 ) -> None:
     item = {"ticket_type_id": ticket_type_id, "quantity": quantity}
@@ -295,19 +295,19 @@ async def test_a_reservation_has_1_to_20_lines(
     assert error["loc"][-1] == "items"
 
 
-async def test_20_lines_are_taken(organizer: Person, alice: Person) -> None:
+async def test_20_lines_are_accepted(organizer: Person, alice: Person) -> None:
     event = await organizer.event()
     ids = [(await organizer.ticket_type(event["id"]))["id"] for _ in range(20)]
     succeeded(await alice.reserve_all([(id, 1) for id in ids]))
     assert await alice.holds() == dict.fromkeys(ids, 1)
 
 
-async def test_a_path_that_names_no_uuid_is_refused(alice: Person) -> None:
+async def test_a_path_without_a_uuid_is_refused(alice: Person) -> None:
     for answer in (await alice.set("seven", 1), await alice.release("seven")):
         assert refused(answer, 422, "invalid_request")["errors"]
 
 
-async def test_the_cart_is_that_of_the_token(
+async def test_the_cart_belongs_to_the_user_of_the_token(
     site: Site, alice: Person, bob: Person, ticket_type_id: str
 ) -> None:
     succeeded(await alice.reserve(ticket_type_id))

@@ -36,7 +36,7 @@ async def read_stream(response: httpx.Response) -> tuple[list[str], Document]:
     return lines[:-2], outcome
 
 
-async def test_a_decided_command_is_read_as_it_was_answered(
+async def test_a_poll_returns_the_same_document_as_the_answer(
     alice: Person, ticket_type_id: str
 ) -> None:
     answer = await alice.reserve(ticket_type_id)
@@ -133,12 +133,12 @@ async def test_an_unknown_command_is_pending_inside_the_window_and_not_found_bef
 
 
 @pytest.mark.parametrize("path", ["", "/events"])
-async def test_what_is_no_command_id_is_refused(alice: Person, path: str) -> None:
+async def test_an_invalid_command_id_is_refused(alice: Person, path: str) -> None:
     for text in ("seven", "4b0c2f1e-8f0e-4a57-9c1e-3a1c4be0a001"):
         refused(await alice.get(f"/commands/{text}{path}"), 422, "invalid_command_id")
 
 
-async def test_a_stream_tells_the_outcome_once_decided_and_comments_until_then(
+async def test_a_stream_sends_comments_until_the_outcome(
     alice: Person, ticket_type_id: str
 ) -> None:
     async with workers_paused(alice.deployment):
@@ -173,7 +173,7 @@ async def test_a_stream_that_is_open_gets_the_outcome_when_it_is_decided(
     assert outcome == await alice.poll(command_id)
 
 
-async def test_the_stream_of_a_decided_command_tells_its_outcome_at_once(
+async def test_the_stream_of_a_decided_command_sends_its_outcome_at_once(
     alice: Person, ticket_type_id: str
 ) -> None:
     answer = await alice.reserve(ticket_type_id)
@@ -184,7 +184,7 @@ async def test_the_stream_of_a_decided_command_tells_its_outcome_at_once(
     assert outcome == answer.json()
 
 
-async def test_a_client_that_goes_away_does_not_take_its_command_along(
+async def test_a_command_is_decided_although_its_client_disconnects(
     alice: Person, ticket_type_id: str
 ) -> None:
     key = new_id()

@@ -49,7 +49,7 @@ async def shopping(site: Site) -> AsyncIterator[Traffic]:
         await recovers(site)
 
 
-async def test_killed_workers_lose_nothing_and_double_nothing(own_site: Site) -> None:
+async def test_killed_workers_lose_no_command_and_apply_none_twice(own_site: Site) -> None:
     async with shopping(own_site) as traffic:
         for worker in own_site.deployment.workers:
             await worker.kill()
@@ -58,7 +58,7 @@ async def test_killed_workers_lose_nothing_and_double_nothing(own_site: Site) ->
             await traffic.progress()
 
 
-async def test_what_no_worker_was_there_for_is_decided_once_there_is_one(own_site: Site) -> None:
+async def test_commands_queued_without_a_worker_are_decided_once_one_starts(own_site: Site) -> None:
     async with shopping(own_site) as traffic:
         await asyncio.gather(*(worker.kill() for worker in own_site.deployment.workers))
         alice = await own_site.organizer()
@@ -71,7 +71,7 @@ async def test_what_no_worker_was_there_for_is_decided_once_there_is_one(own_sit
         await traffic.progress()
 
 
-async def test_killed_gateways_lose_nothing_and_double_nothing(own_site: Site) -> None:
+async def test_killed_gateways_lose_no_command_and_apply_none_twice(own_site: Site) -> None:
     async with shopping(own_site) as traffic:
         for gateway in own_site.deployment.gateways:
             await gateway.kill()
@@ -81,7 +81,9 @@ async def test_killed_gateways_lose_nothing_and_double_nothing(own_site: Site) -
         assert traffic.unknown, "the kills went unnoticed"
 
 
-async def test_a_worker_told_to_stop_under_load_finishes_and_exits_with_0(own_site: Site) -> None:
+async def test_a_worker_stopped_under_load_finishes_its_messages_and_exits_with_0(
+    own_site: Site,
+) -> None:
     async with shopping(own_site) as traffic:
         for worker in own_site.deployment.workers:
             assert await worker.stop() == 0
@@ -92,7 +94,9 @@ async def test_a_worker_told_to_stop_under_load_finishes_and_exits_with_0(own_si
     assert traffic.unknown == 0
 
 
-async def test_a_gateway_told_to_stop_under_load_finishes_and_exits_with_0(own_site: Site) -> None:
+async def test_a_gateway_stopped_under_load_finishes_its_requests_and_exits_with_0(
+    own_site: Site,
+) -> None:
     async with shopping(own_site) as traffic:
         for gateway in own_site.deployment.gateways:
             assert await gateway.stop() == 0
@@ -101,7 +105,7 @@ async def test_a_gateway_told_to_stop_under_load_finishes_and_exits_with_0(own_s
             await traffic.progress()
 
 
-async def test_a_worker_frozen_for_a_while_is_waited_for_or_done_without(own_site: Site) -> None:
+async def test_commands_are_decided_after_each_worker_was_frozen(own_site: Site) -> None:
     async with shopping(own_site) as traffic:
         for worker in own_site.deployment.workers:
             worker.signal(signal.SIGSTOP)

@@ -64,7 +64,7 @@ async def own_queue(own_site: Site) -> AsyncIterator[Queue]:
         yield connected
 
 
-async def test_a_killed_postgres_loses_nothing_and_doubles_nothing(
+async def test_a_killed_postgres_loses_no_command_and_applies_none_twice(
     own_site: Site, own_queue: Queue, postgres: PrivatePostgres
 ) -> None:
     traffic = await open_traffic(own_site, own_queue)
@@ -148,7 +148,7 @@ class Look:
     answer: httpx.Response
 
 
-async def test_a_frozen_postgres_is_waited_for_within_bounds_and_wedges_nothing(
+async def test_a_frozen_postgres_is_waited_for_with_a_bound_and_blocks_nothing_afterwards(
     own_site: Site, own_queue: Queue, postgres: PrivatePostgres
 ) -> None:
     rush = await open_rush(own_site, clients=6)
@@ -248,7 +248,7 @@ async def answers_again(route: Route, via: int) -> None:
     await eventually(status, lambda status: status == route.status, BACK_WITHIN_SECONDS)
 
 
-async def test_a_worker_started_without_postgres_works_once_it_comes(
+async def test_a_worker_started_before_postgres_works_once_it_is_up(
     own_site: Site, own_queue: Queue, postgres: PrivatePostgres
 ) -> None:
     alice = await own_site.person(own_queue)

@@ -67,7 +67,7 @@ async def kill(node: PrivateRabbit) -> None:
     await eventually(answers, lambda answered: not answered, within_seconds=5)
 
 
-async def test_a_killed_broker_loses_no_accepted_command_and_doubles_none(
+async def test_a_killed_broker_loses_no_accepted_command_and_applies_none_twice(
     own_site: Site, rabbitmq: PrivateRabbit
 ) -> None:
     async with Queue(rabbitmq.url) as queue:
@@ -115,7 +115,7 @@ async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
         await rush.settle(books)
 
 
-async def test_a_frozen_broker_is_answered_503_in_time_and_each_command_is_decided_once(
+async def test_with_a_frozen_broker_a_gateway_answers_503_in_time_and_each_command_is_decided_once(
     own_site: Site, rabbitmq: PrivateRabbit
 ) -> None:
     rush = await open_rush(own_site)
@@ -184,7 +184,7 @@ async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
     assert await organizer.holds() == {tickets: 1}
 
 
-async def test_a_gateway_started_before_the_broker_is_ready_when_it_comes(
+async def test_a_gateway_started_before_the_broker_becomes_ready_with_it(
     own_site: Site, rabbitmq: PrivateRabbit
 ) -> None:
     organizer = await own_site.organizer()

@@ -70,7 +70,7 @@ async def test_an_expired_cart_reads_as_empty_from_that_instant(
     assert await alice.cart() == EMPTY
 
 
-async def test_an_expired_hold_refuses_nobody(
+async def test_no_buyer_is_refused_because_of_an_expired_hold(
     brief: Site, brief_queue: Queue, brief_books: Books
 ) -> None:
     """Asked at the very instant of expiry, before any sweep can have come by."""
@@ -122,7 +122,7 @@ async def test_later_holds_do_not_put_off_the_expiry(brief: Site, brief_queue: Q
     assert await alice.cart() == EMPTY
 
 
-async def test_tickets_of_carts_that_nobody_asks_about_come_back(
+async def test_the_sweep_gives_back_tickets_of_abandoned_carts(
     brief: Site, brief_queue: Queue, brief_books: Books
 ) -> None:
     """I9: within 5 seconds."""

@@ -127,14 +127,14 @@ async def test_two_users_with_one_key_at_once_get_one_outcome_between_them(
     ],
     ids=["empty", "word", "version 4", "version 1", "other variant", "no hyphens", "braces"],
 )
-async def test_a_key_that_is_no_uuidv7_is_refused(
+async def test_a_key_that_is_not_a_uuidv7_is_refused(
     alice: Person, ticket_type_id: str, key: str
 ) -> None:
     refused(await alice.reserve(ticket_type_id, key=key), 422, "invalid_command_id")
     assert await alice.holds() == {}
 
 
-async def test_two_keys_are_none(alice: Person, ticket_type_id: str) -> None:
+async def test_two_idempotency_keys_are_refused(alice: Person, ticket_type_id: str) -> None:
     url = f"{alice.deployment.url}/v1/reservations"
     headers = [("Authorization", f"Bearer {alice.token}")]
     headers += [("Idempotency-Key", new_id()), ("Idempotency-Key", new_id())]
@@ -160,7 +160,7 @@ async def test_a_key_older_than_the_window_is_stale(alice: Person, ticket_type_i
     assert await alice.holds() == {ticket_type_id: 1}
 
 
-async def test_the_same_payload_may_be_written_otherwise(organizer: Person) -> None:
+async def test_the_same_payload_in_another_notation_is_a_repetition(organizer: Person) -> None:
     key = new_id()
     answers = [
         await organizer.ask(

@@ -26,7 +26,7 @@ async def gateways(system: Deployment) -> AsyncIterator[dict[str, Process]]:
         yield {"before": system.gateways[0], **dict(zip(names, deployment.gateways, strict=True))}
 
 
-async def test_who_is_accepted_where(
+async def test_each_gateway_accepts_the_keys_of_its_settings(
     site: Site, http: httpx.AsyncClient, gateways: dict[str, Process]
 ) -> None:
     email = fresh_email()

@@ -101,7 +101,7 @@ async def test_a_registration_repeated_with_another_password_counts_as_a_guess(
     refused(await guesser.log_in(victim.email, PASSWORD), 429, "too_many_attempts")
 
 
-async def test_a_refused_registration_makes_no_known_device(
+async def test_a_refused_registration_does_not_make_a_known_address(
     site: Site, guessers: Callable[[str], Guesser]
 ) -> None:
     victim, stranger = await site.newcomer(), guessers("127.1.9.200")
@@ -111,7 +111,7 @@ async def test_a_refused_registration_makes_no_known_device(
     refused(await stranger.log_in(victim.email, PASSWORD), 429, "too_many_attempts")
 
 
-async def test_a_registration_repeated_unchanged_is_no_guess(
+async def test_a_registration_repeated_unchanged_does_not_count_as_a_guess(
     site: Site, guessers: Callable[[str], Guesser]
 ) -> None:
     email, key, newcomer = fresh_email(), new_id(), guessers("127.1.8.1")
@@ -120,7 +120,7 @@ async def test_a_registration_repeated_unchanged_is_no_guess(
     assert len({answer.content for answer in answers}) == 1
 
 
-async def test_an_account_that_does_not_exist_is_throttled_alike(
+async def test_an_account_that_does_not_exist_is_throttled_like_one_that_does(
     site: Site, guessers: Callable[[str], Guesser]
 ) -> None:
     victim, unknown = await site.newcomer(), fresh_email()

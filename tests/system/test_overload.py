@@ -71,7 +71,7 @@ async def overload(
         return await run_overload(options, Progress(quiet=True))
 
 
-async def test_what_is_accepted_is_done_and_what_is_shed_is_not(
+async def test_accepted_commands_are_applied_and_shed_ones_are_not(
     result: OverloadResult, deployment: Deployment
 ) -> None:
     assert result.findings == []
@@ -81,7 +81,7 @@ async def test_what_is_accepted_is_done_and_what_is_shed_is_not(
         await books.balance()
 
 
-async def test_what_is_too_much_is_shed(result: OverloadResult, deployment: Deployment) -> None:
+async def test_excess_load_is_shed(result: OverloadResult, deployment: Deployment) -> None:
     """Each with Retry-After, or it would be a finding; the gateway counts as many."""
     assert result.overload.shed > 0
     async with httpx.AsyncClient(trust_env=False) as http:
@@ -90,15 +90,15 @@ async def test_what_is_too_much_is_shed(result: OverloadResult, deployment: Depl
     assert float(line.split()[1]) >= result.overload.shed
 
 
-async def test_under_too_much_it_does_not_do_much_less(result: OverloadResult) -> None:
+async def test_goodput_holds_under_overload(result: OverloadResult) -> None:
     assert result.goodput > GOODPUT_SHARE * result.peak_rate
 
 
-async def test_when_it_is_over_nobody_is_shed_any_more(result: OverloadResult) -> None:
+async def test_no_request_is_shed_after_the_overload(result: OverloadResult) -> None:
     assert result.normal_after_seconds is not None
 
 
-async def test_where_workers_are_behind_what_is_too_much_is_shed_and_nothing_is_lost(
+async def test_with_workers_behind_excess_load_is_shed_and_nothing_is_lost(
     behind: OverloadResult, deployment: Deployment
 ) -> None:
     assert behind.findings == []
@@ -107,7 +107,7 @@ async def test_where_workers_are_behind_what_is_too_much_is_shed_and_nothing_is_
         await books.balance()
 
 
-async def test_where_workers_are_behind_they_do_not_do_much_less(behind: OverloadResult) -> None:
+async def test_with_workers_behind_goodput_holds(behind: OverloadResult) -> None:
     assert behind.goodput > GOODPUT_SHARE * behind.peak_rate
 
 

@@ -51,7 +51,7 @@ async def waited(organizer: Person) -> Waited:
     return Waited(*answered, comments, *given_up)
 
 
-async def test_what_is_awaited_by_default_is_awaited_for_10_seconds(
+async def test_a_command_awaited_by_default_is_awaited_for_10_seconds(
     waited: Waited, organizer: Person
 ) -> None:
     assert 9.5 < waited.answer_seconds < 13
@@ -68,7 +68,7 @@ async def test_a_stream_is_kept_alive_by_comments(waited: Waited) -> None:
     assert second.startswith(":")
 
 
-async def test_a_body_that_never_ends_is_given_up_within_10_seconds(waited: Waited) -> None:
+async def test_a_body_that_never_ends_times_out_within_10_seconds(waited: Waited) -> None:
     assert b" 408 " in waited.status_line
     assert waited.status_line_seconds < 10
 

@@ -12,7 +12,7 @@ EVENT = {"name": "A match", "starts_at": "2031-05-01T20:00:00Z", "ends_at": "203
 
 
 @pytest.mark.parametrize("prefer", [None, "respond-async", "wait=0", "respond-async, wait=0"])
-async def test_what_is_not_awaited_is_answered_202_and_found_where_location_points(
+async def test_a_command_that_is_not_awaited_is_answered_202_with_its_location(
     alice: Person, ticket_type_id: str, prefer: str | None
 ) -> None:
     key = new_id()
@@ -72,7 +72,7 @@ async def test_every_other_command_is_awaited_by_default(organizer: Person) -> N
         assert "preference-applied" not in answer.headers
 
 
-async def test_respond_async_is_followed_by_every_command(organizer: Person) -> None:
+async def test_every_command_honours_respond_async(organizer: Person) -> None:
     answer = await organizer.ask("POST", "/events", json=EVENT, prefer="respond-async")
     assert answer.status_code == 202
     assert answer.headers["preference-applied"] == "respond-async"
@@ -80,7 +80,9 @@ async def test_respond_async_is_followed_by_every_command(organizer: Person) -> 
     assert outcome["result"]["event"]["name"] == EVENT["name"]
 
 
-async def test_a_wait_is_said_to_be_applied(alice: Person, ticket_type_id: str) -> None:
+async def test_an_applied_wait_is_confirmed_in_preference_applied(
+    alice: Person, ticket_type_id: str
+) -> None:
     answer = await alice.reserve(ticket_type_id, prefer="wait=10")
     succeeded(answer)
     assert answer.headers["preference-applied"] == "wait=10"
@@ -103,7 +105,7 @@ async def test_a_preference_that_is_not_understood_is_ignored(
     assert "preference-applied" not in answer.headers
 
 
-async def test_what_is_not_decided_in_time_is_answered_202(
+async def test_a_command_that_is_not_decided_in_time_is_answered_202(
     alice: Person, ticket_type_id: str
 ) -> None:
     async with workers_paused(alice.deployment):

@@ -52,7 +52,7 @@ async def test_an_unknown_field_of_a_line_is_refused(alice: Person) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "body"), BODIES)
-async def test_what_is_missing_is_named(
+async def test_a_missing_field_is_named(
     alice: Person, method: str, path: str, body: dict[str, Any]
 ) -> None:
     answer = await alice.ask(method, path, json={})
@@ -79,7 +79,7 @@ async def test_what_is_missing_is_named(
     ],
     ids=["empty", "open", "null", "array", "text", "deep", "deep objects", "bytes", "NaN", "lone"],
 )
-async def test_what_is_no_json_object_is_refused(
+async def test_a_body_that_is_not_a_json_object_is_refused(
     alice: Person, method: str, path: str, body: dict[str, Any], content: bytes
 ) -> None:
     answer = await alice.ask(method, path, content=content, headers=raw())
@@ -95,7 +95,7 @@ async def test_a_member_named_twice_is_refused(alice: Person) -> None:
         refused(answer, 422, "invalid_request")
 
 
-async def test_what_was_sent_is_not_sent_back(site: Site, alice: Person) -> None:
+async def test_a_problem_does_not_quote_the_input(site: Site, alice: Person) -> None:
     short, long = "qw9!" * 2, CANARY * 20
     for body in (
         {"email": fresh_email(), "password": short},
@@ -129,7 +129,7 @@ async def test_an_absent_route_and_a_wrong_method_are_problems(alice: Person) ->
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/cart", "/v1/me", "/health/live", "/metrics"])
-async def test_where_get_is_head_is(alice: Person, path: str) -> None:
+async def test_every_get_route_has_head(alice: Person, path: str) -> None:
     headers = {"Authorization": f"Bearer {alice.token}"}
     got, head = [
         await alice.http.request(method, f"{alice.deployment.url}{path}", headers=headers)
@@ -159,7 +159,7 @@ async def test_a_compressed_body_is_refused(alice: Person) -> None:
     refused(answer, 415, "unsupported_media_type")
 
 
-async def test_a_body_over_64_kib_is_refused_whether_or_not_it_tells_its_length(
+async def test_a_body_over_64_kib_is_refused_with_or_without_a_content_length(
     alice: Person,
 ) -> None:
     async def chunks() -> AsyncIterator[bytes]:

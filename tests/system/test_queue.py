@@ -140,7 +140,7 @@ async def test_the_same_id_with_another_payload_changes_nothing(
     assert await books.held_by([alice.id, bob.id]) == {alice.id: {ticket_type_id: 1}, bob.id: {}}
 
 
-async def test_without_reply_to_a_command_is_decided_all_the_same(
+async def test_a_command_without_reply_to_is_decided(
     queue: Queue, alice: Person, ticket_type_id: str
 ) -> None:
     one = reservation(alice.id, ticket_type_id)
@@ -200,7 +200,7 @@ async def test_an_event_is_ended_over_the_queue(queue: Queue, organizer: Person)
     assert outcome["result"]["event"] == event | {"status": "ended"}
 
 
-async def test_a_command_of_nobody_is_refused(queue: Queue, ticket_type_id: str) -> None:
+async def test_a_command_of_an_unknown_user_is_refused(queue: Queue, ticket_type_id: str) -> None:
     outcome = await queue.decide_one(reservation(str(uuid4()), ticket_type_id))
     assert outcome["refusal"]["code"] == "user_not_found"
 
@@ -226,7 +226,7 @@ async def test_an_id_older_than_the_window_is_refused(
     assert outcomes[1]["status"] == "succeeded"
 
 
-async def test_a_command_that_cannot_be_read_is_set_aside_and_its_neighbours_are_applied(
+async def test_an_unreadable_command_is_set_aside_and_its_neighbours_are_applied(
     queue: Queue, books: Books, alice: Person, bob: Person, ticket_type_id: str
 ) -> None:
     bad = reservation(alice.id, ticket_type_id, 0)
@@ -304,7 +304,7 @@ async def test_a_command_that_fails_validation_is_answered_unprocessable(
         "20 MB",
     ],
 )
-async def test_a_message_that_cannot_be_read_is_set_aside_whole(queue: Queue, body: bytes) -> None:
+async def test_an_unreadable_message_is_set_aside_as_a_whole(queue: Queue, body: bytes) -> None:
     correlation_id = str(uuid4())
     (outcome,) = json.loads(await queue.ask(body, correlation_id))
     assert outcome["refusal"]["code"] == "unprocessable"
@@ -319,7 +319,7 @@ async def test_a_message_of_100_commands_is_read(queue: Queue, alice: Person) ->
     assert [outcome["status"] for outcome in outcomes] == ["succeeded"] * 100
 
 
-async def test_commands_and_dead_letters_have_durable_places_of_their_own(queue: Queue) -> None:
+async def test_commands_and_dead_letters_have_separate_durable_queues(queue: Queue) -> None:
     """A declaration that differs from what is there closes the channel: here none does."""
     connection = await aio_pika.connect(queue.url)
     async with connection:
@@ -330,7 +330,7 @@ async def test_commands_and_dead_letters_have_durable_places_of_their_own(queue:
             await channel.declare_queue(name, passive=True)
 
 
-async def test_nothing_stays_in_the_queue_once_it_is_decided(queue: Queue, alice: Person) -> None:
+async def test_decided_commands_leave_the_queue(queue: Queue, alice: Person) -> None:
     await queue.decide(*(command("release_cart", alice.id) for _ in range(20)))
 
     async def ready() -> int:
@@ -340,7 +340,7 @@ async def test_nothing_stays_in_the_queue_once_it_is_decided(queue: Queue, alice
     await eventually(ready, lambda count: count == 0, within_seconds=5)
 
 
-async def test_what_only_the_worker_can_refuse_is_recorded_and_no_dead_letter(
+async def test_a_refusal_by_a_rule_is_recorded_and_not_dead_lettered(
     queue: Queue, books: Books, organizer: Person, ticket_type_id: str
 ) -> None:
     """A sale that would end before it starts: a mistake, which leaves nothing to look into."""

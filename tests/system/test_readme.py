@@ -69,7 +69,7 @@ async def test_the_demo_event_is_added_once_and_can_be_bought(
     assert (await buyer.reserve_all(lines)).status_code == 200
 
 
-def test_a_demo_event_that_cannot_be_added_is_said_in_a_line(
+def test_a_demo_event_that_cannot_be_added_gives_one_line_of_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["demo", f"http://127.0.0.1:{free_port()}"])

@@ -85,12 +85,14 @@ async def test_every_command_says_that_it_may_be_answered_202(site: Site) -> Non
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-async def test_everybody_is_well(system: Deployment, http: httpx.AsyncClient, path: str) -> None:
+async def test_gateways_and_workers_are_live_and_ready(
+    system: Deployment, http: httpx.AsyncClient, path: str
+) -> None:
     for process in system.gateways + system.workers:
         assert (await http.get(f"{process.url}{path}")).status_code == 200
 
 
-async def test_metrics_are_told_to_prometheus(
+async def test_gateway_metrics_are_served_in_prometheus_format(
     system: Deployment, http: httpx.AsyncClient, alice: Person, ticket_type_id: str
 ) -> None:
     succeeded(await alice.reserve(ticket_type_id))

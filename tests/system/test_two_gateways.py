@@ -64,7 +64,7 @@ async def test_a_key_sent_to_both_gateways_at_once_gives_equal_answers_and_one_h
     await books.balance()
 
 
-async def test_200_buyers_after_100_tickets_get_exactly_100(
+async def test_200_buyers_of_100_tickets_get_exactly_100(
     site: Site, queue: Queue, books: Books, organizer: Person
 ) -> None:
     tickets = await organizer.sale(total=100)
@@ -84,7 +84,7 @@ async def test_200_buyers_after_100_tickets_get_exactly_100(
     await books.balance()
 
 
-async def test_what_was_answered_is_read_at_once_at_the_other_gateway(
+async def test_an_outcome_of_one_gateway_is_readable_at_once_at_the_other(
     alice: Person, ticket_type_id: str
 ) -> None:
     for quantity in range(1, 9):
@@ -96,7 +96,7 @@ async def test_what_was_answered_is_read_at_once_at_the_other_gateway(
         assert outcome == answer.json()
 
 
-async def test_what_came_over_the_queue_is_read_at_every_gateway(
+async def test_an_outcome_of_the_queue_is_readable_at_every_gateway(
     queue: Queue, books: Books, alice: Person, ticket_type_id: str
 ) -> None:
     answer = await alice.reserve(ticket_type_id, 2)
@@ -110,7 +110,7 @@ async def test_what_came_over_the_queue_is_read_at_every_gateway(
         assert await alice.holds(via=via) == {ticket_type_id: 5}
 
 
-async def test_both_workers_take_part(site: Site, queue: Queue, organizer: Person) -> None:
+async def test_both_workers_decide_commands(site: Site, queue: Queue, organizer: Person) -> None:
     tickets = await organizer.sale(total=1_000)
     people = await site.people(60, queue)
     await asyncio.gather(*(person.reserve(tickets, via=n % 2) for n, person in enumerate(people)))

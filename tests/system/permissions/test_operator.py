@@ -26,13 +26,15 @@ async def run(module: str, *arguments: str, **environment: str) -> tuple[int | N
     return process.returncode, json.loads(output)
 
 
-async def test_the_books_are_checked(publisher: Publisher, databases: dict[str, str]) -> None:
+async def test_an_operator_may_run_the_audit(
+    publisher: Publisher, databases: dict[str, str]
+) -> None:
     code, _ = await run("worker.audit", HOLDFAST_DATABASE_URL=databases["operator"])
 
     assert code == 0
 
 
-async def test_a_dead_letter_is_handed_in_again(
+async def test_an_operator_may_retry_a_dead_letter(
     publisher: Publisher, brokers: dict[str, str]
 ) -> None:
     """What another account may not hand in, the operator may, who has looked at it."""

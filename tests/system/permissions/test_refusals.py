@@ -142,7 +142,7 @@ async def test_the_broker_refuses(
 
 
 @pytest.mark.parametrize("account", ["gateway", "worker", "operator"])
-async def test_nobody_speaks_as_another(
+async def test_no_account_can_publish_as_another(
     deployment: Deployment, brokers: dict[str, str], account: str
 ) -> None:
     another = "operator" if account == "gateway" else "gateway"
@@ -152,7 +152,7 @@ async def test_nobody_speaks_as_another(
             await publish(COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY, user_id=another)(channel)
 
 
-async def test_the_replies_of_a_gateway_are_its_own(
+async def test_a_gateway_cannot_read_the_replies_of_another(
     deployment: Deployment, brokers: dict[str, str], node: PrivateRabbit
 ) -> None:
     queues = node.control("list_queues", "-p", "holdfast", "name", "--no-table-headers").split()
@@ -165,7 +165,7 @@ async def test_the_replies_of_a_gateway_are_its_own(
             await get(replies[0])(channel)
 
 
-async def test_nobody_comes_into_another_vhost(
+async def test_no_account_can_enter_another_vhost(
     brokers: dict[str, str], node: PrivateRabbit
 ) -> None:
     node.control("add_vhost", "another")

@@ -13,7 +13,7 @@ from tests.system.clients import SOME_HASH, Site, eventually, fresh_email, succe
 from tests.system.permissions.publisher import ANSWER_SECONDS, Publisher
 
 
-async def test_a_reservation_goes_through(guarded_site: Site) -> None:
+async def test_a_reservation_of_the_gateway_is_applied(guarded_site: Site) -> None:
     """Registration, log-in, an event, tickets, a hold, its release: all that people do."""
     organizer = await guarded_site.organizer()
     tickets = await organizer.sale(total=2)
@@ -60,7 +60,9 @@ async def test_a_command_of_another_account_is_set_aside(
     succeeded(await publisher.buyer.reserve(publisher.tickets, 1))
 
 
-async def test_who_is_not_allowed_is_told(guarded_site: Site, brokers: dict[str, str]) -> None:
+async def test_a_sender_that_is_not_allowed_gets_a_reply(
+    guarded_site: Site, brokers: dict[str, str]
+) -> None:
     """As is told who hands in what cannot be read."""
     body = [command("register_user", new_id(), email=fresh_email(), password_hash=SOME_HASH)]
     replies: asyncio.Queue[bytes] = asyncio.Queue()
