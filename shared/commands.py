@@ -24,7 +24,13 @@ from pydantic_core import core_schema
 from shared.ids import CommandId, Id
 
 MAX_LINES = 20
+"""How many lines a reservation has."""
+MAX_CART_LINES = 50
+"""How many lines a cart has: a batch locks and reads the whole cart of each of its users."""
 MAX_QUANTITY = 1_000_000
+"""How many tickets a line has, of a command and of a cart."""
+MAX_TICKET_TYPES = 100
+"""How many ticket types an event has: its page lists them all."""
 MAX_TOTAL_QUANTITY = 100_000_000
 
 

@@ -78,11 +78,37 @@ class InsufficientAvailability:
 
 
 @dataclass(slots=True)
+class LineTooLarge:
+    ticket_type_id: str
+    requested: int
+    """How many tickets the line would have."""
+    allowed: int
+    code: Literal["line_too_large"] = "line_too_large"
+    detail: str = "The line of the cart would have too many tickets."
+
+
+@dataclass(slots=True)
+class CartFull:
+    allowed: int
+    """How many lines a cart has at most."""
+    code: Literal["cart_full"] = "cart_full"
+    detail: str = "The cart would have too many lines."
+
+
+@dataclass(slots=True)
 class TotalBelowCommitted:
     reserved_quantity: int
     sold_quantity: int
     code: Literal["total_below_committed"] = "total_below_committed"
     detail: str = "More tickets are reserved and sold than the new total."
+
+
+@dataclass(slots=True)
+class TooManyTicketTypes:
+    allowed: int
+    """How many ticket types an event has at most."""
+    code: Literal["too_many_ticket_types"] = "too_many_ticket_types"
+    detail: str = "The event has as many ticket types as it may have."
 
 
 @dataclass(slots=True)
@@ -126,7 +152,10 @@ Refusal = (
     | SaleNotStarted
     | SaleEnded
     | InsufficientAvailability
+    | LineTooLarge
+    | CartFull
     | TotalBelowCommitted
+    | TooManyTicketTypes
     | EmailTaken
     | DeadlinePassed
     | StaleCommand
@@ -144,7 +173,10 @@ RefusalCode = Literal[
     "sale_not_started",
     "sale_ended",
     "insufficient_availability",
+    "line_too_large",
+    "cart_full",
     "total_below_committed",
+    "too_many_ticket_types",
     "email_taken",
     "deadline_passed",
     "stale_command",

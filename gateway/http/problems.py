@@ -83,6 +83,8 @@ def status_of_refusal(code: RefusalCode) -> int:
             return 409
         case "insufficient_availability" | "total_below_committed" | "email_taken":
             return 409
+        case "line_too_large" | "cart_full" | "too_many_ticket_types":
+            return 409
         case "deadline_passed" | "stale_command":
             return 409
         case "command_id_reused" | "unprocessable":

@@ -37,6 +37,8 @@ SALE_REFUSALS: tuple[ProblemCode, ...] = (
     "sale_not_started",
     "sale_ended",
     "insufficient_availability",
+    "line_too_large",
+    "cart_full",
 )
 
 A_TICKET_TYPE = {

@@ -135,6 +135,7 @@ async def end_event(request: Request) -> Response:
         "not_the_organizer",
         "event_ended",
         "event_cancelled",
+        "too_many_ticket_types",
         *USER_PROBLEMS,
         *BODY_PROBLEMS,
     ),

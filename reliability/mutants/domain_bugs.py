@@ -149,6 +149,22 @@ MUTANTS = (
         (SIMULATION, DOMAIN),
     ),
     Mutant(
+        "cart_without_bound",
+        "one buyer's cart of thousands of lines slows down every other buyer",
+        DECIDE,
+        "    if new_lines and len(lines) + new_lines > MAX_CART_LINES:\n",
+        "    if new_lines > MAX_CART_LINES:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
+        "line_bound_per_command",
+        "two commands make a line that no client can set",
+        DECIDE,
+        "(requested := lines.get(ticket_type_id, 0) + quantity) > MAX_QUANTITY:\n",
+        "(requested := quantity) > MAX_QUANTITY:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
         "total_below_what_is_held",
         "an organizer takes tickets away from those who hold them",
         DECIDE,

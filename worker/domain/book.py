@@ -4,6 +4,7 @@ The book is open for one transaction. `decide` reads and changes it; what is cha
 noted in `Changes`, which is all that is saved.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -126,6 +127,8 @@ class Book:
     carts: dict[str, Cart]
     """The active carts, by user ID."""
     changes: Changes = field(default_factory=Changes)
+    _ticket_types_by_event: Counter[str] | None = field(default=None, init=False, compare=False)
+    """Counted once a batch, and only where a ticket type is created."""
     oldest_command_id: str = field(init=False)
     """Where the window of command IDs begins: a smaller ID is too old."""
     oldest_kept_id: str = field(init=False)
@@ -167,6 +170,20 @@ class Book:
     def release(self, cart: Cart) -> None:
         """Close a cart at its owner's wish and give its tickets back."""
         self._close(cart, "released")
+
+    def count_ticket_types(self, event_id: str) -> int:
+        """Return how many ticket types an event has. The event must be locked with them."""
+        if self._ticket_types_by_event is None:
+            event_ids = (ticket_type.event_id for ticket_type in self.ticket_types.values())
+            self._ticket_types_by_event = Counter(event_ids)
+        return self._ticket_types_by_event[event_id]
+
+    def add_ticket_type(self, ticket_type: TicketType) -> None:
+        """Add a new ticket type to its event."""
+        self.ticket_types[ticket_type.id] = ticket_type
+        self.changes.new_ticket_types[ticket_type.id] = ticket_type
+        if self._ticket_types_by_event is not None:
+            self._ticket_types_by_event[ticket_type.event_id] += 1
 
     def change_ticket_type(self, ticket_type: TicketType) -> None:
         """Note that a ticket type differs from what is stored."""

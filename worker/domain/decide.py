@@ -3,10 +3,14 @@
 A decision is the result or the refusal; on success the function has changed the book.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from shared import outcomes
 from shared.commands import (
+    MAX_CART_LINES,
+    MAX_QUANTITY,
+    MAX_TICKET_TYPES,
     CancelEvent,
     ChangeTicketType,
     Command,
@@ -29,6 +33,7 @@ from shared.outcomes import (
     UserResult,
 )
 from shared.refusals import (
+    CartFull,
     DeadlinePassed,
     EmailTaken,
     EventCancelled,
@@ -36,12 +41,14 @@ from shared.refusals import (
     EventNotFound,
     InsufficientAvailability,
     ItemNotInCart,
+    LineTooLarge,
     NotTheOrganizer,
     Refusal,
     SaleEnded,
     SaleNotStarted,
     StaleCommand,
     TicketTypeNotFound,
+    TooManyTicketTypes,
     TotalBelowCommitted,
     Unprocessable,
     UserNotFound,
@@ -88,9 +95,13 @@ def reserve_tickets(book: Book, command: ReserveTickets) -> Decision:
     quantities: dict[str, int] = {}
     for item in command.items:
         quantities[item.ticket_type_id] = quantities.get(item.ticket_type_id, 0) + item.quantity
+    cart = book.carts.get(command.user_id)
+    lines = cart.lines if cart else {}
     for ticket_type_id, quantity in quantities.items():
-        if refusal := _refuse_hold(book, ticket_type_id, quantity):
+        if refusal := _refuse_hold(book, lines, ticket_type_id, quantity):
             return refusal
+    if refusal := _refuse_lines(lines, quantities):
+        return refusal
     for ticket_type_id, quantity in quantities.items():
         ticket_type = book.ticket_types[ticket_type_id]
         book.hold(command.user_id, ticket_type, quantity, cart_id=command.command_id)
@@ -99,10 +110,13 @@ def reserve_tickets(book: Book, command: ReserveTickets) -> Decision:
 
 def set_quantity(book: Book, command: SetQuantity) -> Decision:
     cart = book.carts.get(command.user_id)
-    held = cart.lines.get(command.ticket_type_id, 0) if cart else 0
+    lines = cart.lines if cart else {}
+    held = lines.get(command.ticket_type_id, 0)
     more = command.quantity - held
     if more > 0:
-        if refusal := _refuse_hold(book, command.ticket_type_id, more):
+        if refusal := _refuse_hold(book, lines, command.ticket_type_id, more):
+            return refusal
+        if refusal := _refuse_lines(lines, [command.ticket_type_id]):
             return refusal
         ticket_type = book.ticket_types[command.ticket_type_id]
         book.hold(command.user_id, ticket_type, more, cart_id=command.command_id)
@@ -166,6 +180,8 @@ def create_ticket_type(book: Book, command: CreateTicketType) -> Decision:
         return EventNotFound(command.event_id)
     if refusal := _refuse_organizing(book, event, command.user_id):
         return refusal
+    if book.count_ticket_types(event.id) >= MAX_TICKET_TYPES:
+        return TooManyTicketTypes(MAX_TICKET_TYPES)
     ticket_type = TicketType(
         id=command.command_id,
         event_id=event.id,
@@ -176,8 +192,7 @@ def create_ticket_type(book: Book, command: CreateTicketType) -> Decision:
         sale_starts_at=command.sale_starts_at,
         sale_ends_at=command.sale_ends_at,
     )
-    book.ticket_types[ticket_type.id] = ticket_type
-    book.changes.new_ticket_types[ticket_type.id] = ticket_type
+    book.add_ticket_type(ticket_type)
     return TicketTypeResult(ticket_type.to_document())
 
 
@@ -202,8 +217,10 @@ def change_ticket_type(book: Book, command: ChangeTicketType) -> Decision:
     return TicketTypeResult(ticket_type.to_document())
 
 
-def _refuse_hold(book: Book, ticket_type_id: str, quantity: int) -> Refusal | None:
-    """The rules for holding more tickets of a type, in order of precedence."""
+def _refuse_hold(
+    book: Book, lines: Mapping[str, int], ticket_type_id: str, quantity: int
+) -> Refusal | None:
+    """The rules for holding `quantity` more tickets of a type, in order of precedence."""
     ticket_type = book.ticket_types.get(ticket_type_id)
     if ticket_type is None:
         return TicketTypeNotFound(ticket_type_id)
@@ -218,6 +235,16 @@ def _refuse_hold(book: Book, ticket_type_id: str, quantity: int) -> Refusal | No
         return SaleEnded(ticket_type_id, ticket_type.sale_ends_at)
     if quantity > ticket_type.available:
         return InsufficientAvailability(ticket_type_id, quantity, ticket_type.available)
+    if (requested := lines.get(ticket_type_id, 0) + quantity) > MAX_QUANTITY:
+        return LineTooLarge(ticket_type_id, requested, MAX_QUANTITY)
+    return None
+
+
+def _refuse_lines(lines: Mapping[str, int], wanted: Iterable[str]) -> Refusal | None:
+    """The rule for adding lines to a cart; more of a line that is there adds none."""
+    new_lines = sum(ticket_type_id not in lines for ticket_type_id in wanted)
+    if new_lines and len(lines) + new_lines > MAX_CART_LINES:
+        return CartFull(MAX_CART_LINES)
     return None
 
 

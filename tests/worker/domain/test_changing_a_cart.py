@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from shared.commands import MAX_CART_LINES, MAX_QUANTITY
 from shared.ids import new_id
 from shared.outcomes import EMPTY_CART
-from shared.refusals import InsufficientAvailability, ItemNotInCart
+from shared.refusals import CartFull, InsufficientAvailability, ItemNotInCart
 from tests.builders import (
     A_MOMENT,
     HOLD,
@@ -111,6 +112,55 @@ def test_an_unknown_ticket_type_cannot_be_set() -> None:
     decision = decide(holding({}), set_quantity(BUYER, UNKNOWN, 1))
 
     assert (decision.code, decision.ticket_type_id) == ("ticket_type_not_found", UNKNOWN)
+
+
+# --- the bounds of a cart -------------------------------------------------------------------
+
+
+def holding_many(lines: int) -> Book:
+    event = an_event()
+    ticket_types = [a_ticket_type(event) for _ in range(lines)]
+    cart = a_cart(BUYER, {ticket_type.id: 2 for ticket_type in ticket_types})
+    tickets = a_ticket_type(event, id=TICKETS)
+    return a_book(events=[event], ticket_types=[*ticket_types, tickets], carts=[cart])
+
+
+@pytest.mark.parametrize("lines", [MAX_CART_LINES, MAX_CART_LINES + 10])
+def test_a_new_line_in_a_full_cart_is_refused(lines: int) -> None:
+    book = holding_many(lines)
+
+    assert decide(book, set_quantity(BUYER, TICKETS, 1)) == CartFull(allowed=MAX_CART_LINES)
+    assert len(book.carts[BUYER].lines) == lines
+
+
+def test_the_last_line_that_a_cart_may_have_is_added() -> None:
+    book = holding_many(MAX_CART_LINES - 1)
+
+    assert len(decide(book, set_quantity(BUYER, TICKETS, 1)).cart.items) == MAX_CART_LINES
+
+
+@pytest.mark.parametrize("change", [set_quantity, release_item], ids=["set", "release"])
+def test_a_cart_with_more_lines_than_it_may_have_can_be_changed_and_shrinks(change: Any) -> None:
+    book = holding_many(MAX_CART_LINES + 10)
+    lines = list(book.carts[BUYER].lines)
+
+    decide(book, set_quantity(BUYER, lines[0], 3))
+    for line in lines[1:]:
+        decide(book, change(BUYER, line, *((0,) if change is set_quantity else ())))
+    decide(book, set_quantity(BUYER, TICKETS, 1))
+
+    assert book.carts[BUYER].lines == {lines[0]: 3, TICKETS: 1}
+
+
+def test_a_line_with_more_tickets_than_it_may_have_can_be_lowered() -> None:
+    event = an_event()
+    tickets = a_ticket_type(event, id=TICKETS, total=3 * MAX_QUANTITY)
+    cart = a_cart(BUYER, {TICKETS: 2 * MAX_QUANTITY})
+    book = a_book(events=[event], ticket_types=[tickets], carts=[cart])
+
+    decide(book, set_quantity(BUYER, TICKETS, MAX_QUANTITY))
+
+    assert book.carts[BUYER].lines == {TICKETS: MAX_QUANTITY}
 
 
 # --- lowering and removing: always allowed --------------------------------------------------

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
+from shared.commands import MAX_CART_LINES, MAX_QUANTITY
 from shared.ids import new_id
 from shared.outcomes import CartItem
 from shared.refusals import (
+    CartFull,
     EventCancelled,
     EventEnded,
     InsufficientAvailability,
+    LineTooLarge,
     SaleEnded,
     SaleNotStarted,
     TicketTypeNotFound,
@@ -200,3 +203,95 @@ def test_the_cart_lists_its_items_by_ticket_type() -> None:
     result = decide(book, reserve(BUYER, dict.fromkeys(backwards, 1)))
 
     assert [item.ticket_type_id for item in result.cart.items] == sorted(backwards)
+
+
+# --- the bounds of a cart -------------------------------------------------------------------
+
+
+def holding_lines(count: int, *, on_sale: int = 1, held: int = 1) -> tuple[Book, list[str]]:
+    """A book in which the buyer holds `count` lines, and the ticket types not held by them."""
+    event = an_event()
+    ticket_types = [a_ticket_type(event, total=3 * MAX_QUANTITY) for _ in range(count + on_sale)]
+    ids = [ticket_type.id for ticket_type in ticket_types]
+    carts = [a_cart(BUYER, dict.fromkeys(ids[:count], held))] if count else []
+    book = a_book(users=[BUYER], events=[event], ticket_types=ticket_types, carts=carts)
+    return book, ids[count:]
+
+
+@pytest.mark.parametrize(
+    ("held", "new", "refused"),
+    [
+        (MAX_CART_LINES - 1, 1, False),
+        (MAX_CART_LINES - 2, 2, False),
+        (MAX_CART_LINES - 2, 3, True),
+        (MAX_CART_LINES - 1, 2, True),
+        (MAX_CART_LINES, 1, True),
+        (MAX_CART_LINES + 10, 1, True),
+    ],
+)
+def test_a_cart_has_a_bounded_number_of_lines(held: int, new: int, refused: bool) -> None:
+    book, others = holding_lines(held, on_sale=new)
+
+    decision = decide(book, reserve(BUYER, dict.fromkeys(others, 1)))
+
+    assert (decision == CartFull(allowed=MAX_CART_LINES)) is refused
+    assert len(book.carts[BUYER].lines) == held + (0 if refused else new)
+
+
+def test_more_tickets_of_a_line_that_is_in_the_cart_add_no_line() -> None:
+    for held in (MAX_CART_LINES, MAX_CART_LINES + 10):  # such carts are older than the bound
+        book, _ = holding_lines(held)
+        line = next(iter(book.carts[BUYER].lines))
+
+        decide(book, reserve(BUYER, {line: 2}))
+
+        assert book.carts[BUYER].lines[line] == 3
+
+
+def test_the_number_of_lines_is_checked_after_each_line() -> None:
+    book, others = holding_lines(MAX_CART_LINES, on_sale=2)
+    book.ticket_types[others[1]].total = 0
+
+    decision = decide(book, reserve(BUYER, dict.fromkeys(others, 1)))
+
+    assert decision == InsufficientAvailability(others[1], requested=1, available=0)
+    assert len(book.carts[BUYER].lines) == MAX_CART_LINES
+
+
+@pytest.mark.parametrize(
+    ("held", "quantity", "refused"),
+    [
+        (0, MAX_QUANTITY, False),
+        (1, MAX_QUANTITY - 1, False),
+        (1, MAX_QUANTITY, True),
+        (MAX_QUANTITY, 1, True),
+        (MAX_QUANTITY + 1, 1, True),
+    ],
+)
+def test_a_line_has_a_bounded_number_of_tickets(held: int, quantity: int, refused: bool) -> None:
+    book, _ = holding_lines(1 if held else 0, held=held)
+    line = next(iter(book.ticket_types))
+
+    decision = decide(book, reserve(BUYER, {line: quantity}))
+
+    expected = LineTooLarge(line, requested=held + quantity, allowed=MAX_QUANTITY)
+    assert (decision == expected) is refused
+    lines = book.carts[BUYER].lines if BUYER in book.carts else {}
+    assert lines.get(line, 0) == held + (0 if refused else quantity)
+
+
+def test_lines_of_one_request_that_add_up_to_too_many_are_refused() -> None:
+    book, (tickets,) = holding_lines(0)
+
+    decision = decide(book, reserve(BUYER, [(tickets, MAX_QUANTITY), (tickets, 1)]))
+
+    assert decision == LineTooLarge(tickets, MAX_QUANTITY + 1, MAX_QUANTITY)
+
+
+def test_too_few_tickets_are_named_before_too_large_a_line() -> None:
+    book, (tickets,) = holding_lines(0)
+    book.ticket_types[tickets].total = 7
+
+    decision = decide(book, reserve(BUYER, [(tickets, MAX_QUANTITY), (tickets, 1)]))
+
+    assert decision == InsufficientAvailability(tickets, MAX_QUANTITY + 1, available=7)

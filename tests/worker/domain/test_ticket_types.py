@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from shared.commands import MAX_TICKET_TYPES
 from shared.ids import new_id
-from shared.refusals import TotalBelowCommitted
+from shared.refusals import TooManyTicketTypes, TotalBelowCommitted
 from tests.builders import (
     A_MOMENT,
     FAR_AHEAD,
@@ -155,3 +156,27 @@ def test_what_was_created_in_a_batch_sells_in_the_same_batch() -> None:
     assert decide(book, reserve(ORGANIZER, {created.id: 1})).code == "insufficient_availability"
     assert book.changes.new_ticket_types[created.id].reserved == 1
     assert book.changes.changed_ticket_types == {}
+
+
+@pytest.mark.parametrize("existing", [MAX_TICKET_TYPES - 2, MAX_TICKET_TYPES + 10])
+def test_an_event_has_a_bounded_number_of_ticket_types(existing: int) -> None:
+    event, other = an_event(ORGANIZER), an_event(ORGANIZER)
+    ticket_types = [a_ticket_type(event) for _ in range(existing)]
+    ticket_types += [a_ticket_type(other) for _ in range(MAX_TICKET_TYPES - 1)]
+    book = a_book(users=[ORGANIZER], events=[event, other], ticket_types=ticket_types)
+
+    decisions = [decide(book, create_ticket_type(ORGANIZER, event.id)) for _ in range(4)]
+
+    added = max(0, MAX_TICKET_TYPES - existing)
+    assert all(hasattr(decision, "ticket_type") for decision in decisions[:added])
+    assert decisions[added:] == [TooManyTicketTypes(MAX_TICKET_TYPES)] * (4 - added)
+    assert len(book.changes.new_ticket_types) == added
+    assert hasattr(decide(book, create_ticket_type(ORGANIZER, other.id)), "ticket_type")
+
+
+def test_who_may_add_a_ticket_type_is_checked_before_how_many_there_are() -> None:
+    event = an_event(ORGANIZER, status="cancelled")
+    ticket_types = [a_ticket_type(event) for _ in range(MAX_TICKET_TYPES)]
+    book = a_book(users=[ORGANIZER], events=[event], ticket_types=ticket_types)
+
+    assert decide(book, create_ticket_type(ORGANIZER, event.id)).code == "event_cancelled"
