@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.ids import new_id
+from tests.system.amqp import Queue, command
 from tests.system.books import Books
 from tests.system.clients import Person, Site, from_now, refused, succeeded
 
@@ -314,3 +315,45 @@ async def test_the_cart_belongs_to_the_user_of_the_token(
     assert await bob.cart() == EMPTY
     succeeded(await bob.release())
     assert await alice.holds() == {ticket_type_id: 1}
+
+
+async def test_two_adds_make_no_line_that_setting_it_refuses(
+    organizer: Person, alice: Person
+) -> None:
+    tickets = await organizer.sale(total=3_000_000)
+    succeeded(await alice.reserve(tickets, 1_000_000))
+
+    problem = refused(await alice.reserve(tickets, 1_000_000), 409, "line_too_large")
+
+    assert problem.pop("command_id")
+    assert problem == {
+        "ticket_type_id": tickets,
+        "requested": 2_000_000,
+        "allowed": 1_000_000,
+    }
+    assert await alice.holds() == {tickets: 1_000_000}
+    succeeded(await alice.set(tickets, 1_000_000))
+
+
+async def test_a_cart_has_at_most_fifty_lines(
+    books: Books, queue: Queue, organizer: Person, alice: Person
+) -> None:
+    event_id = (await organizer.event())["id"]
+    sale = {"sale_starts_at": from_now(hours=-1), "sale_ends_at": from_now(days=29)}
+    fields = {"event_id": event_id, "name": "A block", "total_quantity": 10, **sale}
+    created = await queue.decide(
+        *[command("create_ticket_type", organizer.id, **fields) for _ in range(51)]
+    )
+    *some, last = [outcome["result"]["ticket_type"]["id"] for outcome in created]
+    for start in (0, 20, 40):
+        succeeded(await alice.reserve_all([(id, 1) for id in some[start : start + 20]]))
+
+    for answer in (await alice.reserve(last), await alice.set(last, 1)):
+        problem = refused(answer, 409, "cart_full")
+        assert problem.pop("command_id")
+        assert problem == {"allowed": 50}
+
+    assert await alice.holds() == dict.fromkeys(some, 1)
+    succeeded(await alice.release(some[0]))
+    succeeded(await alice.reserve(last))
+    await books.balance()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.ids import new_id
-from tests.system.amqp import Document
+from tests.system.amqp import Document, Queue, command
 from tests.system.clients import Person, Site, eventually, from_now, refused, succeeded
 
 EVENT = {"name": "A match", "starts_at": "2031-05-01T20:00:00Z", "ends_at": "2031-05-01T22:00:00Z"}
@@ -278,3 +278,22 @@ async def test_an_unknown_event_stays_unknown_when_it_is_read_again(site: Site) 
         answer = await site.http.get(f"{site.urls[0]}/v1/events/{new_id()}")
         again = await site.http.get(str(answer.request.url))
         assert refused(answer, 404, "event_not_found") == refused(again, 404, "event_not_found")
+
+
+async def test_an_event_has_at_most_a_hundred_ticket_types(
+    site: Site, queue: Queue, organizer: Person
+) -> None:
+    event_id = (await organizer.event())["id"]
+    sale = {"sale_starts_at": from_now(hours=-1), "sale_ends_at": from_now(days=29)}
+    fields = {"event_id": event_id, "name": "A block", "total_quantity": 10, **sale}
+    await queue.decide(*[command("create_ticket_type", organizer.id, **fields) for _ in range(100)])
+    body = {name: value for name, value in fields.items() if name != "event_id"}
+
+    answer = await organizer.ask(
+        "POST", f"/events/{event_id}/ticket-types", json=body, prefer="wait=10"
+    )
+
+    problem = refused(answer, 409, "too_many_ticket_types")
+    assert problem.pop("command_id")
+    assert problem == {"allowed": 100}
+    assert len((await read(site, event_id))["ticket_types"]) == 100

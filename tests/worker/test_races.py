@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.commands import MAX_TICKET_TYPES
 from shared.ids import new_id
 from tests.builders import (
     cancel_event,
@@ -390,3 +391,20 @@ async def test_the_same_commands_of_nobody_in_opposite_orders_do_not_deadlock(
 
     assert await forwards == (await backwards)[::-1]
     assert await office.deadlocks() == deadlocks
+
+
+async def test_an_event_gets_no_more_ticket_types_than_it_may_have(
+    office: Harness, two_workers: tuple[AsyncEngine, AsyncEngine]
+) -> None:
+    await office.ticket_types(MAX_TICKET_TYPES - 5)
+    creations = [create_ticket_type(office.organizer, office.event) for _ in range(20)]
+
+    outcomes = await asyncio.gather(
+        *(
+            office.apply(creation, engine=two_workers[number % 2])
+            for number, creation in enumerate(creations)
+        )
+    )
+
+    codes = Counter(summary(outcome for (outcome,) in outcomes))
+    assert codes == {"succeeded": 5, "too_many_ticket_types": 15}
