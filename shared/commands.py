@@ -5,22 +5,11 @@ of its own (`ReservationBody`, …); the command adds who asks, when, and under 
 """
 
 import hashlib
-from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.fields import Email, Instant, Name, PasswordHash
 from shared.ids import CommandId, Id
 
 MAX_LINES = 20
@@ -33,75 +22,6 @@ MAX_TICKET_TYPES = 100
 """How many ticket types an event has: its page lists them all."""
 MAX_TOTAL_QUANTITY = 100_000_000
 
-
-def _in_utc(at: datetime) -> datetime:
-    try:
-        in_utc = at.astimezone(UTC)
-    except OverflowError:
-        # An offset can lead out of the years 1 to 9999.
-        raise ValueError("lies outside of the calendar") from None
-    if in_utc in _INFINITIES:
-        raise ValueError("lies at the end of the calendar")
-    return in_utc
-
-
-_INFINITIES = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-"""What asyncpg writes as -infinity and infinity, and reads as times without an offset."""
-
-
-# pydantic reads more than RFC 3339: numbers, also in quotes, and dates without a time.
-_RFC3339_TEXT = core_schema.custom_error_schema(
-    core_schema.str_schema(
-        pattern=(
-            "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}"
-            r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
-        )
-    ),
-    custom_error_type="rfc3339",
-    custom_error_message="must be a time of RFC 3339, such as 2026-12-01T19:00:00Z",
-)
-
-
-class _Rfc3339:
-    """Checks the text before pydantic reads it, without a call into Python."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        time = handler(source)
-        text = core_schema.chain_schema([_RFC3339_TEXT, time])
-        made = core_schema.chain_schema([core_schema.is_instance_schema(datetime), time])
-        return core_schema.json_or_python_schema(text, core_schema.union_schema([made, text]))
-
-
-Instant = Annotated[
-    AwareDatetime,
-    AfterValidator(_in_utc),
-    _Rfc3339(),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-"""RFC 3339 text (section 5.6) with any offset on the wire, UTC from then on."""
-
-Name = Annotated[
-    str,
-    # No control characters: Postgres stores no NUL, and a name is one line of text.
-    StringConstraints(
-        min_length=1,
-        max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
-    ),
-]
-Email = Annotated[
-    str,
-    # The pattern of a valid e-mail address in the HTML standard (WHATWG, input type=email).
-    StringConstraints(
-        max_length=254,
-        pattern=(
-            r"^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-            r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$"
-        ),
-    ),
-]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
 TotalQuantity = Annotated[int, Field(strict=True, ge=0, le=MAX_TOTAL_QUANTITY)]
 
@@ -193,9 +113,7 @@ class RegisterUser(CommandFields):
 
     kind: Literal["register_user"] = "register_user"
     email: Email
-    password_hash: Annotated[
-        str, StringConstraints(max_length=256, pattern=r"^\$argon2id\$[!-~]+$")
-    ]
+    password_hash: PasswordHash
 
 
 class CreateEvent(CommandFields, EventBody):

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
+
+from shared.fields import TextPattern
 
 PREFIX = "HOLDFAST_"
 
@@ -21,10 +23,14 @@ def _with_an_address(url: str) -> str:
 
 
 PostgresUrl = Annotated[
-    str, StringConstraints(pattern=r"^postgres(ql)?://"), AfterValidator(_with_an_address)
+    str,
+    TextPattern("^postgres(ql)?://", "must begin with postgresql:// or postgres://"),
+    AfterValidator(_with_an_address),
 ]
 BrokerUrl = Annotated[
-    str, StringConstraints(pattern=r"^amqps?://"), AfterValidator(_with_an_address)
+    str,
+    TextPattern("^amqps?://", "must begin with amqp:// or amqps://"),
+    AfterValidator(_with_an_address),
 ]
 
 Settings = TypeVar("Settings", bound=BaseModel)

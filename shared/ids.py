@@ -10,7 +10,9 @@ import re
 import time
 from typing import Annotated
 
-from pydantic import StringConstraints, WithJsonSchema
+from pydantic import WithJsonSchema
+
+from shared.fields import TextPattern
 
 _HEX = "[0-9a-fA-F]"
 _UUID = rf"^{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}$"
@@ -22,14 +24,14 @@ MAX_AHEAD_SECONDS = 30
 
 Id = Annotated[
     str,
-    StringConstraints(pattern=_UUID, to_lower=True),
+    TextPattern(_UUID, "must be a UUID", to_lower=True),
     WithJsonSchema({"type": "string", "format": "uuid"}),
 ]
 """A UUID of any version, in canonical form."""
 
 CommandId = Annotated[
     str,
-    StringConstraints(pattern=_UUID7, to_lower=True),
+    TextPattern(_UUID7, "must be a UUIDv7", to_lower=True),
     WithJsonSchema({"type": "string", "format": "uuid", "description": "a UUIDv7 (RFC 9562)"}),
 ]
 """The ID of a command: a UUIDv7, in canonical form."""

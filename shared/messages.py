@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from shared.commands import Command, Instant, Kind, Line
+from shared.commands import Command, Kind, Line
+from shared.fields import Instant
 from shared.ids import CommandId
 
 MAX_COMMANDS_A_MESSAGE = 100

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.http.problems import ProblemError
 from gateway.read_model.outcome_poller import OutcomeRow
-from shared.commands import Instant
+from shared.fields import Instant
 from shared.ids import Id
 from shared.outcomes import EMPTY_CART, Cart, CartItem, Event, TicketType, User
 

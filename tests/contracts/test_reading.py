@@ -129,9 +129,23 @@ NO_TIMES = [
     "2022-02-22T25:22:22Z",
     "0001-01-01T00:00:00+14:00",
     "9999-12-31T23:59:59-14:00",
+    "2016-12-31T22:59:60Z",
+    "2016-12-31T23:59:60+01:00",
+    "2016-12-31T23:59:61Z",
+    "2016-02-30T23:59:60Z",
+    "9999-12-31T23:59:60Z",
     {},
 ]
-NO_NAMES = [None, 1, "", " ", "\t", "a\0b", "a\nb", "\x7f", "x" * 201, ["A concert"]]
+NO_NAMES = [
+    None,
+    1,
+    "",
+    " ",
+    "\u3000",
+    "x" * 201,
+    ["A concert"],
+    *(f"a{character}b" for character in "\0\t\n\x7f\x80\x85\x9f\u2028\u2029\u202e\u2066\u2069"),
+]
 NO_ADDRESSES = [
     None,
     1,
@@ -145,8 +159,37 @@ NO_ADDRESSES = [
     "änn@example.com",
     "ann\0@example.com",
     "x" * 250 + "@example.com",
+    "x" * 240 + "@bücher.example",
+    "ann@☃.example",
+    "ann@bücher..example",
+    "ann@bü cher.example",
+    "ann@" + "ü" * 63 + ".example",
 ]
-NO_HASHES = [None, "", "hunter2", "$argon2id$", "$argon2i$v=19$x", "$argon2id$ x", "$2b$12$abc"]
+SALT, HASH = "A" * 22, "A" * 43
+NO_HASHES = [
+    None,
+    "",
+    "hunter2",
+    "$argon2id$",
+    "$2b$12$abc",
+    f"$argon2i$v=19$m=19456,t=2,p=1${SALT}${HASH}",
+    f"$argon2id$v=16$m=19456,t=2,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$m=65537,t=2,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$m=2097152,t=1,p=4${SALT}${HASH}",
+    f"$argon2id$v=19$m=19456,t=6,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$m=19456,t=2,p=5${SALT}${HASH}",
+    f"$argon2id$v=19$m=31,t=2,p=4${SALT}${HASH}",
+    f"$argon2id$v=19$m=19456,t=0,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$m=019456,t=2,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$t=2,m=19456,p=1${SALT}${HASH}",
+    f"$argon2id$v=19$m=19456,t=2,p=1$${HASH}",
+    f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 9}${HASH}",
+    f"$argon2id$v=19$m=19456,t=2,p=1${'A' * 88}${HASH}",
+    f"$argon2id$v=19$m=19456,t=2,p=1${SALT}${'A' * 9}",
+    f"$argon2id$v=19$m=19456,t=2,p=1${SALT}${'A' * 88}",
+    f"$argon2id$v=19$m=19456,t=2,p=1${SALT}${HASH} ",
+    f"$argon2id$v=19$m=\u0661,t=2,p=1${SALT}${HASH}",
+]
 
 BAD_FIELDS: list[tuple[str, str, list[Any]]] = [
     ("release_cart", "command_id", NO_COMMAND_IDS),
@@ -176,8 +219,12 @@ def label(value: Any) -> str:
 
 @pytest.mark.parametrize(("kind", "field", "value"), BAD_VALUES, ids=label)
 def test_a_bad_value_is_refused_by_the_name_of_its_field(kind: str, field: str, value: Any) -> None:
-    """Or by the sentence that says how fields must relate."""
-    assert field in error_of(body_of(kind) | {field: value})
+    """Or by the sentence that says how fields must relate. The message is in words."""
+    error = error_of(body_of(kind) | {field: value})
+
+    assert field in error
+    assert "pattern" not in error
+    assert "^" not in error
 
 
 @pytest.mark.parametrize("quantity", NO_QUANTITIES, ids=label)
@@ -258,7 +305,7 @@ def test_bad_commands_do_not_affect_good_ones() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["x", "x" * 200, "Ø — ‮☃ 演唱会", " a "])
+@pytest.mark.parametrize("name", ["x", "x" * 200, "Ø — \u200f☃ 演唱会", " a "])
 def test_a_name_is_any_line_of_text(name: str) -> None:
     (event,) = read(body_of("create_event") | {"name": name})
 
@@ -271,6 +318,50 @@ def test_a_time_of_any_offset_is_read_as_utc() -> None:
     (command,) = read(body)
 
     assert command.submitted_at.isoformat() == "2022-02-22T19:22:22.500000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00+00:00"),
+        ("2016-12-31t23:59:60.25z", "2017-01-01T00:00:00.250000+00:00"),
+        ("2017-01-01T05:44:60+05:45", "2017-01-01T00:00:00+00:00"),
+        ("1990-12-31T15:59:60-08:00", "1991-01-01T00:00:00+00:00"),
+    ],
+)
+def test_a_leap_second_is_read_as_the_second_after_it(text: str, instant: str) -> None:
+    (command,) = read(body_of("release_cart") | {"submitted_at": text})
+
+    assert command.submitted_at.isoformat() == instant
+
+
+@pytest.mark.parametrize(
+    ("text", "email"),
+    [
+        ("Ann@Example.com", "Ann@Example.com"),
+        ("ann@bücher.example", "ann@xn--bcher-kva.example"),
+        ("Ann@Bu\u0308CHER.example", "Ann@xn--bcher-kva.example"),
+        ("ann@XN--BCHER-KVA.example", "ann@XN--BCHER-KVA.example"),
+        ("ann@faß.example", "ann@xn--fa-hia.example"),
+        ("ann@例え。テスト", "ann@xn--r8jz45g.xn--zckzah"),
+    ],
+)
+def test_an_international_domain_is_read_in_ascii(text: str, email: str) -> None:
+    (command,) = read(body_of("register_user") | {"email": text})
+
+    assert command.email == email
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    ["m=65536,t=3,p=4", "m=47104,t=1,p=1", "m=19456,t=2,p=1", "m=7168,t=5,p=1", "m=32,t=1,p=4"],
+)
+def test_a_hash_of_usual_parameters_is_taken(parameters: str) -> None:
+    """Those that RFC 9106 (where memory is scarce) and OWASP recommend, among others."""
+    password_hash = f"$argon2id$v=19${parameters}${SALT}${HASH}"
+    (command,) = read(body_of("register_user") | {"password_hash": password_hash})
+
+    assert command.password_hash == password_hash
 
 
 def test_ids_are_read_in_their_canonical_form() -> None:
