@@ -152,6 +152,5 @@ class _Counter:
 
 def _digest(kind: str, *names: str) -> bytes:
     """Return a key of fixed length, so that memory holds no e-mail address."""
-    # No name contains NUL, so that different names never give the same text.
-    text = "\0".join((kind, *names))
-    return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+    # Quoted, so that different names never give the same text.
+    return blake2b(repr((kind, *names)).encode(), digest_size=16).digest()

@@ -1,7 +1,12 @@
-"""Hashes and checks passwords with argon2id, in a few threads and behind a bounded line."""
+"""Hashes and checks passwords with argon2id, in a few threads behind a bounded queue.
+
+A password is compared as RFC 8265 compares an OpaqueString, so that the keyboard that composes
+an accented letter and the one that does not give the same password.
+"""
 
 import asyncio
 import hmac
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type, hash_secret, verify_secret
 
 from gateway.http.problems import ProblemError
+from shared.fields import is_affordable_hash
 
 # The parameters that OWASP recommends for argon2id: about 56 ms on one core.
 MEMORY_KIB = 19_456
@@ -20,13 +26,15 @@ SALT_BYTES = 16
 
 THREADS = 2
 MAX_WAITING = 256
-"""Whoever comes while so many wait is told to come again: about 7 seconds of work."""
+"""Passwords in work or waiting, about 7 seconds of work; more are refused as `overloaded`."""
 MAX_NEW_WAITING = 64
-"""Of these, those of newcomers, of whom anybody can make any number: they keep nobody who has an
-account from logging in."""
+"""How many of them may be registrations: any client can send any number, and log-ins shall pass."""
 
 DUMMY_HASH = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${'A' * 22}${'A' * 43}"
-"""No password's hash: checking one against it takes as long as against a real one."""
+"""The hash of no password: a check against it takes as long as against a real one."""
+
+_NOT_ALLOWED = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Categories of control, private-use and unassigned characters, surrogates and line separators."""
 
 Answer = TypeVar("Answer")
 
@@ -38,9 +46,9 @@ class Passwords:
         self._waiting = self._new_waiting = 0
 
     async def hash(self, password: str, command_id: str) -> str:
-        """Return the hash of `password`; the same under the same command ID.
+        """Return the hash of a password in the form of `opaque_string`.
 
-        The salt is made from the command ID and a secret, so that the retry of a registration
+        The salt is derived from the command ID and a secret, so that the retry of a registration
         carries the same payload as the first attempt. Raises the problem `overloaded`.
         """
         salt = hmac.digest(self._salt_key, command_id.encode(), "sha256")[:SALT_BYTES]
@@ -53,12 +61,18 @@ class Passwords:
             self._new_waiting -= 1
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Tell whether the password is right; without a hash it never is, and takes as long.
+        """Tell whether the password is right.
 
-        Raises the problem `overloaded`.
+        Without a hash, or with one that is too expensive to check, it is wrong, which takes as
+        long. Raises the problem `overloaded`.
         """
-        matches = await self._in_thread(lambda: _matches(password, password_hash or DUMMY_HASH))
-        return matches and password_hash is not None
+        affordable = password_hash is not None and is_affordable_hash(password_hash)
+        checked_hash = password_hash if affordable and password_hash else DUMMY_HASH
+        spellings = _spellings(password)
+        matches = await self._in_thread(
+            lambda: any(_matches(spelling, checked_hash) for spelling in spellings)
+        )
+        return matches and affordable
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -71,6 +85,31 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def opaque_string(text: str) -> str:
+    """Return a password in the one form in which passwords are compared.
+
+    RFC 8265, section 4.2: all spaces become ASCII spaces, the text is in NFC, case is kept.
+    Of the characters that it excludes, joiners and other format characters are allowed: emoji
+    and several scripts need them. Raises `ValueError` for text with another excluded character.
+    """
+    spaced = "".join(" " if unicodedata.category(each) == "Zs" else each for each in text)
+    composed = unicodedata.normalize("NFC", spaced)
+    if any(unicodedata.category(each) in _NOT_ALLOWED for each in composed):
+        raise ValueError("must not contain control, private or unassigned characters")
+    return composed
+
+
+def _spellings(password: str) -> list[str]:
+    """Return what the hash may have been made of: before RFC 8265, of the password as typed.
+
+    A password that is typed in its normal form, as nearly all are, is checked once.
+    """
+    try:
+        return list(dict.fromkeys([opaque_string(password), password]))
+    except ValueError:
+        return [password]
 
 
 def _hash(password: str, salt: bytes) -> str:
@@ -87,6 +126,8 @@ def _hash(password: str, salt: bytes) -> str:
 
 def _matches(password: str, password_hash: str) -> bool:
     try:
-        return verify_secret(password_hash.encode(), password.encode(), Type.ID)
+        return verify_secret(
+            password_hash.encode(), password.encode(errors="surrogatepass"), Type.ID
+        )
     except (VerificationError, InvalidHashError):
         return False

@@ -4,7 +4,16 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
 
 from gateway.http.envelope import new_user_envelope
 from gateway.http.openapi import (
@@ -18,9 +27,11 @@ from gateway.http.request_body import read_body, read_json
 from gateway.http.submit_command import submit
 from gateway.identity.authentication import current_user
 from gateway.identity.client_address import client_address
+from gateway.identity.passwords import opaque_string
 from gateway.identity.tokens import CHALLENGE, LIFETIME_SECONDS
 from gateway.services import Services, services_of
-from shared.commands import Body, Email, RegisterUser
+from shared.commands import Body, RegisterUser
+from shared.fields import MAX_EMAIL_CHARACTERS, Email, normal_email
 from shared.outcomes import User, UserResult
 
 FORM = "application/x-www-form-urlencoded"
@@ -29,8 +40,37 @@ NOT_STORED = {"Cache-Control": "no-store"}
 router = APIRouter(prefix="/v1", tags=["accounts"])
 _USER = TypeAdapter(User)
 
+MIN_PASSWORD_CHARACTERS = 12
+MAX_PASSWORD_CHARACTERS = 128
+MAX_TYPED_CHARACTERS = 512
+"""At log-in: a keyboard may send each character as a letter and up to three marks."""
+
+
+def _new_password(text: str) -> str:
+    """Return the normal form of a password, whose characters count. Raises for a bad one."""
+    try:
+        password = opaque_string(text)
+    except ValueError as error:
+        raise PydanticCustomError("password", str(error)) from None
+    if not MIN_PASSWORD_CHARACTERS <= len(password) <= MAX_PASSWORD_CHARACTERS:
+        raise PydanticCustomError(
+            "password",
+            f"must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters",
+        )
+    return password
+
+
 NewPassword = Annotated[
-    str, StringConstraints(min_length=12, max_length=128, pattern=r"^[^\x00]*$")
+    str,
+    AfterValidator(_new_password),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "password",
+            "minLength": MIN_PASSWORD_CHARACTERS,
+            "maxLength": MAX_PASSWORD_CHARACTERS,
+        }
+    ),
 ]
 
 
@@ -48,18 +88,16 @@ class Login(BaseModel):
     username: Annotated[
         str,
         Field(
-            max_length=254,
-            pattern=r"^[^\x00]*$",
+            max_length=MAX_EMAIL_CHARACTERS,
             description="The e-mail address.",
             examples=["ada@example.com"],
         ),
     ]
-    # No lower bound and no pattern: what cannot be a password is a wrong one. The upper bound
-    # keeps a long one from being hashed.
+    # Text that cannot be a password is a wrong one. The bound keeps a long one from being hashed.
     password: Annotated[
         str,
         Field(
-            max_length=128,
+            max_length=MAX_TYPED_CHARACTERS,
             json_schema_extra={"format": "password"},
             examples=["correct horse battery"],
         ),
@@ -126,10 +164,11 @@ async def create_token(request: Request) -> Response:
     """
     login = _read_login(await read_body(request, FORM))
     services = services_of(request)
-    account = login.username.lower()
+    email = _normal_email(login.username)
+    account = (email or login.username).lower()
     address = client_address(request, services.settings.trusted_proxy_hops)
     async with services.login_throttle.attempt(account, address):
-        user_id = await _checked(services, login)
+        user_id = await _user_with_password(services, email, login.password)
     services.login_throttle.remember_device(account, address)
     token = Token(access_token=services.tokens.issue(user_id))
     return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
@@ -150,15 +189,19 @@ async def read_me(request: Request) -> Response:
     return Response(_USER.dump_json(user), media_type="application/json")
 
 
-async def _checked(services: Services, login: Login) -> str:
-    """Return the ID of the user whose password this is. Raises `invalid_credentials`."""
-    # No registered address has other letters, and the database has its own ways of making
-    # them small: an account would have more names than the throttle knows.
-    is_address = login.username.isascii()
-    credentials = await services.queries.credentials(login.username) if is_address else None
-    # Checked as long for an unknown address as for a known one.
-    known_hash = credentials.password_hash if credentials else None
-    if not await services.passwords.matches(login.password, known_hash) or credentials is None:
+def _normal_email(text: str) -> str | None:
+    """Return the address as it would be registered, or None for one that cannot be."""
+    try:
+        return normal_email(text)
+    except ValueError:
+        return None
+
+
+async def _user_with_password(services: Services, email: str | None, password: str) -> str:
+    """Return the ID of the user. Raises `invalid_credentials`, as late without a user as with."""
+    credentials = await services.queries.credentials(email) if email else None
+    password_hash = credentials.password_hash if credentials else None
+    if not await services.passwords.matches(password, password_hash) or credentials is None:
         raise ProblemError("invalid_credentials", headers=CHALLENGE)
     return credentials.user_id
 

@@ -257,10 +257,25 @@ MUTANTS = (
         "unknown_address_answers_at_once",
         "the time of an answer tells who is registered",
         "gateway/identity/passwords.py",
-        "        matches = await self._in_thread("
-        "lambda: _matches(password, password_hash or DUMMY_HASH))\n",
+        "        checked_hash = password_hash if affordable and password_hash else DUMMY_HASH\n",
         "        if password_hash is None:\n            return False\n"
-        "        matches = await self._in_thread(lambda: _matches(password, password_hash))\n",
+        "        checked_hash = password_hash if affordable else DUMMY_HASH\n",
+        ("tests/gateway/identity/test_passwords.py",),
+    ),
+    Mutant(
+        "expensive_hash_checked",
+        "one registration on the queue makes a log-in take 2 GiB of the gateway",
+        "gateway/identity/passwords.py",
+        "        checked_hash = password_hash if affordable and password_hash else DUMMY_HASH\n",
+        "        checked_hash = password_hash or DUMMY_HASH\n",
+        ("tests/gateway/identity/test_passwords.py",),
+    ),
+    Mutant(
+        "password_compared_as_typed",
+        "a password typed on another keyboard is wrong",
+        "gateway/identity/passwords.py",
+        '    composed = unicodedata.normalize("NFC", spaced)\n',
+        "    composed = spaced\n",
         ("tests/gateway/identity/test_passwords.py",),
     ),
     Mutant(

@@ -3,7 +3,8 @@
 import pytest
 
 from shared.ids import new_id
-from tests.system.clients import PASSWORD, Person, Site, fresh_email, refused, succeeded
+from tests.system.amqp import Queue, command
+from tests.system.clients import PASSWORD, SOME_HASH, Person, Site, fresh_email, refused, succeeded
 
 
 async def test_registering_creates_a_user_at_the_place_that_location_names(site: Site) -> None:
@@ -69,10 +70,78 @@ async def test_a_refused_password_is_not_quoted(site: Site, length: int) -> None
     assert "qqqq" not in answer.text
 
 
-@pytest.mark.parametrize("email", ["", "nobody", "a@b@c", "a b@example.org", "x" * 250 + "@x.org"])
-async def test_an_invalid_email_address_is_refused(site: Site, email: str) -> None:
+@pytest.mark.parametrize("password", ["correct\0horse battery", "correct horse\u2028battery"])
+async def test_a_password_with_a_control_character_is_refused_in_words(
+    site: Site, password: str
+) -> None:
+    answer = await site.register(fresh_email(), password)
+    (error,) = refused(answer, 422, "invalid_request")["errors"]
+    assert error["msg"] == "must not contain control, private or unassigned characters"
+
+
+async def test_a_password_is_the_same_composed_and_decomposed(site: Site) -> None:
+    composed, decomposed = "crème brûlée 12", "cre\u0300me bru\u0302le\u0301e 12"
+    for registered, typed in ((composed, decomposed), (decomposed, composed)):
+        email = fresh_email()
+        succeeded(await site.register(email, registered), 201)
+        assert (await site.log_in(email, typed)).status_code == 200
+
+
+async def test_the_characters_of_a_password_are_counted_in_its_normal_form(site: Site) -> None:
+    email = fresh_email()
+    (error,) = refused(await site.register(email, "e\u0301" * 11), 422, "invalid_request")["errors"]
+    assert error["msg"] == "must have 12 to 128 characters"
+    succeeded(await site.register(email, "e\u0301" * 128), 201)
+    for typed in ("e\u0301", "é"):
+        assert (await site.log_in(email, typed * 128)).status_code == 200
+
+
+async def test_a_registration_is_repeated_in_another_spelling_of_its_password(site: Site) -> None:
+    headers, email = {"Idempotency-Key": new_id()}, fresh_email()
+    for password in ("crème brûlée 12", "cre\u0300me bru\u0302le\u0301e 12"):
+        succeeded(await site.register(email, password, **headers), 201)
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "",
+        "nobody",
+        "a@b@c",
+        "a b@example.org",
+        "x" * 250 + "@x.org",
+        "änn@example.org",
+        "a@☃.example",
+    ],
+)
+async def test_an_invalid_email_address_is_refused_in_words(site: Site, email: str) -> None:
     (error,) = refused(await site.register(email), 422, "invalid_request")["errors"]
     assert error["loc"][-1] == "email"
+    assert "must have" in error["msg"] or "must be" in error["msg"] or "at most" in error["msg"]
+
+
+async def test_an_international_domain_has_two_spellings_and_one_account(
+    site: Site, queue: Queue
+) -> None:
+    name = fresh_email().partition("@")[0]
+    international, ascii_form = f"{name}@bücher.example", f"{name}@xn--bcher-kva.example"
+    user = succeeded(await site.register(international), 201)["user"]
+    assert user["email"] == ascii_form
+    for again in (ascii_form, ascii_form.upper(), f"{name}@BU\u0308CHER.example", international):
+        refused(await site.register(again), 409, "email_taken")
+        assert (await site.log_in(again)).status_code == 200
+        outcome = await queue.decide_one(
+            command("register_user", new_id(), email=again, password_hash=SOME_HASH)
+        )
+        assert outcome["refusal"]["code"] == "email_taken"
+
+
+async def test_a_hash_that_would_take_2_gib_is_refused_on_the_queue(queue: Queue) -> None:
+    expensive = SOME_HASH.replace("m=19456", "m=2097152")
+    outcome = await queue.decide_one(
+        command("register_user", new_id(), email=fresh_email(), password_hash=expensive)
+    )
+    assert outcome["refusal"]["code"] == "unprocessable"
 
 
 async def test_an_address_is_registered_once_in_whatever_case(site: Site) -> None:

@@ -41,7 +41,10 @@ async def test_an_invalid_quantity_is_refused(alice: Person, quantity: str) -> N
         refused(answer, 422, "invalid_request")
 
 
-@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "a\nb", " " * 10, "\U0001f3ab" * 201])
+@pytest.mark.parametrize(
+    "name",
+    ["a\x00b", "\ud800", "a\nb", "a\u0085b", "a\u2028b", "a\u2029b", " " * 10, "\U0001f3ab" * 201],
+)
 async def test_an_invalid_name_is_refused(alice: Person, name: str) -> None:
     content = json.dumps({"name": name}).encode()
     path = f"/ticket-types/{ID}"

@@ -3,10 +3,11 @@
 import asyncio
 
 import pytest
+from argon2.low_level import Type, hash_secret
 
 from gateway.http.problems import ProblemError
 from gateway.identity import passwords
-from gateway.identity.passwords import Passwords
+from gateway.identity.passwords import Passwords, opaque_string
 from shared.ids import new_id
 
 SECRET = "a secret of the tests, of more than 32 bytes"
@@ -64,7 +65,7 @@ async def test_an_unknown_user_costs_what_a_known_one_does(
     assert [len(against) for against in checked] == [len(known)] * 2
 
 
-async def test_the_line_has_an_end(checker: Passwords, monkeypatch: pytest.MonkeyPatch):
+async def test_waiting_passwords_have_a_bound(checker: Passwords, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(passwords, "MAX_WAITING", 3)
     answers = await asyncio.gather(
         *(checker.matches("x", None) for _ in range(5)), return_exceptions=True
@@ -74,15 +75,97 @@ async def test_the_line_has_an_end(checker: Passwords, monkeypatch: pytest.Monke
     assert not await checker.matches("x", None)
 
 
-async def test_newcomers_keep_nobody_from_logging_in(
+async def test_registrations_leave_room_for_log_ins(
     checker: Passwords, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(passwords, "MAX_WAITING", 5)
     monkeypatch.setattr(passwords, "MAX_NEW_WAITING", 2)
-    newcomers = [checker.hash("x", new_id()) for _ in range(10)]
+    registrations = [checker.hash("x", new_id()) for _ in range(10)]
     *registered, logged_in = await asyncio.gather(
-        *newcomers, checker.matches("x", None), return_exceptions=True
+        *registrations, checker.matches("x", None), return_exceptions=True
     )
     assert [type(each) for each in registered] == [str] * 2 + [ProblemError] * 8
     assert logged_in is False
     assert await checker.hash("x", new_id())
+
+
+EXPENSIVE = [
+    "$argon2id$v=19$m=2097152,t=1,p=4$c29tZXNhbHQxMjM0NTY3OA$" + "A" * 43,
+    "$argon2id$v=19$m=19456,t=1000000,p=1$c29tZXNhbHQxMjM0NTY3OA$" + "A" * 43,
+    "$argon2id$v=19$m=19456,t=2,p=4096$c29tZXNhbHQxMjM0NTY3OA$" + "A" * 43,
+]
+
+
+@pytest.mark.parametrize("password_hash", EXPENSIVE)
+async def test_a_stored_hash_beyond_the_bounds_is_not_checked(
+    checker: Passwords, monkeypatch: pytest.MonkeyPatch, password_hash: str
+):
+    checked: list[bytes] = []
+    monkeypatch.setattr(
+        passwords, "verify_secret", lambda against, *_: checked.append(against) or True
+    )
+    assert not await checker.matches("correct horse battery", password_hash)
+    assert checked == [passwords.DUMMY_HASH.encode()]
+
+
+COMPOSED, DECOMPOSED = "crème brûlée à gogo", "cre\u0300me bru\u0302le\u0301e a\u0300 gogo"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (DECOMPOSED, COMPOSED),
+        (COMPOSED, COMPOSED),
+        ("no\u00a0break\u3000space", "no break space"),
+        ("Ångström K", "Ångström K"),
+        ("ﬁ ② \uff57\uff49\uff44\uff45", "ﬁ ② \uff57\uff49\uff44\uff45"),
+        (" Case And  Spaces Are Kept ", " Case And  Spaces Are Kept "),
+        ("👩\u200d🚒 \u0645\u06cc\u200c\u062e", "👩\u200d🚒 \u0645\u06cc\u200c\u062e"),
+    ],
+)
+def test_the_normal_form_of_a_password_is_that_of_rfc_8265(text: str, expected: str):
+    assert opaque_string(text) == expected
+    assert opaque_string(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "character", ["\0", "\t", "\n", "\x7f", "\x85", "\u2028", "\ue000", "\uffff", "\ud800"]
+)
+def test_controls_and_what_unicode_does_not_assign_are_no_part_of_a_password(character: str):
+    with pytest.raises(ValueError, match="must not contain"):
+        opaque_string(f"correct horse{character}battery")
+
+
+async def test_a_password_is_right_in_either_spelling(checker: Passwords):
+    password_hash = await checker.hash(opaque_string(DECOMPOSED), new_id())
+    assert await checker.matches(COMPOSED, password_hash)
+    assert await checker.matches(DECOMPOSED, password_hash)
+
+
+@pytest.mark.parametrize("password", [DECOMPOSED, "a tab\tas it was typed", "no\u00a0break space"])
+async def test_a_password_that_was_hashed_as_typed_stays_valid(checker: Passwords, password: str):
+    stored = hash_secret(password.encode(), b"s" * 16, 2, 19_456, 1, 32, Type.ID).decode()
+    assert await checker.matches(password, stored)
+
+
+@pytest.mark.parametrize(
+    ("password", "checks"), [("wrong", 1), (COMPOSED, 1), ("wr\0ng", 1), (DECOMPOSED, 2)]
+)
+@pytest.mark.parametrize("known", [True, False])
+async def test_only_a_password_that_is_not_in_its_normal_form_is_checked_twice(
+    checker: Passwords,
+    monkeypatch: pytest.MonkeyPatch,
+    password: str,
+    checks: int,
+    known: bool,
+):
+    checked: list[bytes] = []
+    monkeypatch.setattr(
+        passwords, "verify_secret", lambda _, secret, __: checked.append(secret) and False
+    )
+    await checker.matches(password, passwords.DUMMY_HASH if known else None)
+    assert len(checked) == checks
+
+
+async def test_a_password_with_a_lone_surrogate_is_wrong(checker: Passwords):
+    assert not await checker.matches("\ud800", await checker.hash("a password", new_id()))
