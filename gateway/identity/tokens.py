@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750, RFC 7519): signs them, and tells whose they are."""
+"""Signs and verifies bearer tokens (RFC 6750, RFC 7519)."""
 
 import hmac
 import time
@@ -16,11 +16,13 @@ from shared.outcomes import User
 ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "holdfast"
 LIFETIME_SECONDS = 3_600
+LEEWAY_SECONDS = 10
+"""How far the clocks of two gateways may differ; applies to `iat`, `nbf` and `exp`."""
 MAX_AUTHORIZATION_CHARACTERS = 1_024
-"""Three times what a token of ours takes: headers are kept as they came."""
+"""Three times the length of a token of ours; the cache keeps headers as they arrive."""
 MAX_KNOWN_TOKENS = 50_000
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="holdfast"'}
-"""Where there is no token, nothing is wrong with it (RFC 6750, section 3)."""
+"""For a request without a token: it names no error (RFC 6750, section 3.1)."""
 
 _HEADER = {"alg": ALGORITHM, "typ": "JWT"}
 _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
@@ -28,7 +30,7 @@ _UUID: TypeAdapter[str] = TypeAdapter(Id)
 
 
 class Tokens:
-    """Signs tokens, and verifies each one once: what was found is kept until it expires."""
+    """Signs tokens, and verifies each one once: a cache keeps its user until it expires."""
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class Tokens:
         self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
     async def user_of(self, authorization: str | None) -> str:
-        """Return the ID of the user whom an Authorization header names.
+        """Return the ID of the user whose token an Authorization header carries.
 
         Raises `unauthenticated`, or `database_unavailable`.
         """
@@ -53,7 +55,7 @@ class Tokens:
         if known is None:
             known = await self._verify(authorization)
         user_id, expires_at = known
-        if expires_at <= time.time():
+        if expires_at + LEEWAY_SECONDS <= time.time():
             raise ProblemError("unauthenticated")
         return user_id
 
@@ -84,7 +86,7 @@ class Tokens:
         return known
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that is signed by us, in force, and as we make them."""
+        """Return the claims of a token that a gateway signed and that is valid now."""
         try:
             secret = self._secret_for(jwt.get_unverified_header(token))
             claims: dict[str, Any] = jwt.decode(
@@ -93,10 +95,11 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
                 audience=AUDIENCE,
+                leeway=LEEWAY_SECONDS,
                 options={"require": _REQUIRED, "strict_aud": True},
             )
             claims["sub"] = _UUID.validate_python(claims["sub"])
-        # Beside its own errors, PyJWT lets through what numbers and nesting do to a JSON parser.
+        # PyJWT passes on the errors of its JSON parser for large numbers and deep nesting.
         except (jwt.PyJWTError, ValidationError, ValueError, OverflowError, RecursionError):
             raise ProblemError("unauthenticated") from None
         issued_at, expires_at = claims["iat"], claims["exp"]
@@ -107,11 +110,10 @@ class Tokens:
         return claims
 
     def _secret_for(self, header: dict[str, Any]) -> str:
-        """Return the secret that a token of ours with this header was signed with.
+        """Return the secret that `kid` names among the configured ones.
 
-        A token picks among the secrets that we hold, and is otherwise not asked: nothing is
-        fetched or read by what it says (jku, x5u, jwk, crit). One that names no key, from
-        before keys had names, can only be of the secret that signs.
+        A header with any other member (jku, x5u, jwk, crit) is refused: a token must not choose
+        its key. A token without `kid`, from before keys had names, uses the signing secret.
         """
         named = header.pop("kid", self._key_id)
         secret = self._secrets.get(named) if isinstance(named, str) else None
@@ -121,5 +123,5 @@ class Tokens:
 
 
 def key_id(secret: str) -> str:
-    """Return the name of a secret: the same at every gateway, and no way back to the secret."""
+    """Return the `kid` of a secret: a digest, equal at every gateway."""
     return hmac.digest(secret.encode(), b"holdfast token key", "sha256")[:8].hex()

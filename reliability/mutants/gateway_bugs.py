@@ -177,8 +177,16 @@ MUTANTS = (
         "known_token_never_expires",
         "a token that was used once serves for ever",
         TOKENS,
-        "        if expires_at <= time.time():\n",
+        "        if expires_at + LEEWAY_SECONDS <= time.time():\n",
         "        if False:\n",
+        (TEST_TOKENS,),
+    ),
+    Mutant(
+        "clocks_must_agree",
+        "a token of a gateway whose clock is a second ahead is refused",
+        TOKENS,
+        "                leeway=LEEWAY_SECONDS,\n",
+        "",
         (TEST_TOKENS,),
     ),
     Mutant(

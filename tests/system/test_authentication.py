@@ -103,6 +103,24 @@ async def test_a_malformed_authorization_header_is_refused(site: Site, authoriza
     refused(answer, 401, "unauthenticated")
 
 
+async def test_two_authorization_headers_are_malformed(site: Site, organizer: Person) -> None:
+    """Readers disagree on which one counts, so neither does."""
+    good, bad = (b"Authorization", f"Bearer {organizer.token}".encode()), (b"Authorization", b"x")
+    for headers in ([good, bad], [bad, good], [good, good]):
+        for method, path in (("GET", "/me"), ("GET", "/cart"), ("DELETE", "/cart")):
+            answer = await site.http.request(method, f"{site.urls[0]}/v1{path}", headers=headers)
+            refused(answer, 400, "malformed_request")
+
+
+@pytest.mark.parametrize("seconds_ahead", [1, 5])
+async def test_a_token_of_a_gateway_whose_clock_is_ahead_is_good(
+    site: Site, organizer: Person, seconds_ahead: int
+) -> None:
+    issued_at = int(time.time()) + seconds_ahead
+    claims = {"iat": issued_at, "exp": issued_at + 3_600}
+    await is_accepted(site, await site.token_for(organizer.id, **claims))
+
+
 async def is_accepted(site: Site, token: str) -> None:
     answer = await site.http.get(
         f"{site.urls[0]}/v1/me", headers={"Authorization": f"Bearer {token}"}

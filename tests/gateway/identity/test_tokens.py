@@ -1,4 +1,4 @@
-"""Bearer tokens: ours are accepted until they expire, and nothing else is."""
+"""Bearer tokens: those that a gateway signed are accepted until they expire, and no other."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from gateway.http.problems import ProblemError
-from gateway.identity.tokens import LIFETIME_SECONDS, Tokens, key_id
+from gateway.identity.tokens import LEEWAY_SECONDS, LIFETIME_SECONDS, Tokens, key_id
 from shared.ids import new_id
 from shared.outcomes import User
 
@@ -19,7 +19,7 @@ PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
 """
-"""Everybody knows it; a verifier that took it for an HMAC secret would take what anybody signs."""
+"""A verifier that took it for an HMAC secret would accept a token that any client can sign."""
 USER = new_id()
 NOW = int(time.time())
 CLAIMS = {
@@ -32,13 +32,13 @@ CLAIMS = {
 
 
 class Users:
-    """The read model's users, who counts the questions."""
+    """The users of the read model; counts the look-ups."""
 
     def __init__(self) -> None:
-        self.questions = 0
+        self.look_ups = 0
 
     async def find(self, user_id: str) -> User | None:
-        self.questions += 1
+        self.look_ups += 1
         return User(USER, "ada@example.com") if user_id == USER else None
 
 
@@ -63,7 +63,7 @@ def part(document: object) -> str:
 
 
 def signed_by_hand(header: dict[str, object], key: str = SECRET, **claims: object) -> str:
-    """As PyJWT would not sign it: whatever the header, the key and the claims are."""
+    """Sign what PyJWT refuses to sign."""
     head = {"alg": "HS256", "typ": "JWT"} | header
     signing_input = f"{part(head)}.{part({**CLAIMS, **claims})}"
     signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), key.encode())
@@ -74,41 +74,41 @@ def unsigned(header: object) -> str:
     return f"{part(header)}.{part(CLAIMS)}."
 
 
-async def test_our_own_is_accepted_and_verified_once(tokens: Tokens, users: Users):
+async def test_a_token_is_accepted_and_verified_once(tokens: Tokens, users: Users):
     token = tokens.issue(USER)
     assert [await tokens.user_of(f"Bearer {token}") for _ in range(3)] == [USER] * 3
     assert await tokens.user_of(f"bearer {token}") == USER
-    assert users.questions == 2
+    assert users.look_ups == 2
 
 
-async def test_it_says_which_secret_signed_it_and_not_the_secret(tokens: Tokens):
+async def test_a_token_names_its_secret_and_does_not_contain_it(tokens: Tokens):
     header = jwt.get_unverified_header(tokens.issue(USER))
     assert header == {"alg": "HS256", "typ": "JWT", "kid": key_id(SECRET)}
     assert key_id(SECRET) != key_id(OLD_SECRET)
 
 
 @pytest.mark.parametrize("secret", [OLD_SECRET, NEXT_SECRET])
-async def test_those_of_further_secrets_are_accepted_and_none_are_signed(tokens, secret: str):
+async def test_tokens_of_accepted_secrets_pass_and_none_are_issued(tokens, secret: str):
     signed_elsewhere = Tokens(secret, Users().find).issue(USER)
     assert await tokens.user_of(f"Bearer {signed_elsewhere}") == USER
     with pytest.raises(ProblemError, match="unauthenticated"):
         await Tokens(secret, Users().find).user_of(f"Bearer {tokens.issue(USER)}")
 
 
-async def test_one_that_names_no_secret_is_of_the_one_that_signs(tokens: Tokens):
+async def test_a_token_without_kid_is_checked_with_the_signing_secret(tokens: Tokens):
     assert await tokens.user_of(f"Bearer {signed()}") == USER
     with pytest.raises(ProblemError, match="unauthenticated"):
         await tokens.user_of(f"Bearer {signed(key=OLD_SECRET)}")
 
 
-async def test_what_is_refused_by_its_header_asks_nobody(tokens: Tokens, users: Users):
+async def test_a_token_refused_by_its_header_causes_no_look_up(tokens: Tokens, users: Users):
     for header in ({"kid": "x"}, {"jku": "http://127.0.0.1:1/keys"}, {"crit": ["exp"]}):
         with pytest.raises(ProblemError):
             await tokens.user_of(f"Bearer {signed(header)}")
-    assert users.questions == 0
+    assert users.look_ups == 0
 
 
-async def test_it_expires_also_when_it_is_known(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+async def test_a_cached_token_expires(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
     token = tokens.issue(USER)
     await tokens.user_of(f"Bearer {token}")
     monkeypatch.setattr("gateway.identity.tokens.time.time", lambda: NOW + 2 * LIFETIME_SECONDS)
@@ -116,7 +116,44 @@ async def test_it_expires_also_when_it_is_known(tokens: Tokens, monkeypatch: pyt
         await tokens.user_of(f"Bearer {token}")
 
 
-async def test_those_that_are_known_have_a_bound(tokens, monkeypatch: pytest.MonkeyPatch):
+def about_now(iat: int = 0, exp: int = 300, **nbf: int) -> str:
+    """Return a token whose claims lie so many seconds from now."""
+    now = int(time.time())
+    return signed(
+        iat=now + iat, exp=now + exp, **{name: now + value for name, value in nbf.items()}
+    )
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [{"iat": 1}, {"iat": LEEWAY_SECONDS - 2}, {"nbf": 1}, {"iat": -300, "exp": -1}],
+    ids=str,
+)
+async def test_clocks_may_differ_by_some_seconds(tokens: Tokens, seconds: dict[str, int]):
+    assert await tokens.user_of(f"Bearer {about_now(**seconds)}") == USER
+
+
+@pytest.mark.parametrize("beyond", [LEEWAY_SECONDS + 5])
+async def test_clocks_may_not_differ_by_more(tokens: Tokens, beyond: int):
+    for seconds in ({"iat": beyond}, {"nbf": beyond}, {"iat": -300, "exp": -beyond}):
+        with pytest.raises(ProblemError, match="unauthenticated"):
+            await tokens.user_of(f"Bearer {about_now(**seconds)}")
+
+
+async def test_a_cached_token_has_the_same_leeway(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    token = signed(exp=NOW + 300)
+    await tokens.user_of(f"Bearer {token}")
+    for seconds, valid in ((LEEWAY_SECONDS - 1, True), (LEEWAY_SECONDS, False)):
+        now = NOW + 300 + seconds
+        monkeypatch.setattr("gateway.identity.tokens.time.time", lambda now=now: now)
+        if valid:
+            assert await tokens.user_of(f"Bearer {token}") == USER
+        else:
+            with pytest.raises(ProblemError, match="unauthenticated"):
+                await tokens.user_of(f"Bearer {token}")
+
+
+async def test_cached_tokens_have_a_bound(tokens, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.identity.tokens.MAX_KNOWN_TOKENS", 3)
     for second in range(10):
         await tokens.user_of(f"Bearer {signed(exp=NOW + 1_000 + second)}")
@@ -141,7 +178,7 @@ REFUSED = {
     "no sub": signed(sub=...),
     "no iss": signed(iss=...),
     "no aud": signed(aud=...),
-    "expired": signed(iat=NOW - 100, exp=NOW - 1),
+    "expired": signed(iat=NOW - 100, exp=NOW - LEEWAY_SECONDS - 1),
     "exp years ahead": signed(exp=NOW + 10 * 365 * 86_400),
     "exp a second past the lifetime": signed(exp=NOW + LIFETIME_SECONDS + 1),
     "exp infinite": signed(exp=float("inf")),
