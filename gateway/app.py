@@ -123,7 +123,6 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         overload=Overload(
             metrics,
             in_flight=lambda: publisher.under_way,
-            submitting=lambda: publisher.submitting,
             idle=lambda: outcome_poller.idle,
         ),
         replies=replies,

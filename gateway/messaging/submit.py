@@ -63,8 +63,6 @@ class Publisher:
         self._hold: asyncio.TimerHandle | None = None
         """Lets go of what waits for a full load."""
         self._in_flight = InFlightMessages()
-        self.submitting = 0
-        """Requests that have handed in a command, and are not answered."""
         metrics.awaiting_reply.set_function(lambda: self._in_flight.awaited)
         metrics.under_way.set_function(lambda: self.under_way)
 
@@ -84,7 +82,6 @@ class Publisher:
         cancelled waits no longer; the command still leaves for the broker.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
-        self.submitting += 1
         try:
             if wait_seconds > 0:
                 decided = await self._await_outcome(submission, wait_seconds)
@@ -94,7 +91,6 @@ class Publisher:
                 raise BrokerUnavailableError
             return None
         finally:
-            self.submitting -= 1
             submission.awaited = False
 
     def on_replies_lost(self) -> None:

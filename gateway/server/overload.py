@@ -38,16 +38,14 @@ class Overload:
         metrics: Metrics,
         *,
         in_flight: Callable[[], int],
-        submitting: Callable[[], int],
         idle: Callable[[], int],
     ) -> None:
         """Measure by what these functions return.
 
-        `in_flight`: commands that no worker has answered. `submitting`: requests that have handed
-        in their command. `idle`: requests that only wait for an outcome.
+        `in_flight`: commands that no worker has answered. `idle`: requests that only wait for an
+        outcome.
         """
         self._in_flight = in_flight
-        self._submitting = submitting
         self._idle = idle
         self._refused = metrics.shed
         self._seconds = itertools.cycle(RETRY_AFTER_SECONDS)
@@ -56,6 +54,8 @@ class Overload:
         self.lag_seconds = 0.0
         self.busy_share = 0.0
         """The share of its time that the loop's thread computed lately."""
+        self._is_backlog_full = False
+        """Whether the workers were too far behind at the last probe."""
         self._due = 0.0
         self._probed_at = 0.0
         self._computed_seconds = 0.0
@@ -65,26 +65,29 @@ class Overload:
     @property
     def is_process_overloaded(self) -> bool:
         """Whether this process does not keep up."""
-        return self.in_progress - self._idle() >= MAX_IN_PROGRESS and (
-            self.busy_share > MAX_BUSY_SHARE or self.lag_seconds > MAX_LAG_SECONDS
+        return (
+            self.in_progress >= MAX_IN_PROGRESS
+            and (self.busy_share > MAX_BUSY_SHARE or self.lag_seconds > MAX_LAG_SECONDS)
+            and self.in_progress - self._idle() >= MAX_IN_PROGRESS
         )
 
     def refuses_request(self, method: str, path: str) -> bool:
         """Tell whether a new request is refused before it is read."""
+        if not (self._is_backlog_full or self.is_process_overloaded):
+            return False
         # The outcome of an accepted command is always served: refusing it would waste the work.
         if not path.startswith("/v1/") or path.startswith("/v1/commands/"):
             return False
         if self.is_process_overloaded:
             return True
-        if method in ("GET", "HEAD", "OPTIONS") or path == "/v1/tokens":
-            return False
-        # Each request that has not handed in its command yet may be about to.
-        begun = self.in_progress - self._idle() - self._submitting()
-        return self._in_flight() + max(1, begun) > MAX_IN_FLIGHT_COMMANDS
+        return method not in ("GET", "HEAD", "OPTIONS") and path != "/v1/tokens"
 
     def check_command(self, command_id: str) -> None:
-        """Raise `overloaded` where the workers are too far behind for one more command."""
-        if self._in_flight() + 1 > MAX_IN_FLIGHT_COMMANDS:
+        """Raise `overloaded` where the workers are too far behind for one more command.
+
+        Exact, where the caller hands the command in before it awaits anything.
+        """
+        if self._in_flight() >= MAX_IN_FLIGHT_COMMANDS:
             headers = {"Retry-After": str(self.count_refusal())}
             raise ProblemError("overloaded", headers=headers, command_id=command_id)
 
@@ -109,6 +112,7 @@ class Overload:
         seconds = now - self._probed_at
         busy_share = (computed - self._computed_seconds) / seconds
         self.busy_share += min(1.0, seconds / AVERAGE_SECONDS) * (busy_share - self.busy_share)
+        self._is_backlog_full = self._in_flight() >= MAX_IN_FLIGHT_COMMANDS
         self._probed_at, self._computed_seconds = now, computed
         self._due = now + PROBE_INTERVAL_SECONDS
         self._schedule_probe()

@@ -11,9 +11,10 @@ from gateway.http.problems import ProblemError
 
 MAX_HEAD_BYTES = 64 * 1024
 LINE_BYTES = len(b": \r\n")
+CLOSE = {"Connection": "close"}
 
-_AT_MOST_ONCE = {b"host", b"authorization", b"content-type"}
-_CHECKED = _AT_MOST_ONCE | {b"transfer-encoding", b"upgrade"}
+_AT_MOST_ONCE = frozenset((b"host", b"authorization", b"content-type"))
+_SELDOM = frozenset((b"transfer-encoding", b"upgrade"))
 
 
 class RequestHeadMiddleware:
@@ -24,46 +25,55 @@ class RequestHeadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            problem = find_problem(scope)
-            if problem is not None:
+            try:
+                asks_for_upgrade = check_head(scope)
+            except ProblemError as problem:
                 await problem.response()(scope, receive, send)
                 return
-            if any(name == b"upgrade" for name, _ in scope["headers"]):
+            if asks_for_upgrade:
                 send = _closing(send)
         await self._app(scope, receive, send)
 
 
-def find_problem(scope: Scope) -> ProblemError | None:
-    """Return the problem of a request's head: `head_too_large`, `malformed_request` or
-    `unsupported_transfer_coding`; None where it has none."""
+def check_head(scope: Scope) -> bool:
+    """Tell whether the head asks for an upgrade.
+
+    Raises `head_too_large`, `malformed_request` or `unsupported_transfer_coding`.
+    """
+    headers = scope["headers"]
     size = len(scope.get("raw_path") or b"") + len(scope["query_string"])
-    checked: list[tuple[bytes, bytes]] = []
-    for name, value in scope["headers"]:
-        size += len(name) + len(value) + LINE_BYTES
-        if name in _CHECKED:
-            checked.append((name, value))
+    size += LINE_BYTES * len(headers)
+    found: list[bytes] = []
+    is_ordinary = True
+    for name, value in headers:
+        size += len(name) + len(value)
+        if name in _AT_MOST_ONCE:
+            found.append(name)
+        elif name in _SELDOM:
+            is_ordinary = False
     if size > MAX_HEAD_BYTES:
-        return ProblemError("head_too_large", headers={"Connection": "close"})
-    names = [name for name, _ in checked]
-    if any(names.count(name) > 1 for name in names if name in _AT_MOST_ONCE):
-        return _malformed("A header is repeated that may occur once.")
-    if b"host" not in names and scope["http_version"] == "1.1":
-        return _malformed("Host is missing.")  # RFC 9112, section 3.2
-    codings = [value.strip().lower() for name, value in checked if name == b"transfer-encoding"]
+        raise ProblemError("head_too_large", headers=CLOSE)
+    if len(found) != len(set(found)):
+        raise _malformed("A header is repeated that may occur once.")
+    if b"host" not in found and scope["http_version"] == "1.1":
+        raise _malformed("Host is missing.")  # RFC 9112, section 3.2
+    return False if is_ordinary else _check_framing(headers)
+
+
+def _check_framing(headers: list[tuple[bytes, bytes]]) -> bool:
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if codings and codings != [b"chunked"]:
         # RFC 9112, section 6.1: 501 for a transfer coding that is not understood.
-        return ProblemError("unsupported_transfer_coding", headers={"Connection": "close"})
-    if b"upgrade" in names and (codings or _declares_body(scope)):
-        return _malformed("An upgrade with a body is not supported.")
-    return None
-
-
-def _declares_body(scope: Scope) -> bool:
-    return any(name == b"content-length" and value != b"0" for name, value in scope["headers"])
+        raise ProblemError("unsupported_transfer_coding", headers=CLOSE)
+    has_length = any(name == b"content-length" and value != b"0" for name, value in headers)
+    asks_for_upgrade = any(name == b"upgrade" for name, _ in headers)
+    if asks_for_upgrade and (codings or has_length):
+        raise _malformed("An upgrade with a body is not supported.")
+    return asks_for_upgrade
 
 
 def _malformed(detail: str) -> ProblemError:
-    return ProblemError("malformed_request", detail, headers={"Connection": "close"})
+    return ProblemError("malformed_request", detail, headers=CLOSE)
 
 
 def _closing(send: Send) -> Send:

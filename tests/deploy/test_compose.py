@@ -23,6 +23,7 @@ def test_each_service_mounts_the_secrets_of_its_own_account() -> None:
     made = shown.pop("secrets")
 
     assert shown == {
+        "proxy": [],
         "gateway": [("gateway", "/secrets:ro")],
         "worker": [("worker", "/secrets:ro")],
         "operator": [("operator", "/secrets:ro")],
@@ -53,8 +54,8 @@ def test_workers_accept_commands_of_named_accounts_only_by_default() -> None:
     assert set(accounts[1].split(",")) == set(ACCOUNTS) - {"worker"}
 
 
-def test_only_the_gateway_is_published_and_only_on_this_machine() -> None:
+def test_only_the_proxy_is_published_and_only_on_this_machine() -> None:
     published = {name: lines for name, lines in services().items() if "ports:" in lines}
 
-    assert list(published) == ["gateway"]
-    assert "- 127.0.0.1:" in published["gateway"]
+    assert list(published) == ["proxy"]
+    assert "- 127.0.0.1:" in published["proxy"]

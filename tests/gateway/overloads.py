@@ -12,7 +12,6 @@ class Load:
     """What the gateway has to do."""
 
     in_flight: int = 0
-    submitting: int = 0
     idle: int = 0
 
 
@@ -21,7 +20,6 @@ def an_overload(load: Load | None = None, metrics: Metrics | None = None) -> Ove
     return Overload(
         metrics or Metrics(),
         in_flight=lambda: load.in_flight,
-        submitting=lambda: load.submitting,
         idle=lambda: load.idle,
     )
 
