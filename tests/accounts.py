@@ -1,4 +1,4 @@
-"""The accounts of a deployment on servers of a test's own, each made as a deployment makes it."""
+"""Makes the accounts of a deployment, by the deployment's own tools, on servers for tests."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Builders with sensible defaults: a test names only what it is about.
+"""Builders with defaults: a test names only the fields that it is about.
 
 Everything is on sale from long ago until far ahead, so that the same commands serve on a book
 whose clock reads `NOW` and on a database whose clock is real.
@@ -30,7 +30,7 @@ from worker.storage.outcomes import encode
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
-"""What the clock of a book reads. IDs carry the real time, later: none is stale by chance."""
+"""The time of a book's clock. IDs carry the real time, which is later, so none is stale."""
 FAR_AHEAD = datetime(2100, 1, 1, tzinfo=UTC)
 A_MOMENT = timedelta(microseconds=1)
 """The smallest step of the clock: boundaries are tested at it."""
@@ -111,7 +111,7 @@ def _envelope(user_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in envelope.items() if name not in fields}
 
 
-# --- what a book holds ----------------------------------------------------------------------
+# --- the content of a book ------------------------------------------------------------------
 
 
 def an_event(organizer_id: str | None = None, **fields: Any) -> Event:
@@ -189,7 +189,7 @@ def reopened(book: Book, *, now: datetime | None = None) -> Book:
     )
 
 
-# --- what a batch came to -------------------------------------------------------------------
+# --- the outcomes of a batch ----------------------------------------------------------------
 
 
 def documents(batch: Batch) -> list[str]:
@@ -198,7 +198,7 @@ def documents(batch: Batch) -> list[str]:
 
 
 def recorded(batch: Batch) -> dict[str, RecordedOutcome]:
-    """Return what a later batch recalls of this one, by command ID."""
+    """Return the outcomes that a later batch recalls of this one, by command ID."""
     return {
         new.command.command_id: RecordedOutcome(
             new.fingerprint, encode_outcome(new.outcome), new.dead_letter

@@ -1,4 +1,4 @@
-"""What every test may ask for: a migrated database and a vhost of this run's own, and a system."""
+"""Fixtures of all tests: a migrated database, a vhost, and a running system."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from dev.services import Services, services
 from tests.deployment import Deployment
 
-# Before they are imported, so that a check that fails in them tells why.
+# Before they are imported, so that pytest rewrites their assertions too.
 pytest.register_assert_rewrite("tests.system.books", "tests.system.clients", "tests.system.traffic")
 
 

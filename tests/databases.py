@@ -1,4 +1,4 @@
-"""Databases that a test has for itself: copies of one that was migrated, made in no time."""
+"""Databases for single tests, copied from a migrated one."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from dev.addresses import last_part, with_last_part
 
 @asynccontextmanager
 async def copy_of(database_url: str) -> AsyncIterator[str]:
-    """The URL of a copy; nobody may be connected to the original. It is dropped at the end."""
+    """Yield the URL of a copy, dropped at the end. The original must have no connections."""
     original = last_part(database_url)
     name = f"{original}_{secrets.token_hex(4)}"
     administrator = await asyncpg.connect(with_last_part(database_url, "postgres"))

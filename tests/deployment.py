@@ -1,4 +1,4 @@
-"""Gateways and workers as processes of their own, which a test may kill and start again."""
+"""Gateways and workers as processes that a test may kill and start again."""
 
 import asyncio
 import os
@@ -82,7 +82,7 @@ class Process:
 
     @property
     def cpu_seconds(self) -> float:
-        """What it has computed so far, whoever else uses the machine."""
+        """Return its CPU seconds so far, independent of other processes."""
         assert self._process is not None
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()
         user, system = stat.rpartition(")")[2].split()[11:13]

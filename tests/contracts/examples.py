@@ -1,4 +1,4 @@
-"""One example of everything that crosses the wire, with every field set."""
+"""One example of each command and outcome, with every field set."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Fingerprints: equal for equal requests of the same user, whatever the attempt."""
+"""Fingerprints are equal for equal requests of the same user, over all attempts."""
 
 import json
 from datetime import timedelta
@@ -104,7 +104,7 @@ def test_another_notation_of_the_same_value_has_the_same_fingerprint(
 
 
 def test_a_fingerprint_is_the_same_in_every_release() -> None:
-    """It is stored: a duplicate of yesterday's command is recognised by today's worker."""
+    """Fingerprints are stored, and a new release must recognise a duplicate of an older command."""
     later = COMMANDS["release_cart"].model_copy(update={"submitted_at": NOW + timedelta(seconds=1)})
 
     assert later.fingerprint().hex() == FINGERPRINT_OF_RELEASE_CART

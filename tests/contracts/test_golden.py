@@ -1,4 +1,4 @@
-"""The wire, written down: a file for each kind of command and of outcome.
+"""The wire format in golden files: one for each kind of command and of outcome.
 
 A difference here is a change that deployed gateways, workers and stored outcomes have to live
 with. If it is meant, and old documents can still be read, write the files anew:

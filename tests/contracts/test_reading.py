@@ -1,4 +1,4 @@
-"""Reading a message: whatever stands in it, one entry for each command, and never an exception."""
+"""Reading a message gives one entry for each command, and never raises."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from tests.builders import release_cart
 from tests.contracts.examples import COMMANDS, STANDING, USER
 
 CANARY = "canary ann@example.com hunter2"
-"""What must never come back in an error."""
+"""Text that no error may quote."""
 
 
 def body_of(kind: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def error_of(entry: Any) -> str:
     return unreadable.error
 
 
-# --- messages that are none -----------------------------------------------------------------
+# --- malformed messages ---------------------------------------------------------------------
 
 NO_MESSAGES = {
     "empty": b"",
@@ -93,7 +93,7 @@ def test_the_limits_match_the_contract() -> None:
     assert (MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, MAX_LINES) == (100, 256 * 1024, 20)
 
 
-# --- commands that are none -----------------------------------------------------------------
+# --- malformed commands ---------------------------------------------------------------------
 
 NO_ENTRIES = [None, 1, 1.5, "release_cart", True, [], {}, [[]]]
 NO_QUANTITIES = [0, -1, 2**31, 10**9, 10**30, 1.5, 1.0, "1", True, None, [1], {}, 1_000_001]
@@ -287,7 +287,7 @@ def test_a_change_that_changes_nothing_is_refused() -> None:
     error_of(body)
 
 
-# --- good ones ------------------------------------------------------------------------------
+# --- valid commands -------------------------------------------------------------------------
 
 
 def test_bad_commands_do_not_affect_good_ones() -> None:
@@ -381,7 +381,7 @@ def test_optional_fields_may_be_left_out(field: str) -> None:
     assert getattr(command, field) is None
 
 
-# --- what is said of an unreadable command --------------------------------------------------
+# --- the entry of an unreadable command -----------------------------------------------------
 
 
 def test_an_unreadable_command_keeps_the_fields_that_could_be_read() -> None:
@@ -435,11 +435,11 @@ def test_an_error_never_quotes_the_name_of_an_unknown_field() -> None:
     ids=["a long field", "a long kind", "many fields"],
 )
 def test_an_error_is_short_enough_for_a_header(entry: Any) -> None:
-    """It becomes a header of the dead letter, and a frame of AMQP holds 128 KiB."""
+    """It becomes a header of the dead letter, and an AMQP frame is at most 128 KiB."""
     assert len(error_of(entry)) < 2_000
 
 
-# --- anything -------------------------------------------------------------------------------
+# --- random input ---------------------------------------------------------------------------
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

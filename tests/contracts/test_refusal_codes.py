@@ -1,4 +1,4 @@
-"""The codes of refusals are one list, wherever it is written."""
+"""All lists of refusal codes are equal."""
 
 from typing import get_args
 

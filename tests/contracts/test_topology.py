@@ -1,4 +1,4 @@
-"""What clients and operators rely on of the queues: names and arguments."""
+"""Names and arguments of the queues, on which clients and operators rely."""
 
 from shared import topology
 

@@ -1,4 +1,4 @@
-"""The compose file: each service is shown its own secrets, and no secret stands in the file."""
+"""The compose file: each service mounts its own secrets, and the file contains none."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ TEXT = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
 
 
 def services() -> dict[str, str]:
-    """Each service's lines."""
+    """Return the lines of each service."""
     block = TEXT.partition("\nservices:\n")[2].partition("\nvolumes:\n")[0]
     names = re.split(r"^  (\w+):", block, flags=re.MULTILINE)[1:]
     return dict(zip(names[::2], names[1::2], strict=True))

@@ -1,4 +1,4 @@
-"""The secrets of a deployment in containers: made once, each shown to whom it belongs."""
+"""The secrets of a deployment in containers: made once, each readable by one process."""
 
 import base64
 import getpass
@@ -31,7 +31,7 @@ FOLDERS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As the volumes are mounted."""
+    """Return the files of each process, as compose mounts them."""
     for name in ("kept", *FOLDERS):
         (tmp_path / name).mkdir()
     return tmp_path
@@ -118,5 +118,5 @@ def test_the_environment_may_set_the_administrators_passwords(folder: Path) -> N
 
 
 def without_hashes(made: dict[str, str]) -> dict[str, str]:
-    """Those of the broker's passwords are salted anew each time."""
+    """The hashes of the broker's passwords have new salts each time."""
     return {**made, "rabbitmq/definitions.json": ""}

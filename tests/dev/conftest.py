@@ -26,8 +26,8 @@ def taken_port() -> Iterator[int]:
 
 @pytest.fixture
 def children() -> Iterator[set[int]]:
-    """The processes that were there before; the test may leave no others behind."""
-    Process(["true"], environment=os.environ).wait()  # the guard comes with the first and stays
+    """The processes that ran before; the test must leave no others behind."""
+    Process(["true"], environment=os.environ).wait()  # starts the guard, which stays
     before = set(descendants(os.getpid()))
     yield before
     assert set(descendants(os.getpid())) <= before

@@ -1,4 +1,4 @@
-"""A run that is told to stop has its say, and only its own task is cancelled."""
+"""A signal lets a run finish its report and cancels only its own task."""
 
 import signal
 import subprocess

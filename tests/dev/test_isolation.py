@@ -1,4 +1,4 @@
-"""The tests' database and vhost are their own, and gone afterwards."""
+"""Each test run has a database and a vhost of its own, and removes them."""
 
 import asyncio
 from collections.abc import Iterator

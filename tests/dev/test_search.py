@@ -1,4 +1,4 @@
-"""The order in which a service is looked for."""
+"""The order in which `make up` searches for a service."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Children run side by side, come back when they die, and go when told to."""
+"""Children run in parallel, are restarted when they die, and stop when told to."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`make up`, from the first line to the last process."""
+"""`make up` starts the whole system and leaves no process behind."""
 
 import os
 import signal

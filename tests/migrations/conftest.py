@@ -1,4 +1,4 @@
-"""A Postgres of these tests' own, with the accounts of a deployment."""
+"""A Postgres for these tests alone, with the accounts of a deployment."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from tests.accounts import make_database_accounts
 
 @dataclass(frozen=True)
 class Server:
-    """Nobody else's: elsewhere the roles exist already, and others are their members."""
+    """A server of its own: on others the roles exist already and have members."""
 
     administrator: str
     accounts: dict[str, str]

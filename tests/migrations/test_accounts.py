@@ -1,4 +1,4 @@
-"""How a deployment's accounts are made, and what a migration does where it may make none."""
+"""Making a deployment's accounts, and migrating without the right to make roles."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def test_the_migrator_owns_everything_and_is_not_an_administrator(server: 
 
 
 async def test_the_server_logs_no_rows_for_any_of_them(server: Server) -> None:
-    """Where one breaks a constraint it would be quoted, e-mail address and all."""
+    """A row that violates a constraint would be quoted, with its e-mail address."""
     for url in server.accounts.values():
         connection = await connect(url)
         try:
@@ -53,7 +53,7 @@ async def test_the_server_logs_no_rows_for_any_of_them(server: Server) -> None:
 
 
 async def test_a_wrong_password_is_refused(server: Server) -> None:
-    """The password that an account is given is what lets it in, and nothing else does."""
+    """Only the given password of an account is accepted."""
     with pytest.raises(asyncpg.InvalidPasswordError):
         await connect(as_user(server.administrator, "gateway", "another password"))
 
@@ -116,7 +116,7 @@ async def test_the_next_migration_restores_lost_rights_and_revokes_added_ones(
 
 @pytest.fixture
 async def without_roles(server: Server) -> AsyncIterator[None]:
-    """As on a server where nobody has made them."""
+    """As on a server without the roles."""
     for role in ROLES:
         await attempt(server.administrator, f"ALTER ROLE {role} RENAME TO {role}_away")
     yield
@@ -125,7 +125,7 @@ async def without_roles(server: Server) -> AsyncIterator[None]:
 
 
 async def an_owner(server: Server, database: str) -> str:
-    """Give a new database to somebody who may do nothing else; return their URL."""
+    """Make a database and an owner with no other right; return the owner's URL."""
     url = server.database(database)
     await attempt(server.administrator, f"CREATE ROLE owner_of_{database} LOGIN PASSWORD 'owns it'")
     await attempt(url, f"ALTER DATABASE {database} OWNER TO owner_of_{database}")
@@ -169,7 +169,7 @@ def migration_output(url: str) -> str:
 
 
 async def drop_roles(server: Server, databases: list[str], *others: str) -> None:
-    """Drop the roles that a test has made, and all that they have in these databases."""
+    """Drop the roles that a test made, and everything they own in these databases."""
     roles = [*ROLES, *others]
     for url in databases:
         await attempt(url, f"DROP OWNED BY {', '.join(roles)} CASCADE")
@@ -180,7 +180,7 @@ async def drop_roles(server: Server, databases: list[str], *others: str) -> None
 async def test_two_databases_of_a_server_may_be_migrated_at_once(
     server: Server, without_roles: None
 ) -> None:
-    """Roles belong to the server: both find that they are missing, and both make them."""
+    """Roles belong to the server: both migrations find them missing and make them."""
     url = server.database("second")
     first = await connect(server.administrator)
     try:
@@ -189,7 +189,7 @@ async def test_two_databases_of_a_server_may_be_migrated_at_once(
                 await first.execute(f"CREATE ROLE {role}")
             second = asyncio.create_task(asyncio.to_thread(migrate, url))
             async with asyncio.timeout(WAIT_SECONDS):
-                while not await first.fetchval(SOMEBODY_WAITS):
+                while not await first.fetchval(IS_ANY_SESSION_WAITING):
                     await asyncio.sleep(0.05)
         await second
     finally:
@@ -198,7 +198,7 @@ async def test_two_databases_of_a_server_may_be_migrated_at_once(
 
 
 WAIT_SECONDS = 30
-SOMEBODY_WAITS = """
+IS_ANY_SESSION_WAITING = """
     SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'
 """
 
@@ -206,7 +206,7 @@ SOMEBODY_WAITS = """
 async def test_an_administrator_need_not_be_a_superuser(
     server: Server, without_roles: None
 ) -> None:
-    """Where Postgres is rented, nobody is one: who may create roles and databases will do."""
+    """A managed Postgres has none to give: rights to create roles and databases suffice."""
     url = await an_owner(server, "rented")
     await attempt(server.administrator, "ALTER ROLE owner_of_rented CREATEROLE CREATEDB")
     accounts = {name: as_user(url, f"rented_{name}") for name in server.accounts}

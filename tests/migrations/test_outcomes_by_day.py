@@ -1,4 +1,4 @@
-"""The outcomes by day of the command ID: taken over as they were, extended, and cut off."""
+"""Outcomes partitioned by day: the migration, new partitions, and drops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -81,7 +81,7 @@ async def migrated(migrated_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def upgrade(database_url: str, revision: str) -> None:
-    """Bring a database from the version before to this one, by itself."""
+    """Upgrade a database from the version before to this one alone."""
     script = ScriptDirectory(str(FOLDER)).get_revision(revision)
     assert script is not None
 
@@ -216,7 +216,7 @@ async def test_a_partition_looks_up_by_index(migrated: asyncpg.Connection) -> No
 
 
 async def test_a_day_that_is_past_never_gets_a_partition(migrated: asyncpg.Connection) -> None:
-    """Its outcomes may have been dropped: commands could be applied a second time."""
+    """Its outcomes may have been dropped, so commands could be applied a second time."""
     for partition in await partitions(migrated):
         await migrated.execute(f"DROP TABLE booking.{partition}")
 
@@ -226,7 +226,7 @@ async def test_a_day_that_is_past_never_gets_a_partition(migrated: asyncpg.Conne
 
 
 async def test_a_partition_too_far_ahead_is_refused(migrated: asyncpg.Connection) -> None:
-    """Whoever asks for it has a wrong clock."""
+    """The clock of the caller is wrong."""
     before = await partitions(migrated)
     with pytest.raises(asyncpg.InvalidParameterValueError):
         await make(migrated, today() + 15 * DAY)
@@ -283,7 +283,7 @@ async def test_today_and_yesterday_are_never_dropped(
 async def test_a_drop_that_meets_a_lock_fails_at_once(
     migrated: asyncpg.Connection, migrated_url: str
 ) -> None:
-    """Waiting for its lock it would have everybody wait behind it."""
+    """All other sessions would queue behind one that waits for this lock."""
     other = await asyncpg.connect(migrated_url)
     async with other.transaction():
         await other.fetch("SELECT FROM booking.outcomes")

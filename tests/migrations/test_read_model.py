@@ -1,4 +1,4 @@
-"""The views that the gateway reads: their columns, and what they say as time passes."""
+"""The views that the gateway reads: their columns, and how they depend on the time."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ EARLIER, LATER = timedelta(hours=-1), timedelta(hours=1)
 
 @pytest.fixture
 async def connection(database_url: str) -> AsyncIterator[AsyncConnection]:
-    """In a transaction that is rolled back."""
+    """A connection whose transaction is rolled back."""
     engine = create_engine(database_url, 1)
     async with engine.connect() as connection:
         yield connection

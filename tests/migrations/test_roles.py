@@ -1,4 +1,4 @@
-"""Who may do what in Postgres: each process what its statements need, and nothing beside it."""
+"""Privileges in Postgres: each role has exactly what its statements need."""
 
 import asyncpg
 import pytest
@@ -11,7 +11,7 @@ from worker.storage.tables import metadata
 
 @pytest.fixture(scope="module")
 async def event_id(server: Server) -> str:
-    """Of an event with a ticket type, a cart and an outcome, as the worker writes them."""
+    """An event with a ticket type, a cart and an outcome, as the worker writes them."""
     user, event, tickets, cart, command = (new_id() for _ in range(5))
     await attempt(
         server.accounts["worker"],
@@ -100,7 +100,7 @@ FORBIDDEN = [
 async def test_a_role_is_refused_what_it_has_no_right_to(
     server: Server, event_id: str, account: str, statement: str
 ) -> None:
-    """Also where the account takes off the read-only default, which is its own to take off."""
+    """Also after the account has removed its own read-only default."""
     connection = await connect(server.accounts[account])
     try:
         await connection.execute("SET default_transaction_read_only = off")
@@ -138,7 +138,7 @@ async def test_the_gateway_reads_every_view(server: Server, event_id: str) -> No
 async def test_a_worker_makes_and_drops_partitions_through_guarded_functions(
     server: Server,
 ) -> None:
-    """It makes and drops none itself: a function of the owner does, within its guards."""
+    """The worker may not make or drop any itself."""
     connection = await connect(server.accounts["worker"])
     try:
         await connection.execute("SELECT booking.make_outcome_partitions(current_date + 6)")
@@ -150,7 +150,7 @@ async def test_a_worker_makes_and_drops_partitions_through_guarded_functions(
 
 
 async def test_every_table_has_its_rights(server: Server) -> None:
-    """A table that a migration adds is refused to everybody until its rights are written down."""
+    """A new table is closed to all roles until it has a row in the table of rights."""
     assert {f"booking.{table.name}" for table in metadata.sorted_tables} <= set(
         RIGHTS["holdfast_worker"]
     )

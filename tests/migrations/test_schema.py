@@ -1,4 +1,4 @@
-"""The migrations bring a database to what is declared, once and for all."""
+"""The migrations produce the declared schema."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parents[2] / "migrations"
 
 @pytest.fixture(scope="module")
 async def migrated() -> AsyncIterator[tuple[AsyncEngine, str]]:
-    """A database of this module's own, migrated."""
+    """A migrated database for this module."""
     with services("tests") as own:
         migrate(own.database_url)
         engine = create_engine(own.database_url, 3)
@@ -79,7 +79,7 @@ async def test_the_head_equals_the_declared_tables(migrated: tuple[AsyncEngine, 
 async def test_each_declared_constraint_is_there_under_its_name(
     migrated: tuple[AsyncEngine, str],
 ) -> None:
-    """Checks, and what an index is partial to, escape the comparison above."""
+    """The comparison above does not cover checks and the predicates of partial indexes."""
     migrated_content = [line for line in await content(migrated[0]) if "read_model" not in line]
     with services("tests") as own:
         engine = create_engine(own.database_url, 1)

@@ -1,4 +1,4 @@
-"""The auditor: reads the tables on a connection of its own and checks that the books balance."""
+"""Checks the books: reads the tables on a connection of its own."""
 
 import asyncio
 from types import TracebackType
@@ -34,7 +34,7 @@ HELD = """
 
 
 class Books:
-    """What is written, whatever anybody was told."""
+    """The content of the database, independent of any answer."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
@@ -53,12 +53,12 @@ class Books:
         await self._connection.close()
 
     async def balance(self) -> None:
-        """I1 and I2: nothing oversold, and every reserved ticket lies in an active cart."""
+        """Check I1 and I2: no oversale, and every reserved ticket is in an active cart."""
         assert await self._rows(OUT_OF_BOUNDS) == []
         assert await self._rows(NOT_COVERED_BY_CARTS) == []
 
     async def outcomes(self, command_ids: list[str]) -> dict[str, str]:
-        """I3: the one document that is recorded under each of these IDs."""
+        """Return, for I3, the document that is recorded under each of these IDs."""
         rows = await self._rows(
             "SELECT command_id::text, document FROM booking.outcomes"
             " WHERE command_id = ANY ($1::uuid[])",
@@ -69,7 +69,7 @@ class Books:
         return documents
 
     async def held_by(self, user_ids: list[str]) -> dict[str, dict[str, int]]:
-        """I5: what lies in the active cart of each of these users, by ticket type."""
+        """Return, for I5, the active cart of each of these users, by ticket type."""
         held: dict[str, dict[str, int]] = {user_id: {} for user_id in user_ids}
         for user_id, ticket_type_id, quantity in await self._rows(HELD, user_ids):
             held[user_id][ticket_type_id] = quantity

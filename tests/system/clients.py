@@ -1,4 +1,4 @@
-"""People and the places they go to: terse clients of a deployment, through any gateway."""
+"""Clients of a deployment: users that send requests through any of its gateways."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ Answer = TypeVar("Answer")
 async def eventually(
     ask: Callable[[], Awaitable[Answer]], good: Callable[[Answer], bool], within_seconds: float
 ) -> Answer:
-    """Ask until the answer is good; fail with the last answer when the time is over."""
+    """Repeat the request until the answer is good; else fail with the last answer."""
     give_up_at = time.monotonic() + within_seconds
     while not good(answer := await ask()):
         assert time.monotonic() < give_up_at, f"after {within_seconds} s still {answer!r}"
@@ -34,7 +34,7 @@ async def eventually(
 
 
 async def is_live(process: Process, http: httpx.AsyncClient) -> bool:
-    """Whether it answers at all, be it ready or not."""
+    """Tell whether it answers at all, ready or not."""
     try:
         return (await http.get(f"{process.url}/health/live")).status_code == 200
     except httpx.TransportError:
@@ -46,13 +46,13 @@ def fresh_email() -> str:
 
 
 def from_now(**duration: float) -> str:
-    """RFC 3339 text of an instant so far from now."""
+    """Return the RFC 3339 text of a time relative to now."""
     return (datetime.now(UTC) + timedelta(**duration)).isoformat()
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody with a token. `via` is the number of the gateway that a request goes through."""
+    """A user with a token. `via` is the number of the gateway that gets a request."""
 
     http: httpx.AsyncClient
     deployment: Deployment
@@ -174,7 +174,7 @@ class Person:
 
 
 class Site:
-    """A deployment, and the people who come to it."""
+    """A deployment and its users."""
 
     def __init__(self, deployment: Deployment, http: httpx.AsyncClient) -> None:
         self.deployment = deployment
@@ -198,7 +198,7 @@ class Site:
         return await self.http.post(f"{self.deployment.url}/v1/tokens", data=form)
 
     async def newcomer(self) -> Person:
-        """Somebody who has registered and logged in over HTTP."""
+        """Return a new user that has registered and logged in over HTTP."""
         email = fresh_email()
         registered = await self.register(email)
         assert registered.status_code == 201, registered.text
@@ -231,7 +231,7 @@ class Site:
         return (await self.people(1, queue))[0]
 
     async def people(self, number: int, queue: Queue) -> list[Person]:
-        """Many people at once: registered over the queue, where no password is hashed."""
+        """Return many users at once, registered over the queue, where no password is hashed."""
         commands = [
             command("register_user", str(uuid4()), email=fresh_email(), password_hash=SOME_HASH)
             for _ in range(number)
@@ -252,7 +252,7 @@ class Site:
 
 
 def refused(response: httpx.Response, status: int, code: str) -> Document:
-    """Check that an answer is this problem; return what it says beyond the standard members."""
+    """Check that an answer is this problem; return its members beyond the standard ones."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: Document = response.json()

@@ -1,4 +1,4 @@
-"""What the tests of the whole system share: the site, its people, its queue and its books."""
+"""Fixtures of the system tests: the site, its users, its queue and its books."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Freezes a server for a while: it keeps its connections and says nothing."""
+"""Freezes a server for a while: it keeps its connections and does not answer."""
 
 import signal
 import time
@@ -11,7 +11,7 @@ from reliability.chaos.faults.processes import send
 
 @contextmanager
 def frozen(pid: int) -> Iterator[float]:
-    """Stop a process with all that descends from it; yield the moment when all of it stood."""
+    """Stop a process with its descendants; yield the time when all of them were stopped."""
     pids = [pid, *descendants(pid)]
     send(pids, signal.SIGSTOP)
     try:
@@ -21,6 +21,6 @@ def frozen(pid: int) -> Iterator[float]:
 
 
 def kill_at_once(pid: int) -> float:
-    """SIGKILL to a process and all that descends from it; return the moment when it was sent."""
+    """Send SIGKILL to a process and its descendants; return the time of sending."""
     send([*descendants(pid), pid], signal.SIGKILL)
     return time.monotonic()

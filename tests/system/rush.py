@@ -1,4 +1,4 @@
-"""Buyers in a rush: each hands in one reservation after the other, and every answer is timed."""
+"""Buyers in a rush: each sends one reservation after the other, and every answer is timed."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ MANY_CLIENTS = 40
 WAITS_SECONDS = (0, 1, 5)
 """0 stands for `respond-async`."""
 PAUSE_SECONDS = 0.02
-"""After an answer: who is answered at once must not ask a thousand times a second."""
+"""Pause after an answer, so that a buyer does not send a thousand requests a second."""
 SETTLED_WITHIN_SECONDS = 20
 TICKETS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A command of its own ID, handed in once."""
+    """A command that is sent once."""
 
     person: Person
     ticket_type_id: str
@@ -42,7 +42,7 @@ class Attempt:
         return self.answered_at - self.begun_at
 
     def is_refused(self) -> bool:
-        """Whether the broker is said to be gone; what else was not accepted is an error."""
+        """Whether the answer says that the broker is unavailable; other rejections are errors."""
         if self.answer.status_code in (200, 202):
             return False
         assert refused(self.answer, 503, "broker_unavailable") == {"command_id": self.command_id}
@@ -54,7 +54,7 @@ class Attempt:
 
 
 class Rush:
-    """Clients of a few people, at all gateways, with every preference."""
+    """Clients of a few users, at all gateways, with every preference."""
 
     def __init__(
         self, people: Sequence[Person], ticket_type_id: str, gateways: int, clients: int
@@ -66,14 +66,14 @@ class Rush:
         self._open = True
         self._clients: list[asyncio.Task[None]] = []
         self.attempts: list[Attempt] = []
-        """In the order of their answers; whole once the rush is over."""
+        """In the order of their answers; complete once the rush is over."""
 
     async def __aenter__(self) -> Self:
         self._clients = [asyncio.create_task(self._buy(n)) for n in range(self._number_of_clients)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Let everybody have the answer to what they have asked."""
+        """Let all buyers get their last answer."""
         self._open = False
         await asyncio.gather(*self._clients)
 
@@ -137,7 +137,7 @@ async def open_rush(site: Site, clients: int = MANY_CLIENTS) -> Rush:
     async with Queue(site.deployment.broker_url) as queue:
         people = await site.people(PEOPLE, queue)
     tickets = await (await site.organizer()).sale(total=TICKETS)
-    # Each is known at each gateway before anything breaks: only then is nobody asked who they are.
+    # Each gateway caches each user before anything breaks, so that no look-up is needed then.
     for person in people:
         for via in range(len(site.urls)):
             await person.cart(via=via)

@@ -1,4 +1,4 @@
-"""Accounts: registering, logging in, and who one is."""
+"""Accounts: registration, log-in, and the current user."""
 
 import pytest
 

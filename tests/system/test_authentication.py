@@ -1,4 +1,4 @@
-"""Authentication: who has no valid token gets a challenge, and nothing else."""
+"""Authentication: a client without a valid token gets a challenge and nothing else."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ async def test_the_catalogue_needs_no_token(site: Site, organizer: Person) -> No
 
 
 async def test_a_token_made_with_the_secret_is_accepted(site: Site, organizer: Person) -> None:
-    """Else the forgeries below would be refused for another reason than the one they name."""
+    """Otherwise the forgeries below could be refused for another reason than theirs."""
     await is_accepted(site, await site.token_for(organizer.id))
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: every route of the app beside everybody who may come to it."""
+"""Authorization: every route of the app with every kind of caller."""
 
 import time
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from tests.system.amqp import Queue
 from tests.system.clients import PASSWORD, Person, Site, fresh_email, from_now
 
 CALLERS = ("anonymous", "expired", "gone", "other", "owner", "organizer")
-"""No token; one that has expired; one of a user who does not exist; somebody else; the owner of
-the cart and of the command; the organizer of the event."""
+"""No token; an expired one; one of a user that does not exist; another user; the owner of the cart
+and the command; the organizer of the event."""
 NOBODY = ("anonymous", "expired", "gone")
 HELD = 2
 
 
 @dataclass
 class World:
-    """An event of the organizer's, and its tickets in the owner's cart."""
+    """An event of the organizer, with tickets in the owner's cart."""
 
     site: Site
     people: dict[str, Person]
@@ -34,7 +34,7 @@ class World:
     command_id: str
 
     async def ask(self, caller: str, method: str, path: str, how: dict[str, Any]) -> httpx.Response:
-        # A command is awaited; nobody else's outcome ever comes.
+        # A command is awaited; the outcome of another user's command never arrives.
         wait_seconds = 1 if method == "GET" else 10
         headers = how.pop("headers", {}) | {"Prefer": f"wait={wait_seconds}"}
         if caller in self.people:
@@ -42,7 +42,7 @@ class World:
         url = self.site.urls[0] + path
         async with self.site.http.stream(method, url, headers=headers, **how) as response:
             if response.headers["content-type"].startswith("text/event-stream"):
-                response._content = await anext(response.aiter_bytes())  # the rest may be long
+                response._content = await anext(response.aiter_bytes())  # a stream may be long
             else:
                 await response.aread()
         return response
@@ -59,17 +59,17 @@ class World:
 
 Ask = Callable[[World], tuple[str, dict[str, Any]]]
 Answer = tuple[int, str]
-"""The status, and what the body must hold: the code of a problem, or a word of what is shown."""
+"""The status, and text that the body must contain: a problem's code, or a word of the resource."""
 
 
 @dataclass
 class Row:
-    """How a route is asked for, and what each caller is answered."""
+    """How to request a route, and the answer that each caller gets."""
 
     ask: Ask
     answers: dict[str, Answer]
     may_change: bool = False
-    """Whether a caller without any right to it may still change something: their own things."""
+    """Whether a caller without a right to the resource may still change something of their own."""
 
 
 def everybody(status: int, shown: str = "") -> dict[str, Answer]:
@@ -139,7 +139,7 @@ MATRIX = {
         at("/v1/ticket-types/{ticket_type_id}", json={"name": "Seated"}), organizers(200, "Seated")
     ),
     "POST /v1/reservations": Row(reservation, users((200, "cart")), may_change=True),
-    # A cart is always that of who asks: another's cannot even be named.
+    # A cart is always the caller's own: no route can name another's.
     "PUT /v1/cart/items/{ticket_type_id}": Row(
         at("/v1/cart/items/{ticket_type_id}", json={"quantity": 1}), users((200, "cart"))
     ),

@@ -1,4 +1,4 @@
-"""Availability: what is left of a ticket type, as anybody may read it."""
+"""Availability: how many tickets of a type are left, as any client may read it."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from tests.system.clients import Person, Site, eventually, succeeded
 
 TRAILS_SECONDS = 0.5
 REQUEST_SECONDS = 0.5
-"""What the two reads around the moment may take on a busy machine."""
+"""How long the two reads around the moment may take on a busy machine."""
 
 
 async def ticket_types(site: Site, event_id: str, via: int) -> list[Document]:

@@ -1,4 +1,4 @@
-"""Bad input over the wire, where no other test of the whole system has it already."""
+"""Bad input that no other system test covers."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ async def test_an_invalid_name_is_refused(alice: Person, name: str) -> None:
 
 @pytest.mark.parametrize("json_depth", [100_000])
 async def test_json_100000_levels_deep_is_refused(alice: Person, json_depth: int) -> None:
-    """As much of it as a body may hold is no JSON; all of it is too large."""
+    """The part that fits into a body is not JSON; all of it is too large."""
     for depth, status, code in (
         (json_depth, 413, "body_too_large"),
         (30_000, 422, "invalid_request"),
@@ -80,7 +80,7 @@ async def test_a_long_token_is_refused(site: Site, characters: int, status: int,
 async def test_a_long_password_is_not_hashed(
     site: Site, length: int, status: int, code: str
 ) -> None:
-    """A hash takes the gateway more than 20 ms of CPU, two refusals without one take some 3."""
+    """A hash takes more than 20 ms of the gateway's CPU, two refusals without one about 3."""
     before = sum(gateway.cpu_seconds for gateway in site.deployment.gateways)
     for _ in range(REFUSALS):
         refused(await site.register(fresh_email(), "x" * length), status, code)
@@ -95,7 +95,7 @@ async def test_an_address_with_a_letter_that_lower_casing_changes_is_unknown(sit
     email = person.email.replace("someone", "Kim".lower())
     assert (await site.register(email)).status_code == 201
     form = {"username": email.replace("k", "\u212a"), "password": PASSWORD}
-    # From elsewhere: a wrong guess counts for the address too.
+    # From another address, because a wrong guess counts for the address too.
     transport = httpx.AsyncHTTPTransport(local_address="127.1.98.1")
     async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
         answer = await http.post(f"{site.urls[0]}/v1/tokens", data=form)

@@ -1,4 +1,4 @@
-"""Secrets stay where they belong: canaries are let in, and looked for everywhere (I12)."""
+"""Secrets do not leak: canary values are sent in and searched for everywhere (I12)."""
 
 import json
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ EVERY_COLUMN = """
 
 @dataclass
 class Scene:
-    """What the canaries were let into, and all that could be picked up of it."""
+    """The system that got the canaries, and everything that was collected from it."""
 
     deployment: Deployment
     postgres: PrivatePostgres
@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def secrets(self) -> list[str]:
-        """Passwords and tokens; of a token the claims, which tell something by themselves."""
+        """Passwords, tokens, and the claims of tokens, which are telling by themselves."""
         return [PASSWORD, WRONG_PASSWORD, *(t.split(".")[1] for t in self.tokens)]
 
 
@@ -71,7 +71,7 @@ async def scene(http: httpx.AsyncClient) -> AsyncIterator[Scene]:
 
 
 async def let_in(scene: Scene, site: Site, queue: Queue) -> None:
-    """Do all that people do with their secrets, rightly and wrongly."""
+    """Use secrets in every way that users do, correctly and incorrectly."""
     email = EMAIL.format("a")
     registered = await site.register(email, PASSWORD)
     assert registered.status_code == 201
@@ -117,7 +117,7 @@ async def let_the_database_fail(scene: Scene, site: Site) -> None:
 
 
 async def let_a_registration_fail(scene: Scene, site: Site, queue: Queue) -> None:
-    """A command that the database refuses; it would tell the whole row."""
+    """A command that the database refuses, with an error that would quote the whole row."""
     connection = await asyncpg.connect(scene.deployment.database_url)
     try:
         await connection.execute(
@@ -138,7 +138,7 @@ async def let_a_registration_fail(scene: Scene, site: Site, queue: Queue) -> Non
 
 
 async def let_into_the_queue(scene: Scene, site: Site, queue: Queue) -> None:
-    """Look at commands before a worker has them, and hand in one that nobody can read."""
+    """Read commands before a worker takes them, and publish an unreadable one."""
     commands = await queue.channel.get_queue(QUEUE, ensure=False)
     (worker,) = scene.deployment.workers
     await worker.kill()
@@ -156,7 +156,7 @@ async def let_into_the_queue(scene: Scene, site: Site, queue: Queue) -> None:
 
 
 async def pick_up(scene: Scene, http: httpx.AsyncClient, queue: Queue) -> None:
-    """Collect all that is said or kept anywhere."""
+    """Collect all logs, answers, metrics, messages and rows."""
     for process in scene.deployment.gateways + scene.deployment.workers:
         scene.metrics += (await http.get(f"{process.url}/metrics")).text
     connection = await asyncpg.connect(scene.deployment.database_url)
@@ -169,7 +169,7 @@ async def pick_up(scene: Scene, http: httpx.AsyncClient, queue: Queue) -> None:
 
 
 async def test_the_canaries_reached_the_system(scene: Scene) -> None:
-    """Else it would prove nothing that they are found nowhere."""
+    """Otherwise it would prove nothing that they are found nowhere."""
     assert all(answer.status_code >= 400 for answer in scene.answers)
     assert any(EMAIL_MARK in row for row in scene.rows["booking.users"])
     assert "DEBUG" in scene.logs["gateway-1.log"]

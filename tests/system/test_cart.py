@@ -148,7 +148,7 @@ async def test_releasing_an_empty_cart_succeeds(alice: Person) -> None:
 async def test_an_item_that_is_not_in_the_cart_is_not_found(
     organizer: Person, alice: Person, bob: Person, ticket_type_id: str
 ) -> None:
-    """Nor is what another's cart holds: an absent item and a foreign one are answered alike."""
+    """An item that is only in another user's cart gets the same answer as an absent one."""
     succeeded(await bob.reserve(ticket_type_id, 2))
     for item in (ticket_type_id, await organizer.sale(), new_id()):
         for answer in (await alice.release(item), await alice.set(item, 0)):
@@ -233,7 +233,7 @@ async def test_the_first_failing_line_in_the_order_of_the_request_decides(
 
 
 async def test_the_rules_of_a_line_have_an_order(organizer: Person, alice: Person) -> None:
-    """Every ticket type fails its rule and all that come after it."""
+    """Every ticket type fails its rule and all rules after it."""
     not_started = {"sale_starts_at": from_now(days=10)}
     sale_over = {"sale_ends_at": from_now(minutes=-1)}
     for code, how, sale in [

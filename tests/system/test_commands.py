@@ -1,4 +1,4 @@
-"""Commands: what became of one, asked once, awaited, or streamed."""
+"""Commands: reading an outcome by poll, long poll and stream."""
 
 import asyncio
 import json

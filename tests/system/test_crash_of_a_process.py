@@ -1,4 +1,4 @@
-"""Workers and gateways killed or stopped while commands flow: nothing is lost or doubled."""
+"""Workers and gateways are killed or stopped under load: no command is lost or applied twice."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ async def lasting_site(http: httpx.AsyncClient) -> AsyncIterator[Site]:
 
 @pytest.fixture
 async def own_site(lasting_site: Site) -> Site:
-    """With everybody at work, whatever became of them in the test before."""
+    """With all processes running, whatever the test before did to them."""
     deployment = lasting_site.deployment
     for process in deployment.workers + deployment.gateways:
         if not process.is_running:
@@ -38,7 +38,7 @@ async def own_site(lasting_site: Site) -> Site:
 
 @asynccontextmanager
 async def shopping(site: Site) -> AsyncIterator[Traffic]:
-    """Traffic while the books are audited; afterwards all that was said is held against them."""
+    """Traffic while the books are audited; at the end all answers are compared with them."""
     url = site.deployment.database_url
     async with Queue(site.deployment.broker_url) as queue, Books(url) as books:
         traffic = await open_traffic(site, queue)
@@ -90,7 +90,7 @@ async def test_a_worker_stopped_under_load_finishes_its_messages_and_exits_with_
             await traffic.progress()
             await worker.start()
             await traffic.progress()
-    # Nothing had to be asked again over HTTP or the queue: a stop is no fault.
+    # No request had to be repeated over HTTP or the queue: a stop loses nothing.
     assert traffic.unknown == 0
 
 

@@ -1,4 +1,4 @@
-"""Postgres killed, or frozen, and back on the same data: commands wait for it, decided once."""
+"""Postgres is killed or frozen and comes back: commands wait for it and are decided once."""
 
 import asyncio
 import time
@@ -24,14 +24,14 @@ from tests.system.traffic import open_traffic, recovers
 FROZEN_SECONDS = 20
 BACK_WITHIN_SECONDS = 15
 READERS_OF_A_ROUTE = 2
-"""At each gateway: of all routes more than its pool has connections."""
+"""At each gateway: over all routes more than its pool has connections."""
 AT_ONCE = 30
 MARGIN_SECONDS = 2
 """For a busy machine."""
 READ_SECONDS = 8
-"""6 s without an answer, and 2 s to give the connection up."""
+"""6 s without an answer, and 2 s to close the connection."""
 SHARED_READ_SECONDS = 2 * READ_SECONDS
-"""Who comes while the same is asked for waits for the end of that question first."""
+"""A request that finds an equal one in progress waits for the end of that one first."""
 PAGE_SECONDS = 3 * READ_SECONDS
 """A page that is asked for as it was before is asked for again where it could not be had."""
 READY_SECONDS = 2 + 2
@@ -81,7 +81,7 @@ async def test_a_killed_postgres_loses_no_command_and_applies_none_twice(
 
 
 async def retries(site: Site) -> float:
-    """How often the workers have tried a batch again."""
+    """Return how often the workers have retried a batch."""
     total = 0.0
     for worker in site.deployment.workers:
         for line in (await site.http.get(f"{worker.url}/metrics")).text.splitlines():
@@ -98,7 +98,7 @@ async def test_without_postgres_commands_are_accepted_and_decided_once_it_is_bac
     alice, bob = await own_site.people(2, own_queue)
     for person in (alice, bob):
         for via in (0, 1):
-            await person.cart(via=via)  # the gateway knows them from now on
+            await person.cart(via=via)  # from now on the gateway has the user in its cache
     await asyncio.to_thread(postgres.kill)
 
     accepted = [await alice.reserve(tickets, via=via, prefer="respond-async") for via in (0, 1)]
@@ -130,7 +130,7 @@ async def test_without_postgres_commands_are_accepted_and_decided_once_it_is_bac
 
 @dataclass(frozen=True)
 class Route:
-    """One that reads: how long it may take, and what it says without Postgres and with it."""
+    """A route that reads: how long it may take, and its answers without and with Postgres."""
 
     path: str
     ask: Callable[[int], Awaitable[httpx.Response]]
@@ -219,7 +219,7 @@ async def routes_that_read(site: Site, queue: Queue) -> list[Route]:
 
 
 async def look_until(over: asyncio.Event, routes: list[Route]) -> list[Look]:
-    """Readers of each route, at both gateways, each asking again and again."""
+    """Readers of each route at both gateways, each in a loop."""
     looks: list[Look] = []
 
     async def look(route: Route, via: int) -> None:
@@ -235,7 +235,7 @@ async def look_until(over: asyncio.Event, routes: list[Route]) -> list[Look]:
 
 
 async def full_pools(route: Route) -> None:
-    """Ask so much at once that each gateway uses all connections of its pool."""
+    """Send so many requests at once that each gateway uses all connections of its pool."""
     for via in (0, 1):
         answers = await asyncio.gather(*(route.ask(via) for _ in range(AT_ONCE)))
         assert {answer.status_code for answer in answers} == {route.status}

@@ -1,4 +1,4 @@
-"""RabbitMQ killed, or frozen, and back on the same data: nothing accepted is lost or doubled."""
+"""RabbitMQ is killed or frozen and comes back: no command is lost or applied twice."""
 
 import asyncio
 import time
@@ -22,13 +22,13 @@ from tests.system.rush import WAITS_SECONDS, Attempt, open_rush
 from tests.system.traffic import audited, open_traffic, recovers
 
 REFUSED_WITHIN_SECONDS = 3
-"""Of a request that comes while the broker is dead."""
+"""For a request that arrives while the broker is dead."""
 DEAD_SECONDS = 4
 UNDER_WAY_SECONDS = 0.5
 UNCONFIRMED_WITHIN_SECONDS = 4.5
-"""Of one that comes while the broker is silent: 3 s for the confirm, and a busy machine."""
+"""For a request while the broker is frozen: 3 s for the confirm, and a busy machine."""
 FROZEN_SECONDS = 9
-"""So that many come soon enough to be refused before it is back."""
+"""Short enough that many requests are refused before the broker is back."""
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ async def test_a_killed_broker_loses_no_accepted_command_and_applies_none_twice(
             await traffic.progress()
             async with rush:
                 await rush.progress(100)
-                # So that commands are at every point of their way.
+                # Enough traffic that commands are at every step.
                 with frozen(rabbitmq.pid):
                     await asyncio.sleep(UNDER_WAY_SECONDS)
                     await kill(rabbitmq)
@@ -108,7 +108,7 @@ async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
     assert max(each.seconds for each in after) <= REFUSED_WITHIN_SECONDS
     assert all(each.is_refused() for each in after)
     for each in before:
-        # One that the broker had confirmed may await its outcome for as long as it asked for.
+        # A confirmed command may await its outcome for as long as its client asked.
         patience_seconds = 0 if each.is_refused() else each.wait_seconds
         assert each.answered_at - killed_at <= REFUSED_WITHIN_SECONDS + patience_seconds
     async with Books(own_site.deployment.database_url) as books:
@@ -142,7 +142,7 @@ async def test_with_a_frozen_broker_a_gateway_answers_503_in_time_and_each_comma
 
 
 async def decided_once(attempt: Attempt) -> None:
-    """Hand a command of unknown outcome in again, at both gateways."""
+    """Repeat a command whose outcome is unknown, at both gateways."""
     one, other = await asyncio.gather(*(attempt.again(via) for via in (0, 1)))
     succeeded(one)
     assert one.json() == other.json()
@@ -165,7 +165,7 @@ async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
                 assert refused(answer, 503, "broker_unavailable") == {"command_id": key}
                 assert int(answer.headers["retry-after"]) >= 1
                 assert time.monotonic() - started < REFUSED_WITHIN_SECONDS
-    # What needs no broker goes on.
+    # Requests that need no broker are served.
     assert await organizer.cart() == before
     assert (await organizer.poll(key))["status"] == "pending"
     for process in own_site.deployment.gateways:
@@ -174,13 +174,13 @@ async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
 
     await asyncio.to_thread(rabbitmq.start)
     for process in own_site.deployment.gateways + own_site.deployment.workers:
-        await process.ready()  # by itself: nobody has started it again
+        await process.ready()  # by itself, without a restart
     await recovers(own_site)
     answers = await asyncio.gather(
         *(organizer.reserve(tickets, key=key, via=via) for via in (0, 1))
     )
     assert succeeded(answers[0]) == succeeded(answers[1])
-    # The recovery has emptied the cart before.
+    # The recovery check has emptied the cart.
     assert await organizer.holds() == {tickets: 1}
 
 
@@ -196,7 +196,7 @@ async def test_a_gateway_started_before_the_broker_becomes_ready_with_it(
     await eventually(lambda: is_live(gateway, own_site.http), bool, within_seconds=20)
     assert (await own_site.http.get(f"{gateway.url}/health/ready")).status_code == 503
     refused(await organizer.release(via=0, prefer="wait=5"), 503, "broker_unavailable")
-    # A worker may wait, too, or end so that it is started again; it must not seem to be done.
+    # A worker may also wait, or end so that it is restarted; it must not exit with 0.
     code = await ended_within(worker, 10)
     assert code != 0
 
@@ -209,7 +209,7 @@ async def test_a_gateway_started_before_the_broker_becomes_ready_with_it(
 
 
 async def ended_within(process: Process, seconds: float) -> int | None:
-    """The exit code of a process, or None when it has gone on for so long."""
+    """Return the exit code of a process, or None if it is still running after that time."""
     try:
         async with asyncio.timeout(seconds):
             return await process.ended()

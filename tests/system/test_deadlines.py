@@ -1,4 +1,4 @@
-"""Commands that wait too long: tickets are not taken for who has long given up waiting."""
+"""Deadlines: a command that waited too long takes no tickets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ DEADLINE_SECONDS = 1
 
 @pytest.fixture(scope="module")
 async def hurried(system: Deployment) -> AsyncIterator[Deployment]:
-    """The same workers, and a gateway whose buyers lose their patience soon."""
+    """The same workers, and a gateway with a short command deadline."""
     async with Deployment(system.database_url, system.broker_url) as deployment:
         gateway = deployment.add(
             "gateway",
@@ -56,7 +56,7 @@ async def test_a_backlog_older_than_its_deadlines_has_no_late_effect(
         assert again.status_code == 409  # a retry in time does not revive it
         assert again.json()["code"] == "deadline_passed"
     assert (await holder.outcome(late.json()["command_id"]))["refusal"]["code"] == "deadline_passed"
-    # What gives back, and what organizers say, is done however late it is.
+    # Commands that give tickets back, and organizers' commands, have no deadline.
     assert (await holder.outcome(release.json()["command_id"]))["status"] == "succeeded"
     assert (await organizer.outcome(renamed.json()["command_id"]))["status"] == "succeeded"
     assert await books.reserved(ticket_type_id) == 0
@@ -66,7 +66,7 @@ async def test_a_backlog_older_than_its_deadlines_has_no_late_effect(
 async def test_a_repetition_within_the_deadline_gets_the_first_answer(
     hurried: Deployment, organizer: Person, alice: Person
 ) -> None:
-    """Each attempt has its own deadline, and it is no part of what is asked for."""
+    """Each attempt has its own deadline, which is not part of the payload."""
     ticket_type_id = await organizer.sale()
     buyer = Person(alice.http, hurried, alice.id, alice.email, alice.token)
     key = new_id()

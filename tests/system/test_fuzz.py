@@ -14,7 +14,7 @@ OPERATIONS = 20
 
 
 async def test_every_answer_is_documented_and_none_is_a_5xx() -> None:
-    """In a process of its own: pytest would rewrite the fuzzer's modules as they are imported."""
+    """Runs in a process of its own, because pytest would rewrite the fuzzer's modules."""
     seed = random.randrange(1_000_000)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "ignore", "-m", "tests.system.fuzzing"),

@@ -1,4 +1,4 @@
-"""Holds that expire, and keys that grow old, in a deployment of its own where both are brief."""
+"""Expiring holds and stale keys, in a deployment where both times are short."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ async def brief_books(brief: Site) -> AsyncIterator[Books]:
 
 
 async def until(instant: str) -> None:
-    """The gateways' and the database's clock is this machine's."""
+    """Gateways and database use this machine's clock."""
     remaining = datetime.fromisoformat(instant) - datetime.now(UTC)
     await asyncio.sleep(max(0.0, remaining.total_seconds()))
 
@@ -73,7 +73,7 @@ async def test_an_expired_cart_reads_as_empty_from_that_instant(
 async def test_no_buyer_is_refused_because_of_an_expired_hold(
     brief: Site, brief_queue: Queue, brief_books: Books
 ) -> None:
-    """Asked at the very instant of expiry, before any sweep can have come by."""
+    """The request comes at the moment of expiry, before any sweep can have run."""
     organizer = await brief.organizer()
     event = await organizer.event()
     sales = [(await organizer.ticket_type(event["id"], total=1))["id"] for _ in range(10)]

@@ -1,4 +1,4 @@
-"""A new secret signs, and nobody is logged out: three steps, one gateway after the other."""
+"""Rotating the signing secret logs no user out: three steps, one gateway after the other."""
 
 from collections.abc import AsyncIterator
 
@@ -14,7 +14,7 @@ NEW_SECRET = "the secret that signs from now on, of more than 32 bytes"
 
 @pytest.fixture
 async def gateways(system: Deployment) -> AsyncIterator[dict[str, Process]]:
-    """As they are on the way: before, prepared for the new secret, and signing with it."""
+    """One gateway for each step: before, accepting the new secret, and signing with it."""
     async with Deployment(system.database_url, system.broker_url) as deployment:
         for settings in (
             {"HOLDFAST_JWT_ACCEPTED_SECRETS": NEW_SECRET},

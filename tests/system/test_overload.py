@@ -1,6 +1,6 @@
-"""Far more than can be done, for a few seconds: what is accepted is done, the rest is told so.
+"""A few seconds of overload: accepted commands are applied, and the rest is refused.
 
-Only what a busy machine cannot spoil is asked for; `python -m loadtest.overload` measures.
+The bounds here hold on a busy machine too; `python -m loadtest.overload` measures.
 """
 
 from collections.abc import AsyncIterator
@@ -20,11 +20,11 @@ from tests.deployment import JWT_SECRET, Deployment
 from tests.system.books import Books
 
 GOODPUT_SHARE = 0.25
-"""Of the peak: far below the goal of 80%, for the visitors take their part of a small machine."""
+"""Of the peak: far below the goal of 80%, because the clients share a small machine."""
 WORKER_SHARE = 0.05
-"""Of a core: so that it is the worker that is slow, also on a busy machine."""
+"""Of a core: small enough to make the worker the bottleneck on a busy machine too."""
 NORMAL_P99_SECONDS = 2.0
-"""Normal is who sheds nobody; others' work on the machine may make it slow for a moment."""
+"""Normal means that nothing is shed; other work on the machine may make it slow for a moment."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ async def result(deployment: Deployment) -> OverloadResult:
 
 @pytest.fixture(scope="module")
 async def behind(deployment: Deployment, result: OverloadResult) -> OverloadResult:
-    """Where the workers are what is slow, and half of what they can do comes afterwards."""
+    """The workers are the bottleneck; afterwards half of their peak is offered."""
     with quota([deployment.workers[0].pid], WORKER_SHARE):
         return await overload(
             deployment, seconds=8, afterwards_seconds=20, connections=MAX_IN_FLIGHT_COMMANDS + 1_000
@@ -82,7 +82,7 @@ async def test_accepted_commands_are_applied_and_shed_ones_are_not(
 
 
 async def test_excess_load_is_shed(result: OverloadResult, deployment: Deployment) -> None:
-    """Each with Retry-After, or it would be a finding; the gateway counts as many."""
+    """Each has a Retry-After, or the run reports a finding; the gateway counts as many."""
     assert result.overload.shed > 0
     async with httpx.AsyncClient(trust_env=False) as http:
         metrics = (await http.get(f"{deployment.url}/metrics")).text
@@ -119,7 +119,7 @@ async def test_workers_that_were_behind_catch_up(behind: OverloadResult) -> None
     ("late", "recorded", "granted", "balances"),
     [
         ([True, False], 10, 6, True),
-        ([True, False], 12, 8, True),  # two of which nothing is known
+        ([True, False], 12, 8, True),  # two of unknown outcome
         ([True, None], 9, 6, False),  # accepted, and lost
         ([True], 9, 6, False),
         ([True, False], 9, 6, False),

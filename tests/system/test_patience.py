@@ -1,4 +1,4 @@
-"""How long the gateway waits when nothing comes: all of it at the same time, to wait only once."""
+"""Time limits of the gateway; all tests wait at the same time, to wait only once."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ EVENT = {"name": "A match", "starts_at": "2031-05-01T20:00:00Z", "ends_at": "203
 
 @dataclass
 class Waited:
-    """What came, and after how many seconds."""
+    """The lines that arrived, and after how many seconds."""
 
     answer: httpx.Response
     answer_seconds: float

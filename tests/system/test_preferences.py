@@ -1,4 +1,4 @@
-"""Preferences: who awaits the outcome, and what is answered to who does not."""
+"""Preferences: awaiting an outcome, and the answer to a client that does not."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Problems: what is wrong is told as RFC 9457 says, and nothing that was sent comes back."""
+"""Problems: errors follow RFC 9457 and do not quote the request."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -57,7 +57,7 @@ async def test_a_missing_field_is_named(
 ) -> None:
     answer = await alice.ask(method, path, json={})
     errors = refused(answer, 422, "invalid_request")["errors"]
-    if method != "PATCH":  # where every field may be left out, but not all of them
+    if method != "PATCH":  # PATCH may leave out every field, but not all of them
         assert {error["loc"][-1] for error in errors} == set(body)
     assert set(errors[0]) == {"loc", "msg"}
 
@@ -178,7 +178,7 @@ async def test_a_problem_of_a_command_names_the_command(alice: Person) -> None:
 
 
 async def test_the_code_tells_the_type_and_the_title(alice: Person) -> None:
-    """RFC 9457: both are the same for every occurrence; what is particular stands in detail."""
+    """RFC 9457: both are the same for every occurrence; only `detail` varies."""
     one, other = [(await alice.release(new_id())).json() for _ in range(2)]
     assert one["type"] == other["type"]
     assert one["title"] == other["title"]

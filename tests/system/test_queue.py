@@ -94,7 +94,7 @@ async def test_a_duplicate_gets_the_recorded_outcome_again(
     body = json.dumps([one]).encode()
     first = await queue.ask(body)
     assert await queue.ask(body) == first
-    # Twice in one message, and with other times: they are not part of what was asked for.
+    # Twice in one message and with other times, which are not part of the payload.
     later = one | {"submitted_at": from_now(seconds=1), "deadline": from_now(hours=1)}
     assert await queue.decide(one, later) == json.loads(first) * 2
     assert await books.held_by([alice.id]) == {alice.id: {ticket_type_id: 2}}
@@ -320,7 +320,7 @@ async def test_a_message_of_100_commands_is_read(queue: Queue, alice: Person) ->
 
 
 async def test_commands_and_dead_letters_have_separate_durable_queues(queue: Queue) -> None:
-    """A declaration that differs from what is there closes the channel: here none does."""
+    """A declaration that differs from the existing queue would close the channel."""
     connection = await aio_pika.connect(queue.url)
     async with connection:
         channel = await connection.channel()
@@ -343,7 +343,7 @@ async def test_decided_commands_leave_the_queue(queue: Queue, alice: Person) -> 
 async def test_a_refusal_by_a_rule_is_recorded_and_not_dead_lettered(
     queue: Queue, books: Books, organizer: Person, ticket_type_id: str
 ) -> None:
-    """A sale that would end before it starts: a mistake, which leaves nothing to look into."""
+    """A sale that would end before it starts is a mistake, with nothing for an operator to do."""
     one = command(
         "change_ticket_type",
         organizer.id,

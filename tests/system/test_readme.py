@@ -1,4 +1,4 @@
-"""The README: its curl lines, run as they stand there, do what it says."""
+"""The README: its curl lines do what it says."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def test_a_buyer_follows_the_readme_and_holds_two_tickets(demo: Site, tmp_
     (event,) = (await demo.http.get(f"{demo.urls[0]}/v1/events")).json()["items"]
     assert cart["items"][0]["event_id"] == event["id"]
 
-    # What it says of a second run: the buyer is there already, and the tickets add up.
+    # On a second run the buyer exists already, and the tickets add up.
     again, _ = await run(lines, demo, tmp_path)
     registered, _, cart = read_documents(again)
     assert registered["code"] == "email_taken"
@@ -101,7 +101,7 @@ async def run(lines: str, site: Site, folder: Path) -> tuple[str, str]:
 
 
 def read_documents(output: str) -> list[Document]:
-    """JSON documents, one after the other, with or without space between them."""
+    """Read JSON documents that follow each other, with or without space between them."""
     decoder, documents = json.JSONDecoder(), []
     while output := output.strip():
         document, end = decoder.raw_decode(output)

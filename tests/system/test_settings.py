@@ -74,7 +74,7 @@ async def test_a_gateway_reads_from_the_replica_that_it_is_given(
 
 
 async def run(module: str, settings: dict[str, str]) -> tuple[int | None, str]:
-    """Run a process that is expected to end by itself; return its exit code and what it said."""
+    """Run a process that ends by itself; return its exit code and its output."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("HOLDFAST_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

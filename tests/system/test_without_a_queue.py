@@ -1,4 +1,4 @@
-"""A gateway whose commands have no queue to go to never says that they are accepted."""
+"""A gateway without a queue to publish to never answers that a command was accepted."""
 
 import httpx
 

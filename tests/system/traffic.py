@@ -1,4 +1,4 @@
-"""Shoppers who never give up: what is unknown they retry under the same ID until it is accepted.
+"""Shoppers that retry a command under the same ID until it is accepted.
 
 What was accepted they hand in no more, so that nothing makes up for a command that got lost.
 Every command and every answer is written down. What was answered is then held against what is
@@ -29,16 +29,16 @@ AUDIT_EVERY_SECONDS = 0.25
 PREFERENCES = ("wait=2", "wait=2", "respond-async", None)
 UNKNOWN_STATUSES = (503,)
 REPEATED = 0.2
-"""The share of decided commands that are handed in again."""
+"""The share of decided commands that are repeated."""
 
 
 Step = Callable[["Order", int], Awaitable[bool]]
-"""What a shopper does at a gateway, and whether that was all."""
+"""A step of a shopper at a gateway; tells whether it was the last."""
 
 
 @dataclass
 class Order:
-    """A command, and all that was heard of it."""
+    """A command and all answers to it."""
 
     person: Person
     kind: str
@@ -69,7 +69,7 @@ class Order:
         return command(self.kind, self.person.id, command_id=self.id, **payloads[self.kind])
 
     def change(self, cart: dict[str, int]) -> None:
-        """What the command does to a cart when it succeeds."""
+        """Apply the command to a cart, as its success does."""
         held = cart.pop(self.ticket_type_id, 0)
         now = {
             "reserve_tickets": held + self.quantity,
@@ -100,7 +100,7 @@ class Traffic:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
-        """Let everybody finish what they have begun."""
+        """Let all shoppers finish what they have begun."""
         self._open = False
         if kind is not None:
             for task in self._shopping:
@@ -128,7 +128,7 @@ class Traffic:
 
     @property
     def unknown(self) -> int:
-        """How many answers were missing, or said that the outcome is unknown."""
+        """Return how many answers were missing or left the outcome unknown."""
         return sum(order.unknown for order in self.orders)
 
     def _next_order(self, person: Person) -> Order:
@@ -159,7 +159,7 @@ class Traffic:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _hand_in(self, order: Order, via: int) -> bool:
-        """Hand the command in until it is accepted; then only look, for it must not get lost."""
+        """Send the command until it is accepted; then only poll, as it must not get lost."""
         if order.accepted:
             return await self._look(order, via)
         answer = await submit(order, via=via, prefer=random.choice(PREFERENCES))
@@ -175,14 +175,14 @@ class Traffic:
         return note(order, answer)
 
     async def _repeat(self, order: Order, via: int) -> bool:
-        """Hand a decided command in again: whoever is asked tells the same."""
+        """Repeat a decided command: every gateway gives the same answer."""
         answer = await submit(order, via=via, prefer="wait=5")
         return answer.status_code != 202 and note(order, answer)
 
     async def _shop_by_queue(self, person: Person) -> None:
         order = self._next_order(person)
         while self._open or not order.is_known:
-            # aio-pika cancels who waits on a connection that it loses: not us, then.
+            # aio-pika cancels waiters of a lost connection; only our own cancellation counts.
             session = asyncio.create_task(self._publish_session(order))
             try:
                 await asyncio.wait([session])
@@ -211,12 +211,12 @@ class Traffic:
                 order.outcomes.append(outcome)
 
     async def audit(self, books: Books) -> None:
-        """Hold what was said against what is written."""
+        """Compare the answers with the database."""
         recorded = await books.outcomes([order.id for order in self.orders])
         carts: dict[str, dict[str, int]] = {person.id: {} for person in self._people}
         for order in self.orders:
             assert order.is_known
-            # I3, I7: exactly one outcome, and it is what everybody was told.
+            # I3, I7: exactly one outcome, equal to every answer.
             outcome = json.loads(recorded[order.id])
             assert all(told == outcome for told in order.outcomes)
             for problem in order.problems:
@@ -235,7 +235,7 @@ class Traffic:
 
 
 def note(order: Order, answer: httpx.Response) -> bool:
-    """Write an answer down; tell whether it says what became of the command."""
+    """Record an answer; tell whether it contains the outcome."""
     if answer.status_code in UNKNOWN_STATUSES:
         assert int(answer.headers["retry-after"]) >= 1
         order.unknown += 1
@@ -282,7 +282,7 @@ async def open_traffic(site: Site, queue: Queue, people: int = 10) -> Traffic:
     event = await organizer.event()
     ids = [(await organizer.ticket_type(event["id"], total=12))["id"] for _ in range(3)]
     shoppers = await site.people(people, queue)
-    # Each is known at each gateway before anything breaks: only then is nobody asked who they are.
+    # Each gateway caches each user before anything breaks, so that no look-up is needed then.
     for shopper in shoppers:
         for via in range(len(site.urls)):
             await shopper.cart(via=via)

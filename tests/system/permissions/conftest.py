@@ -1,4 +1,4 @@
-"""Servers of these tests' own, and a deployment on accounts that may do no more than they must."""
+"""Servers for these tests alone, and a deployment on accounts with the least privileges."""
 
 from collections.abc import AsyncIterator, Iterator
 

@@ -1,4 +1,4 @@
-"""Hands in reservations as one account or another, and sees what becomes of them."""
+"""Publishes reservations with a given broker account, and finds out what became of them."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ ANSWER_SECONDS = 10
 
 @dataclass
 class Publisher:
-    """Hands in commands and takes dead letters, as whoever the URLs say."""
+    """Publishes commands and takes dead letters, with the accounts that the URLs name."""
 
     brokers: dict[str, str]
     buyer: Person
@@ -24,7 +24,7 @@ class Publisher:
     handed_in: list[str] = field(default_factory=list)
 
     async def hand_in(self, account: str, exchange: str = COMMANDS_EXCHANGE, **claims: str) -> None:
-        """Hand in a reservation of one ticket."""
+        """Publish a reservation of one ticket."""
         body = json.dumps([reservation(self.buyer.id, self.tickets)]).encode()
         routing_key = COMMANDS_ROUTING_KEY if exchange else COMMANDS_QUEUE
         self.handed_in.append(new_id())
@@ -42,7 +42,7 @@ class Publisher:
         return (await self.buyer.holds()).get(self.tickets, 0)
 
     async def dead_letter(self) -> aio_pika.abc.AbstractIncomingMessage:
-        """Take the dead letter of what was handed in last."""
+        """Take the dead letter of the last command."""
         async with (
             asyncio.timeout(ANSWER_SECONDS),
             await aio_pika.connect(self.brokers["operator"]) as connection,

@@ -1,4 +1,4 @@
-"""What an operator does, on accounts that may do no more than that."""
+"""An operator's work, with accounts that have no other rights."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from tests.system.permissions.publisher import ANSWER_SECONDS, Publisher
 
 
 async def run(module: str, *arguments: str, **environment: str) -> tuple[int | None, Any]:
-    """Run a tool; return its exit code and the JSON that it prints."""
+    """Run a tool; return its exit code and the JSON that it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -37,7 +37,7 @@ async def test_an_operator_may_run_the_audit(
 async def test_an_operator_may_retry_a_dead_letter(
     publisher: Publisher, brokers: dict[str, str]
 ) -> None:
-    """What another account may not hand in, the operator may, who has looked at it."""
+    """The operator has reviewed it, so the worker accepts it from the operator's account."""
     await publisher.hand_in("worker", user_id="worker")
     broker = {"HOLDFAST_BROKER_URL": brokers["operator"]}
 

@@ -1,4 +1,4 @@
-"""What the broker refuses, to each account: tried, not read in its permissions."""
+"""What the broker refuses to each account: each operation is tried, not read from permissions."""
 
 from collections.abc import Awaitable, Callable
 
@@ -83,7 +83,7 @@ def publish(exchange: str, routing_key: str, **properties: str) -> Act:
 
 
 def listen_in(exchange: str, routing_key: str) -> Act:
-    """Bind a queue of one's own, so that every message is copied to it."""
+    """Bind an own queue, so that it gets a copy of every message."""
 
     async def act(channel: AbstractChannel) -> None:
         queue = await channel.declare_queue(f"{REPLIES_PREFIX}mine", exclusive=True)

@@ -14,7 +14,7 @@ from tests.system.permissions.publisher import ANSWER_SECONDS, Publisher
 
 
 async def test_a_reservation_of_the_gateway_is_applied(guarded_site: Site) -> None:
-    """Registration, log-in, an event, tickets, a hold, its release: all that people do."""
+    """Registration, log-in, an event, tickets, a hold and its release: all that users do."""
     organizer = await guarded_site.organizer()
     tickets = await organizer.sale(total=2)
     buyer = await guarded_site.newcomer()
@@ -63,7 +63,7 @@ async def test_a_command_of_another_account_is_set_aside(
 async def test_a_sender_that_is_not_allowed_gets_a_reply(
     guarded_site: Site, brokers: dict[str, str]
 ) -> None:
-    """As is told who hands in what cannot be read."""
+    """As the sender of an unreadable command does."""
     body = [command("register_user", new_id(), email=fresh_email(), password_hash=SOME_HASH)]
     replies: asyncio.Queue[bytes] = asyncio.Queue()
     async with await aio_pika.connect(brokers["operator"]) as connection:
