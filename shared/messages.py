@@ -1,16 +1,19 @@
-"""Messages: how commands travel, 1 to 100 at a time, and how a message is read when it is bad."""
+"""Messages: how commands travel, 1 to 100 at a time, and how a malformed message is read."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
-from shared.commands import Command, Kind, Line
+from shared.commands import Command, Kind, Line, ReserveTickets
 from shared.fields import Instant
 from shared.ids import CommandId
+from shared.strict_json import repeats_member, split_array
 
 MAX_COMMANDS_A_MESSAGE = 100
 MAX_MESSAGE_BYTES = 256 * 1024
@@ -47,31 +50,56 @@ def encode_commands(commands: list[Command]) -> bytes:
 def read_commands(body: bytes) -> list[Command | Unreadable]:
     """Read the body of a message, one entry for each command in it, in order.
 
-    A body that is no array of 1 to 100 entries gives a single `Unreadable`.
+    A body that is no array of 1 to 100 entries gives a single `Unreadable`. Raises nothing.
     """
     if len(body) > MAX_MESSAGE_BYTES:
         return [Unreadable(f"a message of more than {MAX_MESSAGE_BYTES} bytes", body)]
     try:
-        return list(_MESSAGE.validate_json(body))
+        commands = _MESSAGE.validate_json(body)
     except ValidationError:
         return list(_read_one_by_one(body))
+    if repeats_member(body, sum(map(_member_count, commands))):
+        return list(_read_one_by_one(body))
+    return list(commands)
+
+
+def _member_count(command: Command) -> int:
+    """Return how many members the JSON of a command has, if none is repeated."""
+    members = len(command.model_fields_set)
+    if isinstance(command, ReserveTickets):
+        members += len(Line.model_fields) * len(command.items)
+    return members
 
 
 def _read_one_by_one(body: bytes) -> Iterator[Command | Unreadable]:
-    """Tell the good commands of a message from the bad: one bad one spoils only itself."""
-    try:
-        entries = from_json(body)
-    except ValueError as error:
-        yield Unreadable(f"not JSON: {error}", body)
-        return
-    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_COMMANDS_A_MESSAGE:
-        yield Unreadable(f"not an array of 1 to {MAX_COMMANDS_A_MESSAGE} commands", body)
+    """Tell the good commands of a message from the bad: a bad one affects no other."""
+    entries = split_array(body)
+    if entries is None or not 1 <= len(entries) <= MAX_COMMANDS_A_MESSAGE:
+        yield Unreadable(_why_no_array(body), body)
         return
     for entry in entries:
         try:
-            yield _COMMAND.validate_json(to_json(entry))
+            command = _COMMAND.validate_json(entry)
         except ValidationError as error:
-            yield _unreadable(entry, error)
+            yield _unreadable(entry, _describe(error))
+        else:
+            if repeats_member(entry):
+                yield _unreadable(entry, "an object names a member twice")
+            else:
+                yield command
+
+
+def _why_no_array(body: bytes) -> str:
+    try:
+        from_json(body)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    return f"not an array of 1 to {MAX_COMMANDS_A_MESSAGE} commands"
+
+
+def _describe(error: ValidationError) -> str:
+    problems = error.errors(include_url=False, include_input=False, include_context=False)
+    return "; ".join(_sentence(problem["loc"], problem["msg"]) for problem in problems[:5])
 
 
 class _Envelope(BaseModel):
@@ -82,18 +110,35 @@ class _Envelope(BaseModel):
     submitted_at: Instant | None = None
 
 
-def _unreadable(entry: Any, error: ValidationError) -> Unreadable:
-    problems = error.errors(include_url=False, include_input=False, include_context=False)
-    text = "; ".join(_sentence(problem["loc"], problem["msg"]) for problem in problems[:5])
+def _unreadable(entry: bytes, error: str) -> Unreadable:
+    return Unreadable(error, b"[%b]" % entry, **_read_envelope(entry))
+
+
+def _read_envelope(entry: bytes) -> dict[str, Any]:
+    """Return the fields of the envelope that can be read, also beside others that cannot."""
+    try:
+        # Not pydantic's parser, which refuses an entry whole for a lone surrogate.
+        members = _LENIENT.decode(entry.decode())
+    except (ValueError, RecursionError):
+        return {}
     known: dict[str, Any] = {}
-    if isinstance(entry, dict):
-        for name in _Envelope.model_fields:
-            try:
-                readable = _Envelope.model_validate_json(to_json({name: entry.get(name)}))
-            except ValidationError:
-                continue
-            known[name] = getattr(readable, name)
-    return Unreadable(text, to_json([entry]), **known)
+    for name in _Envelope.model_fields if isinstance(members, dict) else ():
+        try:
+            text = json.dumps({name: members.get(name)})
+            known[name] = getattr(_Envelope.model_validate_json(text), name)
+        except (ValidationError, RecursionError):
+            continue
+    return known
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object without the members that it names twice: which one counts is unknown."""
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if counts[name] == 1}
+
+
+_LENIENT = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=float)
+"""Reads any number of digits: Python refuses to convert more than 4,300 to an int."""
 
 
 def _sentence(location: tuple[int | str, ...], message: str) -> str:

@@ -1,14 +1,14 @@
 """Reads the body of a request: bounded in size and time, then strictly as what it must be."""
 
 import asyncio
-import json
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive
 
 from gateway.http.problems import ProblemError, invalid_request
+from shared.strict_json import repeats_member
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_DISCARDED_BYTES = 1024 * 1024
@@ -27,9 +27,10 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         # In pydantic's JSON mode: a time is text there, and nothing is guessed from a number.
         # Its parser also refuses lone surrogates and deep nesting.
         read = model.model_validate_json(body)
-        _refuse_duplicates(body)
     except ValidationError as error:
         raise invalid_request(error.errors(), where="body") from None
+    if repeats_member(body):
+        raise ProblemError("invalid_request", errors=[{"loc": ["body"], "msg": "duplicate member"}])
     return read
 
 
@@ -89,17 +90,3 @@ async def _read_bounded(receive: Receive, first: Message | None) -> bytes:
     if size > MAX_BODY_BYTES:
         raise ProblemError("body_too_large", headers={"Connection": "close"})
     return body
-
-
-def _refuse_duplicates(body: bytes) -> None:
-    """Refuse JSON objects that name a member twice: readers disagree on which one counts."""
-    _strict_json.decode(body.decode())
-
-
-def _members(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(names) != len(set(names)):
-        raise ProblemError("invalid_request", errors=[{"loc": ["body"], "msg": "duplicate member"}])
-
-
-_strict_json = json.JSONDecoder(object_pairs_hook=_members)

@@ -249,8 +249,8 @@ MUTANTS = (
         "duplicate_members_accepted",
         "a proxy and the gateway read different quantities",
         BODY,
-        "        _refuse_duplicates(body)\n",
-        "",
+        "    if repeats_member(body):\n",
+        "    if False:\n",
         (TEST_BODY,),
     ),
     Mutant(

@@ -3,6 +3,7 @@
 DOMAIN = "tests/worker/domain"
 SIMULATION = "tests/reliability/simulation/test_seeds.py::test_no_seed_breaks_an_invariant"
 FINGERPRINTS = "tests/contracts/test_fingerprints.py"
+READING = "tests/contracts/test_reading.py"
 TOPOLOGY = "tests/contracts/test_topology.py"
 COMMITTER = "tests/worker/test_committer.py"
 ANSWERS = "tests/worker/messaging/test_replies.py"

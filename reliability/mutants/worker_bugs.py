@@ -7,6 +7,7 @@ from reliability.mutants.suites import (
     CONSUMER,
     DUE_CARTS,
     FAULTS,
+    READING,
     SIMULATION,
     TOPOLOGY,
     WORKER_PROCESS,
@@ -264,5 +265,25 @@ MUTANTS = (
         '    "x-overflow": "reject-publish",\n',
         '    "x-overflow": "drop-head",\n',
         (TOPOLOGY,),
+    ),
+    Mutant(
+        "repeated_members_taken_on_the_queue",
+        "two readers of one message apply different quantities",
+        "shared/messages.py",
+        "    if repeats_member(body, sum(map(_member_count, commands))):\n",
+        "    if False:\n",
+        (READING,),
+    ),
+    Mutant(
+        "a_broken_entry_spoils_its_message",
+        "good commands beside a lone surrogate stay pending indefinitely",
+        "shared/messages.py",
+        "    entries = split_array(body)\n",
+        """    try:
+        entries = [json.dumps(entry).encode() for entry in from_json(body)]
+    except ValueError:
+        entries = None
+""",
+        (READING,),
     ),
 )

@@ -16,6 +16,7 @@ from shared.messages import (
     encode_commands,
     read_commands,
 )
+from shared.strict_json import split_array
 from tests.builders import release_cart
 from tests.contracts.examples import COMMANDS, STANDING, USER
 
@@ -491,3 +492,84 @@ def test_a_new_id_is_read() -> None:
     (command,) = read(body_of("release_cart") | {"command_id": new_id()})
 
     assert not isinstance(command, Unreadable)
+
+
+# --- a broken command beside good ones ------------------------------------------------------
+
+BROKEN_ENTRIES = {
+    "a lone surrogate in a name": rb'{"kind": "create_event", "name": "\ud800"}',
+    "a lone surrogate as a member": rb'{"\udfff": 1}',
+    "a quote behind a backslash": rb'{"kind": "\\\"]},["}',
+    "not a number": b"[NaN]",
+    "a number of 5000 digits": b"9" * 5_000,
+    "a number of 5000 digits in a member": b'{"quantity": ' + b"9" * 5_000 + b"}",
+    "ten thousand levels": b"[" * 10_000 + b"]" * 10_000,
+    "no UTF-8": b'"\xff\xfe"',
+    "no JSON value": b"nothing",
+    "a control character in a string": b'"\x00"',
+    "two values": b"{} {}",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN_ENTRIES.values(), ids=BROKEN_ENTRIES)
+def test_a_broken_entry_spoils_no_other(broken: bytes) -> None:
+    good = [encode_commands([COMMANDS[kind]])[1:-1] for kind in ("release_cart", "reserve_tickets")]
+
+    first, unreadable, last = read_commands(b"[%b, %b ,%b]" % (good[0], broken, good[1]))
+
+    assert [first, last] == [COMMANDS["release_cart"], COMMANDS["reserve_tickets"]]
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.body == b"[%b]" % broken
+
+
+def test_an_entry_with_a_lone_surrogate_keeps_its_envelope() -> None:
+    body = body_of("create_event") | {"name": "\ud800"}
+
+    (unreadable,) = read(body)
+
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.command_id == body["command_id"]
+    assert unreadable.kind == "create_event"
+    assert unreadable.submitted_at is not None
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" , ", "\n:\t")])
+@pytest.mark.parametrize("member", ["kind", "command_id", "user_id", "items", "quantity"])
+def test_a_repeated_member_is_refused_and_its_neighbours_are_read(
+    member: str, separators: tuple[str, str]
+) -> None:
+    good = json.dumps(body_of("reserve_tickets"), separators=separators)
+    assert f'"{member}"' in good
+    start = good.index(f'"{member}"')
+    value = json.JSONDecoder().raw_decode(good[start + len(member) + 2 :].lstrip("\n:\t "))[0]
+    repeated = json.dumps({member: value}, separators=separators)[1:-1] + separators[0]
+    bad = good[:start] + repeated + good[start:]
+
+    first, unreadable, last = read_commands(f"[{good},{bad},{good}]".encode())
+
+    assert first == last == COMMANDS["reserve_tickets"]
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.error == "an object names a member twice"
+    assert (unreadable.command_id is None) is (member == "command_id")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_an_array_is_split_into_the_texts_of_its_entries(value: Any) -> None:
+    entries = [value, [value], {"member": value}]
+    for ensure_ascii in (True, False):
+        body = json.dumps(entries, ensure_ascii=ensure_ascii).encode(errors="surrogatepass")
+
+        split = split_array(body)
+
+        assert split is not None
+        assert [json.loads(one) for one in split] == entries
+
+
+@given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b",", b'"', b"\\", b"1", b" "])))
+def test_whatever_is_read_raises_nothing(parts: list[bytes]) -> None:
+    assert read_commands(b"".join(parts))
