@@ -144,7 +144,7 @@ _LENIENT = json.JSONDecoder(object_pairs_hook=_unambiguous, parse_int=float)
 def _sentence(location: tuple[int | str, ...], message: str) -> str:
     """Say what is wrong, and never quote: the input may hold an e-mail address or a password."""
     if not location and message.startswith("Input tag"):
-        return "kind: is not that of a command"
+        return "kind: unknown command kind"
     path = [str(step) if step in _OUR_WORDS or isinstance(step, int) else "?" for step in location]
     return f"{'.'.join(path)}: {message}" if path else message
 

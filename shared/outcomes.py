@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.commands import Command, Kind
 from shared.messages import Unreadable
-from shared.refusals import Refusal
+from shared.refusals import AnyRefusal, Refusal
 
 EventStatus = Literal["active", "cancelled", "ended"]
 OutcomeStatus = Literal["pending", "succeeded", "refused"]
@@ -100,7 +100,7 @@ class Outcome:
     submitted_at: datetime | None
     decided_at: datetime | None
     result: Result | None
-    refusal: Annotated[Refusal, Field(discriminator="code")] | None
+    refusal: Annotated[AnyRefusal, Field(discriminator="code")] | None
 
 
 def succeeded(command: Command, result: Result, decided_at: datetime) -> Outcome:

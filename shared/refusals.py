@@ -1,167 +1,12 @@
-"""Every reason for a refusal: a stable code, a sentence for people, and the data behind it."""
+"""Every reason for a refusal: a stable code, a sentence for people, and the data behind it.
+
+To add one, write its class and name its code in `RefusalCode`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, Union, get_args
 
-
-@dataclass(slots=True)
-class TicketTypeNotFound:
-    ticket_type_id: str
-    code: Literal["ticket_type_not_found"] = "ticket_type_not_found"
-    detail: str = "There is no such ticket type."
-
-
-@dataclass(slots=True)
-class EventNotFound:
-    event_id: str
-    code: Literal["event_not_found"] = "event_not_found"
-    detail: str = "There is no such event."
-
-
-@dataclass(slots=True)
-class ItemNotInCart:
-    ticket_type_id: str
-    code: Literal["item_not_in_cart"] = "item_not_in_cart"
-    detail: str = "The cart holds no ticket of this type."
-
-
-@dataclass(slots=True)
-class UserNotFound:
-    code: Literal["user_not_found"] = "user_not_found"
-    detail: str = "The user of this command does not exist."
-
-
-@dataclass(slots=True)
-class NotTheOrganizer:
-    code: Literal["not_the_organizer"] = "not_the_organizer"
-    detail: str = "Only the organizer of the event may do this."
-
-
-@dataclass(slots=True)
-class EventEnded:
-    event_id: str
-    code: Literal["event_ended"] = "event_ended"
-    detail: str = "The event has ended."
-
-
-@dataclass(slots=True)
-class EventCancelled:
-    event_id: str
-    code: Literal["event_cancelled"] = "event_cancelled"
-    detail: str = "The event was cancelled."
-
-
-@dataclass(slots=True)
-class SaleNotStarted:
-    ticket_type_id: str
-    sale_starts_at: datetime
-    code: Literal["sale_not_started"] = "sale_not_started"
-    detail: str = "The sale has not started."
-
-
-@dataclass(slots=True)
-class SaleEnded:
-    ticket_type_id: str
-    sale_ends_at: datetime
-    code: Literal["sale_ended"] = "sale_ended"
-    detail: str = "The sale has ended."
-
-
-@dataclass(slots=True)
-class InsufficientAvailability:
-    ticket_type_id: str
-    requested: int
-    available: int
-    code: Literal["insufficient_availability"] = "insufficient_availability"
-    detail: str = "Fewer tickets are available than were asked for."
-
-
-@dataclass(slots=True)
-class LineTooLarge:
-    ticket_type_id: str
-    requested: int
-    """How many tickets the line would have."""
-    allowed: int
-    code: Literal["line_too_large"] = "line_too_large"
-    detail: str = "The line of the cart would have too many tickets."
-
-
-@dataclass(slots=True)
-class CartFull:
-    allowed: int
-    """How many lines a cart has at most."""
-    code: Literal["cart_full"] = "cart_full"
-    detail: str = "The cart would have too many lines."
-
-
-@dataclass(slots=True)
-class TotalBelowCommitted:
-    reserved_quantity: int
-    sold_quantity: int
-    code: Literal["total_below_committed"] = "total_below_committed"
-    detail: str = "More tickets are reserved and sold than the new total."
-
-
-@dataclass(slots=True)
-class TooManyTicketTypes:
-    allowed: int
-    """How many ticket types an event has at most."""
-    code: Literal["too_many_ticket_types"] = "too_many_ticket_types"
-    detail: str = "The event has as many ticket types as it may have."
-
-
-@dataclass(slots=True)
-class EmailTaken:
-    code: Literal["email_taken"] = "email_taken"
-    detail: str = "A user with this e-mail address or ID is registered."
-
-
-@dataclass(slots=True)
-class DeadlinePassed:
-    code: Literal["deadline_passed"] = "deadline_passed"
-    detail: str = "The command's deadline passed before it was decided."
-
-
-@dataclass(slots=True)
-class StaleCommand:
-    code: Literal["stale_command"] = "stale_command"
-    detail: str = "The command's ID is older than the window in which IDs are accepted."
-
-
-@dataclass(slots=True)
-class CommandIdReused:
-    code: Literal["command_id_reused"] = "command_id_reused"
-    detail: str = "Another command was submitted under this ID."
-
-
-@dataclass(slots=True)
-class Unprocessable:
-    detail: str = "The command could not be applied and was set aside."
-    code: Literal["unprocessable"] = "unprocessable"
-
-
-Refusal = (
-    TicketTypeNotFound
-    | EventNotFound
-    | ItemNotInCart
-    | UserNotFound
-    | NotTheOrganizer
-    | EventEnded
-    | EventCancelled
-    | SaleNotStarted
-    | SaleEnded
-    | InsufficientAvailability
-    | LineTooLarge
-    | CartFull
-    | TotalBelowCommitted
-    | TooManyTicketTypes
-    | EmailTaken
-    | DeadlinePassed
-    | StaleCommand
-    | CommandIdReused
-    | Unprocessable
-)
 RefusalCode = Literal[
     "ticket_type_not_found",
     "event_not_found",
@@ -184,3 +29,154 @@ RefusalCode = Literal[
     "unprocessable",
 ]
 REFUSAL_CODES: tuple[RefusalCode, ...] = get_args(RefusalCode)
+
+
+class Refusal:
+    """Why a command changed nothing; each subclass is a dataclass with a code of its own."""
+
+    code: RefusalCode
+    detail: str
+
+
+@dataclass
+class TicketTypeNotFound(Refusal):
+    ticket_type_id: str
+    code: Literal["ticket_type_not_found"] = "ticket_type_not_found"
+    detail: str = "There is no such ticket type."
+
+
+@dataclass
+class EventNotFound(Refusal):
+    event_id: str
+    code: Literal["event_not_found"] = "event_not_found"
+    detail: str = "There is no such event."
+
+
+@dataclass
+class ItemNotInCart(Refusal):
+    ticket_type_id: str
+    code: Literal["item_not_in_cart"] = "item_not_in_cart"
+    detail: str = "The cart holds no ticket of this type."
+
+
+@dataclass
+class UserNotFound(Refusal):
+    code: Literal["user_not_found"] = "user_not_found"
+    detail: str = "The user of this command does not exist."
+
+
+@dataclass
+class NotTheOrganizer(Refusal):
+    code: Literal["not_the_organizer"] = "not_the_organizer"
+    detail: str = "Only the organizer of the event may do this."
+
+
+@dataclass
+class EventEnded(Refusal):
+    event_id: str
+    code: Literal["event_ended"] = "event_ended"
+    detail: str = "The event has ended."
+
+
+@dataclass
+class EventCancelled(Refusal):
+    event_id: str
+    code: Literal["event_cancelled"] = "event_cancelled"
+    detail: str = "The event was cancelled."
+
+
+@dataclass
+class SaleNotStarted(Refusal):
+    ticket_type_id: str
+    sale_starts_at: datetime
+    code: Literal["sale_not_started"] = "sale_not_started"
+    detail: str = "The sale has not started."
+
+
+@dataclass
+class SaleEnded(Refusal):
+    ticket_type_id: str
+    sale_ends_at: datetime
+    code: Literal["sale_ended"] = "sale_ended"
+    detail: str = "The sale has ended."
+
+
+@dataclass
+class InsufficientAvailability(Refusal):
+    ticket_type_id: str
+    requested: int
+    available: int
+    code: Literal["insufficient_availability"] = "insufficient_availability"
+    detail: str = "Fewer tickets are available than were asked for."
+
+
+@dataclass
+class LineTooLarge(Refusal):
+    ticket_type_id: str
+    requested: int
+    """How many tickets the line would have."""
+    allowed: int
+    code: Literal["line_too_large"] = "line_too_large"
+    detail: str = "The line of the cart would have too many tickets."
+
+
+@dataclass
+class CartFull(Refusal):
+    allowed: int
+    """How many lines a cart has at most."""
+    code: Literal["cart_full"] = "cart_full"
+    detail: str = "The cart would have too many lines."
+
+
+@dataclass
+class TotalBelowCommitted(Refusal):
+    reserved_quantity: int
+    sold_quantity: int
+    code: Literal["total_below_committed"] = "total_below_committed"
+    detail: str = "More tickets are reserved and sold than the new total."
+
+
+@dataclass
+class TooManyTicketTypes(Refusal):
+    allowed: int
+    """How many ticket types an event has at most."""
+    code: Literal["too_many_ticket_types"] = "too_many_ticket_types"
+    detail: str = "The event has as many ticket types as it may have."
+
+
+@dataclass
+class EmailTaken(Refusal):
+    code: Literal["email_taken"] = "email_taken"
+    detail: str = "A user with this e-mail address or ID is registered."
+
+
+@dataclass
+class DeadlinePassed(Refusal):
+    code: Literal["deadline_passed"] = "deadline_passed"
+    detail: str = "The command's deadline passed before it was decided."
+
+
+@dataclass
+class StaleCommand(Refusal):
+    code: Literal["stale_command"] = "stale_command"
+    detail: str = "The command's ID is older than the window in which IDs are accepted."
+
+
+@dataclass
+class CommandIdReused(Refusal):
+    code: Literal["command_id_reused"] = "command_id_reused"
+    detail: str = "Another command was submitted under this ID."
+
+
+@dataclass
+class Unprocessable(Refusal):
+    detail: str = "The command could not be applied and was set aside."
+    code: Literal["unprocessable"] = "unprocessable"
+
+
+REFUSALS: tuple[type[Refusal], ...] = tuple(Refusal.__subclasses__())
+if TYPE_CHECKING:
+    AnyRefusal: TypeAlias = Refusal
+else:
+    AnyRefusal = Union[REFUSALS]  # noqa: UP007 - the tuple is not known to a type checker
+    """For pydantic, which reads a refusal as the class that has its code."""

@@ -1,13 +1,13 @@
 """Problem documents (RFC 9457), and which HTTP status each refusal code has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, assert_never, cast, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never, cast
 
 from pydantic_core import ErrorDetails, to_json
 from starlette.responses import Response
 
-from shared.refusals import Refusal, RefusalCode
+from shared.refusals import REFUSALS, RefusalCode
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
@@ -102,9 +102,9 @@ class ProblemSpec:
 
 
 MEANINGS: dict[GatewayCode, ProblemSpec] = {
-    "malformed_request": ProblemSpec(400, "This is no request in HTTP/1.1 that can be read."),
+    "malformed_request": ProblemSpec(400, "Malformed HTTP request."),
     "head_too_large": ProblemSpec(431, "The head of the request is too large."),
-    "invalid_request": ProblemSpec(422, "The request is not as it must be; see errors."),
+    "invalid_request": ProblemSpec(422, "The request is invalid."),
     "invalid_command_id": ProblemSpec(
         422, "The command ID must be a UUIDv7 that is not ahead of the clock."
     ),
@@ -121,10 +121,10 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
     ),
     "too_many_attempts": ProblemSpec(429, "Too many passwords were wrong; try again later."),
     "too_many_commands": ProblemSpec(
-        429, "Too many of your commands are under way: this one was not taken, try again."
+        429, "Too many of your commands are in flight. This one was not accepted; try again."
     ),
     "overloaded": ProblemSpec(
-        503, "More is asked for than can be done: the request was not taken, try again."
+        503, "The service is overloaded. The request was not accepted; try again."
     ),
     "broker_unavailable": ProblemSpec(
         503, "The broker did not confirm: the outcome is unknown, retry with the same key."
@@ -134,11 +134,7 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
     "internal": ProblemSpec(500, "Something went wrong here."),
 }
 
-REFUSAL_DETAILS: dict[str, str] = {
-    str(default["code"]): str(default["detail"])
-    for refusal in get_args(Refusal)
-    for default in [{field.name: field.default for field in fields(refusal)}]
-}
+REFUSAL_DETAILS: dict[str, str] = {refusal.code: refusal.detail for refusal in REFUSALS}
 """What the worker says by default, for the problems that the gateway finds before it does."""
 
 

@@ -242,5 +242,5 @@ def _read_cursor(cursor: str) -> Place:
         padded = cursor + "=" * (-len(cursor) % 4)
         return _PLACE.validate_json(urlsafe_b64decode(padded.encode("ascii")))
     except (NotBase64, UnicodeEncodeError, ValidationError):
-        error = {"loc": ["query", "cursor"], "msg": "is none of ours"}
+        error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
         raise invalid_request([error]) from None
