@@ -27,7 +27,7 @@ RIGHTS = {
         # A row lock needs the right to update some column. Users are locked and never changed, so
         # the right is for a column that no statement reads. No worker reads a password hash.
         "booking.users": "SELECT (id, email), INSERT, UPDATE (registered_at)",
-        "booking.events": "SELECT, INSERT, UPDATE (status)",
+        "booking.events": "SELECT, INSERT, UPDATE (name, starts_at, ends_at, status)",
         "booking.ticket_types": (
             "SELECT, INSERT, UPDATE (name, total, reserved, sold, sale_starts_at, sale_ends_at)"
         ),

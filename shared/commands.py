@@ -44,6 +44,22 @@ class EventBody(Body):
         return self
 
 
+class EventChanges(Body):
+    """What to change of an event; a field left out, or null, stays as it is."""
+
+    name: Name | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if all(getattr(self, field) is None for field in EventChanges.model_fields):
+            raise ValueError("name at least one field to change")
+        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
+            raise ValueError("ends_at must be after starts_at")
+        return self
+
+
 class TicketTypeBody(Body):
     name: Name
     total_quantity: TotalQuantity
@@ -122,6 +138,11 @@ class CreateEvent(CommandFields, EventBody):
     kind: Literal["create_event"] = "create_event"
 
 
+class ChangeEvent(CommandFields, EventChanges):
+    kind: Literal["change_event"] = "change_event"
+    event_id: Id
+
+
 class CancelEvent(CommandFields):
     kind: Literal["cancel_event"] = "cancel_event"
     event_id: Id
@@ -170,6 +191,7 @@ class ReleaseCart(CommandFields):
 Command = (
     RegisterUser
     | CreateEvent
+    | ChangeEvent
     | CancelEvent
     | EndEvent
     | CreateTicketType
@@ -182,6 +204,7 @@ Command = (
 Kind = Literal[
     "register_user",
     "create_event",
+    "change_event",
     "cancel_event",
     "end_event",
     "create_ticket_type",

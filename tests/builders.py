@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.commands import (
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     CreateEvent,
     CreateTicketType,
@@ -59,6 +60,10 @@ def register_user(user_id: str | None = None, **fields: Any) -> RegisterUser:
 def create_event(user_id: str, **fields: Any) -> CreateEvent:
     given = {"name": "A concert", "starts_at": LONG_AGO, "ends_at": FAR_AHEAD} | fields
     return CreateEvent(**_envelope(user_id, given), **given)
+
+
+def change_event(user_id: str, event_id: str, **fields: Any) -> ChangeEvent:
+    return ChangeEvent(**_envelope(user_id, fields), event_id=event_id, **fields)
 
 
 def cancel_event(user_id: str, event_id: str, **fields: Any) -> CancelEvent:

@@ -24,11 +24,13 @@ from gateway.read_model.queries import EventPage, Place
 from gateway.services import services_of
 from shared.commands import (
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     CreateEvent,
     CreateTicketType,
     EndEvent,
     EventBody,
+    EventChanges,
     TicketTypeBody,
     TicketTypeChanges,
 )
@@ -48,6 +50,7 @@ STALLS = {
     "sale_starts_at": "2026-01-01T00:00:00Z",
     "sale_ends_at": "2099-06-01T19:00:00Z",
 }
+LATER = {"ends_at": "2099-06-02T01:00:00Z"}
 MORE = {"total_quantity": 200}
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -82,6 +85,31 @@ async def create_event(request: Request) -> Response:
     body = await read_json(request, EventBody)
     command = CreateEvent(**envelope, **dict(body))
     return await submit(request, command, location=f"/v1/events/{command.command_id}")
+
+
+@router.patch(
+    "/events/{event_id}",
+    summary="Change an event",
+    response_model=Succeeded[EventResult],
+    responses=command_responses(
+        200,
+        "event_not_found",
+        "not_the_organizer",
+        "event_ended",
+        "event_cancelled",
+        *USER_PROBLEMS,
+        *BODY_PROBLEMS,
+    ),
+    openapi_extra=describe_request(
+        command=True, body=EventChanges, examples={"later": {"value": LATER}}
+    ),
+)
+async def change_event(request: Request) -> Response:
+    """Change what is named; the rest stays as it is."""
+    envelope = await command_envelope(request)
+    event_id = read_id(request, "event_id")
+    body = await read_json(request, EventChanges)
+    return await submit(request, ChangeEvent(**envelope, event_id=event_id, **dict(body)))
 
 
 @router.post(

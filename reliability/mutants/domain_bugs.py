@@ -165,6 +165,24 @@ MUTANTS = (
         (DOMAIN,),
     ),
     Mutant(
+        "event_ends_before_it_starts",
+        "a mistaken change of an event is set aside as a fault of the system",
+        DECIDE,
+        "    if ends_at <= starts_at:\n",
+        "    if ends_at < starts_at:\n",
+        (DOMAIN,),
+    ),
+    Mutant(
+        "changed_event_locks_no_ticket_type",
+        "tickets are sold for an event after its organizer has ended it",
+        "worker/domain/locks.py",
+        "            case ChangeEvent() | CancelEvent() | EndEvent() | CreateTicketType():\n",
+        "            case ChangeEvent():\n"
+        "                pass\n"
+        "            case CancelEvent() | EndEvent() | CreateTicketType():\n",
+        (DOMAIN, SIMULATION),
+    ),
+    Mutant(
         "total_below_what_is_held",
         "an organizer takes tickets away from those who hold them",
         DECIDE,

@@ -13,6 +13,7 @@ from typing import Any
 from reliability.simulation.tables import Committed, EventRow, Table, TicketTypeRow
 from shared.commands import (
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     Command,
     CreateEvent,
@@ -141,6 +142,8 @@ class Ledger:
                 if command.event_id not in self.events:
                     return "event_not_found"
                 return self._refusal_to_organize(command.event_id, command.user_id, at)
+            case ChangeEvent():
+                return self._refusal_to_change_event(command, at)
             case ChangeTicketType():
                 return self._refusal_to_change(command, at)
             case _:
@@ -171,6 +174,15 @@ class Ledger:
         if event.status == "ended" or at >= event.ends_at:
             return "event_ended"
         return "event_cancelled" if event.status == "cancelled" else None
+
+    def _refusal_to_change_event(self, command: ChangeEvent, at: datetime) -> str | None:
+        event = self.events.get(command.event_id)
+        if event is None:
+            return "event_not_found"
+        if refusal := self._refusal_to_organize(event.id, command.user_id, at):
+            return refusal
+        changed = _changed(event, command)
+        return "unprocessable" if changed.ends_at <= changed.starts_at else None
 
     def _refusal_to_change(self, command: ChangeTicketType, at: datetime) -> str | None:
         row = self.ticket_types.get(command.ticket_type_id)
@@ -216,6 +228,9 @@ class Ledger:
                     command.command_id, command.user_id, command.name,
                     command.starts_at, command.ends_at, "active",
                 )  # fmt: skip
+            case ChangeEvent():
+                event = self.events[command.event_id]
+                self.events[event.id] = _changed(event, command)
             case CancelEvent() | EndEvent():
                 status = "cancelled" if isinstance(command, CancelEvent) else "ended"
                 event = self.events[command.event_id]
@@ -249,6 +264,14 @@ class Ledger:
         if (cart["id"], lines) != (id, expected):
             return f"I5: {command.command_id} shows {lines} in the cart, not {expected}"
         return None
+
+
+def _changed(event: EventRow, command: ChangeEvent) -> EventRow:
+    return event._replace(
+        name=command.name or event.name,
+        starts_at=command.starts_at or event.starts_at,
+        ends_at=command.ends_at or event.ends_at,
+    )
 
 
 def _quantities(command: ReserveTickets) -> dict[str, int]:

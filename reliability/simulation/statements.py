@@ -112,8 +112,11 @@ async def insert_events(tx: Transaction, sql: str, *columns: Column) -> Rows:
 
 
 async def update_events(tx: Transaction, sql: str, *columns: Column) -> Rows:
-    for id, status in zip(*columns, strict=True):
-        tx.put("events", id, tx.get("events", id)._replace(status=status))
+    for row in zip(*columns, strict=True):
+        event = EventRow(*row)
+        if event.ends_at <= event.starts_at:
+            tx.refuse("an event that ends before it starts")
+        tx.put("events", event.id, event)
     return []
 
 

@@ -8,6 +8,7 @@ from reliability.simulation.tables import Database, EventRow, TicketTypeRow, Use
 from reliability.simulation.virtual_time import START, VirtualLoop
 from shared.commands import (
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     Command,
     CommandFields,
@@ -92,7 +93,7 @@ class Wishes:
         random = self._random
         user = self._organizer if random.random() < 0.8 else random.choice(self._buyers)
         event = {"event_id": random.choice(self._events)}
-        match random.randrange(6):
+        match random.randrange(7):
             case 0 if random.random() < 0.2:
                 return self._make(CancelEvent, user, **event)
             case 0 if random.random() < 0.2:
@@ -110,6 +111,9 @@ class Wishes:
                 self._ticket_types.append(created.command_id)
                 return created
             case 3:
+                ends_at = START + timedelta(seconds=random.choice((-100_000, 2, 500)))
+                return self._make(ChangeEvent, user, **event, ends_at=ends_at)
+            case 4:
                 ends_at = START + timedelta(seconds=random.choice((-90, 2, 500)))
                 return self._make(
                     ChangeTicketType, user, **self._ticket_type(), sale_ends_at=ends_at

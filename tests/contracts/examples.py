@@ -61,6 +61,9 @@ COMMANDS: dict[str, Command] = {
     for command in (
         builders.register_user(USER, email="Ann@example.com", **_own),
         builders.create_event(USER, name="A concert", starts_at=STARTS, ends_at=ENDS, **_own),
+        builders.change_event(
+            USER, EVENT, name="A concert", starts_at=STARTS, ends_at=ENDS, **_own
+        ),
         builders.cancel_event(USER, EVENT, **_own),
         builders.end_event(USER, EVENT, **_own),
         builders.create_ticket_type(
@@ -93,6 +96,7 @@ _empty_cart = CartResult(Cart(None, "empty", None, []))
 RESULTS: dict[str, Result] = {
     "register_user": UserResult(User(USER, "Ann@example.com")),
     "create_event": _event,
+    "change_event": _event,
     "cancel_event": EventResult(Event(EVENT, USER, "A concert", STARTS, ENDS, "cancelled")),
     "end_event": EventResult(Event(EVENT, USER, "A concert", STARTS, ENDS, "ended")),
     "create_ticket_type": _ticket_type,

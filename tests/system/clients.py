@@ -168,6 +168,9 @@ class Person:
         path = f"/ticket-types/{ticket_type_id}"
         return await self.ask("PATCH", path, json=fields, prefer="wait=10")
 
+    async def change_event(self, event_id: str, **fields: Any) -> httpx.Response:
+        return await self.ask("PATCH", f"/events/{event_id}", json=fields, prefer="wait=10")
+
     async def close(self, event_id: str, how: str) -> httpx.Response:
         """`cancel` or `end` an event."""
         return await self.ask("POST", f"/events/{event_id}/{how}", prefer="wait=10")

@@ -52,6 +52,7 @@ class World:
         ticket_types = event.json()["ticket_types"]
         return (
             event.json()["status"] == "active"
+            and event.json()["name"] == "A concert"
             and [each["name"] for each in ticket_types] == ["Standing"]
             and await self.people["owner"].holds() == {self.ticket_type_id: HELD}
         )
@@ -124,6 +125,9 @@ MATRIX = {
     "POST /v1/tokens": Row(login, everybody(200, "access_token")),
     "GET /v1/me": Row(at("/v1/me"), users((200, "email"))),
     "POST /v1/events": Row(at("/v1/events", json=NEW_EVENT), users((201, "Another concert"))),
+    "PATCH /v1/events/{event_id}": Row(
+        at("/v1/events/{event_id}", json={"name": "A match"}), organizers(200, "A match")
+    ),
     "POST /v1/events/{event_id}/cancel": Row(
         at("/v1/events/{event_id}/cancel"), organizers(200, "cancelled")
     ),

@@ -63,6 +63,44 @@ async def test_an_inconsistent_event_is_refused(organizer: Person, fields: dict[
     assert refused(answer, 422, "invalid_request")["errors"]
 
 
+async def test_an_organizer_changes_the_name_and_the_times_of_an_event(
+    site: Site, organizer: Person
+) -> None:
+    event = await organizer.event()
+    changes = {"name": "A match", "starts_at": EVENT["starts_at"], "ends_at": EVENT["ends_at"]}
+
+    renamed = succeeded(await organizer.change_event(event["id"], name="A match"))["event"]
+    moved = succeeded(await organizer.change_event(event["id"], **changes))["event"]
+
+    assert renamed == event | {"name": "A match"}
+    assert moved == event | changes
+    assert await read(site, event["id"], via=1) == moved | {"ticket_types": []}
+
+
+async def test_an_event_cannot_be_made_to_end_before_it_starts(organizer: Person) -> None:
+    event_id = (await organizer.event())["id"]
+    both = await organizer.change_event(
+        event_id, starts_at=from_now(days=2), ends_at=from_now(days=1)
+    )
+    refused(both, 422, "invalid_request")
+    # Only the worker knows when the event starts.
+    one = await organizer.change_event(event_id, ends_at=from_now(days=1))
+    assert set(refused(one, 422, "unprocessable")) == {"command_id"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"name": None}, {"name": ""}, {"status": "ended"}, {"starts_at": "soon"}],
+    ids=str,
+)
+async def test_an_inconsistent_change_of_an_event_is_refused(
+    organizer: Person, fields: dict[str, Any]
+) -> None:
+    event_id = (await organizer.event())["id"]
+
+    assert refused(await organizer.change_event(event_id, **fields), 422, "invalid_request")
+
+
 @pytest.mark.parametrize(("how", "status"), [("cancel", "cancelled"), ("end", "ended")])
 async def test_an_organizer_can_close_an_event_once(
     site: Site, organizer: Person, how: str, status: str
@@ -89,6 +127,7 @@ async def test_only_its_organizer_changes_an_event_and_what_belongs_to_it(
     }
     before = await read(site, event["id"])
     for answer in (
+        await alice.change_event(event["id"], name="Mine"),
         await alice.close(event["id"], "cancel"),
         await alice.close(event["id"], "end"),
         await alice.ask("POST", f"/events/{event['id']}/ticket-types", json=body, prefer="wait=10"),
@@ -108,6 +147,7 @@ async def test_an_absent_event_is_not_found(site: Site, organizer: Person) -> No
     }
     path = f"/events/{absent}/ticket-types"
     for answer in (
+        await organizer.change_event(absent, name="x"),
         await organizer.close(absent, "cancel"),
         await organizer.close(absent, "end"),
         await organizer.ask("POST", path, json=ticket_type, prefer="wait=10"),
@@ -136,6 +176,7 @@ async def test_an_event_whose_end_has_passed_reads_and_behaves_as_ended(
         await alice.set(ticket_type_id, 4),
         await organizer.close(event_id, "cancel"),
         await organizer.close(event_id, "end"),
+        await organizer.change_event(event_id, ends_at=from_now(days=1)),
         await organizer.change(ticket_type_id, total_quantity=50),
     ):
         assert refused(answer, 409, "event_ended")["event_id"] == event_id

@@ -181,6 +181,7 @@ async def test_every_kind_of_command_goes_over_the_queue(queue: Queue) -> None:
         command("set_quantity", user_id, **of_type, quantity=6),
         command("release_item", user_id, **of_type),
         command("release_cart", user_id),
+        command("change_event", user_id, event_id=event_id, name="A match"),
         command("cancel_event", user_id, event_id=event_id),
         command("end_event", user_id, event_id=event_id),
     )
@@ -190,7 +191,8 @@ async def test_every_kind_of_command_goes_over_the_queue(queue: Queue) -> None:
     assert outcomes[3]["result"]["ticket_type"]["available"] == 6
     assert outcomes[5]["result"]["cart"]["items"][0]["quantity"] == 6
     assert outcomes[7]["result"]["cart"]["status"] == "empty"
-    assert outcomes[8]["result"]["event"]["status"] == "cancelled"
+    assert outcomes[8]["result"]["event"]["name"] == "A match"
+    assert outcomes[9]["result"]["event"]["status"] == "cancelled"
     assert end_event["refusal"]["code"] == "event_cancelled"
 
 

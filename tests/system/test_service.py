@@ -14,6 +14,7 @@ ROUTES = {
     ("post", "/v1/tokens"),
     ("get", "/v1/me"),
     ("post", "/v1/events"),
+    ("patch", "/v1/events/{event_id}"),
     ("post", "/v1/events/{event_id}/cancel"),
     ("post", "/v1/events/{event_id}/end"),
     ("get", "/v1/events"),
@@ -37,6 +38,7 @@ OPEN = {
 KINDS = {
     "register_user",
     "create_event",
+    "change_event",
     "cancel_event",
     "end_event",
     "create_ticket_type",

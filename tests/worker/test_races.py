@@ -13,7 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.commands import MAX_TICKET_TYPES
 from shared.ids import new_id
 from tests.builders import (
+    A_MOMENT,
+    LONG_AGO,
     cancel_event,
+    change_event,
     create_ticket_type,
     register_user,
     release_cart,
@@ -160,6 +163,23 @@ async def test_a_reservation_that_waited_for_a_cancellation_is_refused(
 
     assert summary(await cancelling) == ["succeeded"]
     assert summary(await reserving) == ["event_cancelled"]
+    assert await office.reserved(tickets) == 0
+
+
+async def test_a_reservation_that_waited_for_a_change_of_the_event_sees_the_change(
+    office: Harness,
+) -> None:
+    ann, tickets = await office.user(), await office.ticket_type()
+    change = change_event(office.organizer, office.event, ends_at=LONG_AGO + A_MOMENT)
+    async with office.locked("ticket_types", tickets) as other:
+        changing = asyncio.create_task(office.apply(change))
+        await office.waiting(1)
+        reserving = asyncio.create_task(office.apply(reserve(ann, {tickets: 1})))
+        await office.waiting(2)
+        await other.rollback()
+
+    assert summary(await changing) == ["succeeded"]
+    assert summary(await reserving) == ["event_ended"]
     assert await office.reserved(tickets) == 0
 
 

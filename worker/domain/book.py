@@ -171,6 +171,11 @@ class Book:
         """Close a cart at its owner's wish and give its tickets back."""
         self._close(cart, "released")
 
+    def change_event(self, event: Event) -> None:
+        """Note that an event differs from what is stored."""
+        if event.id not in self.changes.new_events:
+            self.changes.changed_events[event.id] = event
+
     def count_ticket_types(self, event_id: str) -> int:
         """Return how many ticket types an event has. The event must be locked with them."""
         if self._ticket_types_by_event is None:

@@ -12,6 +12,7 @@ from shared.commands import (
     MAX_QUANTITY,
     MAX_TICKET_TYPES,
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     Command,
     CreateEvent,
@@ -79,6 +80,8 @@ def decide(book: Book, command: Command) -> Decision:
             return register_user(book, command)
         case CreateEvent():
             return create_event(book, command)
+        case ChangeEvent():
+            return change_event(book, command)
         case CancelEvent():
             return cancel_event(book, command)
         case EndEvent():
@@ -163,6 +166,23 @@ def create_event(book: Book, command: CreateEvent) -> Decision:
     )
     book.events[event.id] = event
     book.changes.new_events[event.id] = event
+    return EventResult(event.to_document(book.now))
+
+
+def change_event(book: Book, command: ChangeEvent) -> Decision:
+    event = book.events.get(command.event_id)
+    if event is None:
+        return EventNotFound(command.event_id)
+    if refusal := _refuse_organizing(book, event, command.user_id):
+        return refusal
+    starts_at = command.starts_at or event.starts_at
+    ends_at = command.ends_at or event.ends_at
+    if ends_at <= starts_at:
+        return Unprocessable("The event would end before it starts.")
+    event.name = command.name or event.name
+    event.starts_at = starts_at
+    event.ends_at = ends_at
+    book.change_event(event)
     return EventResult(event.to_document(book.now))
 
 
@@ -268,8 +288,7 @@ def _close_event(
     if refusal := _refuse_organizing(book, event, command.user_id):
         return refusal
     event.status = status
-    if event.id not in book.changes.new_events:
-        book.changes.changed_events[event.id] = event
+    book.change_event(event)
     return EventResult(event.to_document(book.now))
 
 

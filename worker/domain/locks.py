@@ -10,6 +10,7 @@ from typing import assert_never
 
 from shared.commands import (
     CancelEvent,
+    ChangeEvent,
     ChangeTicketType,
     Command,
     CreateEvent,
@@ -46,7 +47,7 @@ def lock_request(commands: Iterable[Command]) -> LockRequest:
                 request.ticket_type_ids.update([line.ticket_type_id for line in command.items])
             case SetQuantity() | ChangeTicketType():
                 request.ticket_type_ids.add(command.ticket_type_id)
-            case CancelEvent() | EndEvent() | CreateTicketType():
+            case ChangeEvent() | CancelEvent() | EndEvent() | CreateTicketType():
                 request.event_ids.add(command.event_id)
             case RegisterUser():
                 request.emails.add(command.email.lower())

@@ -14,7 +14,6 @@ from worker.storage.statements import (
     CARTS,
     CLOSE_CARTS,
     DROP_CART_ITEMS,
-    EVENT_STATUS,
     EVENTS,
     INSERT_EVENTS,
     INSERT_TICKET_TYPES,
@@ -44,7 +43,7 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     # Sorted: no lock keeps two batches from registering the same users at once.
     yield INSERT_USERS, USERS.arrays(sorted(changes.new_users, key=lambda user: user.id))
     yield INSERT_EVENTS, EVENTS.arrays(changes.new_events.values())
-    yield UPDATE_EVENTS, EVENT_STATUS.arrays(changes.changed_events.values())
+    yield UPDATE_EVENTS, EVENTS.arrays(changes.changed_events.values())
     yield INSERT_TICKET_TYPES, TICKET_TYPES.arrays(changes.new_ticket_types.values())
     opened = changes.opened_carts
     closed = [cart for cart in changes.closed_carts.values() if cart.id not in opened]

@@ -34,7 +34,6 @@ class StoredOutcome(NamedTuple):
 
 USERS = Columns(tables.users, User)
 EVENTS = Columns(tables.events, Event)
-EVENT_STATUS = Columns(tables.events, Event, "id", "status")
 TICKET_TYPES = Columns(tables.ticket_types, TicketType)
 CARTS = Columns(tables.carts, Cart)
 CART_STATUS = Columns(tables.carts, Cart, "id", "status")
@@ -126,7 +125,7 @@ READ_EVENTS = f"""
 
 INSERT_USERS = USERS.insert()
 INSERT_EVENTS = EVENTS.insert()
-UPDATE_EVENTS = EVENT_STATUS.update()
+UPDATE_EVENTS = EVENTS.update()
 INSERT_TICKET_TYPES = TICKET_TYPES.insert()
 CLOSE_CARTS = CART_STATUS.update()
 DROP_CART_ITEMS = CART_ITEM_KEYS.delete()

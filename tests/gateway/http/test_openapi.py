@@ -13,6 +13,7 @@ from gateway.routes.accounts import Login, Registration
 from gateway.settings import Settings
 from shared.commands import (
     EventBody,
+    EventChanges,
     QuantityBody,
     ReservationBody,
     TicketTypeBody,
@@ -29,6 +30,7 @@ CONTRACT = {
     "POST /v1/tokens",
     "GET /v1/me",
     "POST /v1/events",
+    "PATCH /v1/events/{event_id}",
     "POST /v1/events/{event_id}/cancel",
     "POST /v1/events/{event_id}/end",
     "GET /v1/events",
@@ -56,6 +58,7 @@ NO_COMMANDS = {"POST /v1/tokens"}
 BODIES: dict[str, type[BaseModel]] = {
     "POST /v1/users": Registration,
     "POST /v1/events": EventBody,
+    "PATCH /v1/events/{event_id}": EventChanges,
     "POST /v1/events/{event_id}/ticket-types": TicketTypeBody,
     "PATCH /v1/ticket-types/{ticket_type_id}": TicketTypeChanges,
     "POST /v1/reservations": ReservationBody,

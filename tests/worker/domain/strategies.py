@@ -16,6 +16,7 @@ from tests.builders import (
     a_ticket_type,
     an_event,
     cancel_event,
+    change_event,
     change_ticket_type,
     create_event,
     create_ticket_type,
@@ -51,6 +52,7 @@ def commands(ids: st.SearchStrategy[str] = fresh_ids) -> st.SearchStrategy[Comma
     """Any command, on the few users, events and ticket types above; reservations most often."""
     own = {"command_id": ids, "deadline": deadlines}
     totals = st.integers(0, 6)
+    ends = st.sampled_from([LONG_AGO, NOW, NOW + 2 * HOLD, FAR_AHEAD])
     return st.one_of(
         st.builds(reserve, users, lines, **own),
         st.builds(reserve, users, lines, **own),
@@ -61,6 +63,7 @@ def commands(ids: st.SearchStrategy[str] = fresh_ids) -> st.SearchStrategy[Comma
         st.builds(register_user, users, **own),
         st.builds(create_event, users, **own),
         st.builds(create_ticket_type, users, events, total_quantity=totals, **own),
+        st.builds(change_event, users, events, ends_at=ends, **own),
         st.builds(cancel_event, users, events, **own),
         st.builds(end_event, users, events, **own),
     )

@@ -1,4 +1,4 @@
-"""Creating, cancelling and ending events, and what time does to their status."""
+"""Creating, changing, cancelling and ending events, and what time does to their status."""
 
 from typing import Any
 
@@ -8,16 +8,20 @@ from shared.ids import new_id
 from shared.refusals import EventNotFound
 from tests.builders import (
     A_MOMENT,
+    FAR_AHEAD,
+    LONG_AGO,
     NOW,
     a_book,
     a_cart,
     a_ticket_type,
     an_event,
     cancel_event,
+    change_event,
     create_event,
     create_ticket_type,
     end_event,
 )
+from worker.domain.book import Event
 from worker.domain.decide import decide
 
 ORGANIZER, STRANGER = new_id(), new_id()
@@ -30,6 +34,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"status": "cancelled"}, "event_cancelled"),
 ]
 COMMANDS = {
+    "change_event": lambda user_id, event_id: change_event(user_id, event_id, name="A match"),
     "cancel_event": cancel_event,
     "end_event": end_event,
     "create_ticket_type": create_ticket_type,
@@ -37,7 +42,7 @@ COMMANDS = {
 
 
 def organize(kind: str, faults: dict[str, Any]) -> Any:
-    """Cancel, end or extend an event, with `faults` in the way."""
+    """Change, cancel, end or extend an event, with `faults` in the way."""
     faults = dict(faults)
     user_id = faults.pop("user_id", ORGANIZER)
     asked = faults.pop("event_id", None)
@@ -133,4 +138,67 @@ def test_an_event_created_and_closed_in_one_batch_is_saved_once_as_it_ended_up()
     decide(book, cancel_event(ORGANIZER, event.id))
 
     assert book.changes.new_events[event.id].status == "cancelled"
+    assert book.changes.changed_events == {}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "A match"), ("starts_at", NOW), ("ends_at", NOW + A_MOMENT)],
+)
+def test_a_field_that_a_change_does_not_name_stays_as_it_is(field: str, value: Any) -> None:
+    event = an_event(ORGANIZER)
+    as_it_was = {name: getattr(event, name) for name in Event.__slots__}
+    book = a_book(users=[ORGANIZER], events=[event])
+
+    result = decide(book, change_event(ORGANIZER, event.id, **{field: value}))
+
+    changed = {name: getattr(event, name) for name in Event.__slots__}
+    assert changed == as_it_was | {field: value}
+    assert result.event == event.to_document(NOW)
+    assert book.changes.changed_events == {event.id: event}
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"starts_at": FAR_AHEAD}, True),
+        ({"starts_at": FAR_AHEAD - A_MOMENT}, False),
+        ({"ends_at": LONG_AGO}, True),
+        ({"ends_at": LONG_AGO + A_MOMENT}, False),
+    ],
+)
+def test_an_event_ends_after_it_starts(changes: dict[str, Any], refused: bool) -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER], events=[event])
+
+    decision = decide(book, change_event(ORGANIZER, event.id, name="A match", **changes))
+
+    assert (getattr(decision, "code", None) == "unprocessable") is refused
+    assert (event.name == "A concert") is refused
+
+
+def test_who_may_change_an_event_is_checked_before_its_times() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[STRANGER], events=[event])
+
+    decision = decide(book, change_event(STRANGER, event.id, ends_at=LONG_AGO))
+
+    assert decision.code == "not_the_organizer"
+
+
+def test_an_event_whose_end_is_moved_into_the_past_has_ended() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER], events=[event])
+
+    assert decide(book, change_event(ORGANIZER, event.id, ends_at=NOW)).event.status == "ended"
+    assert decide(book, change_event(ORGANIZER, event.id, ends_at=FAR_AHEAD)).code == "event_ended"
+
+
+def test_an_event_created_and_changed_in_one_batch_is_saved_once() -> None:
+    book = a_book(users=[ORGANIZER])
+    event = decide(book, create_event(ORGANIZER)).event
+
+    decide(book, change_event(ORGANIZER, event.id, name="A match"))
+
+    assert book.changes.new_events[event.id].name == "A match"
     assert book.changes.changed_events == {}

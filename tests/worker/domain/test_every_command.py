@@ -12,6 +12,7 @@ from tests.builders import (
     NOW,
     a_book,
     cancel_event,
+    change_event,
     change_ticket_type,
     create_event,
     create_ticket_type,
@@ -31,6 +32,7 @@ A_MILLISECOND = 1000 * A_MOMENT
 COMMANDS: dict[str, Callable[..., Command]] = {
     "register_user": lambda **fields: register_user(SOMEBODY, **fields),
     "create_event": lambda **fields: create_event(SOMEBODY, **fields),
+    "change_event": lambda **fields: change_event(SOMEBODY, SOMETHING, name="A match", **fields),
     "cancel_event": lambda **fields: cancel_event(SOMEBODY, SOMETHING, **fields),
     "end_event": lambda **fields: end_event(SOMEBODY, SOMETHING, **fields),
     "create_ticket_type": lambda **fields: create_ticket_type(SOMEBODY, SOMETHING, **fields),

@@ -8,6 +8,7 @@ from shared.commands import Command
 from shared.ids import new_id
 from tests.builders import (
     cancel_event,
+    change_event,
     change_ticket_type,
     create_event,
     create_ticket_type,
@@ -26,6 +27,7 @@ EVENT, STANDING, SEATED = new_id(), new_id(), new_id()
 CASES = [
     (register_user(ANN, email="Ann@Example.com"), LockRequest({ANN}, emails={"ann@example.com"})),
     (create_event(ANN), LockRequest({ANN})),
+    (change_event(ANN, EVENT, name="A"), LockRequest({ANN}, event_ids={EVENT})),
     (cancel_event(ANN, EVENT), LockRequest({ANN}, event_ids={EVENT})),
     (end_event(ANN, EVENT), LockRequest({ANN}, event_ids={EVENT})),
     (create_ticket_type(ANN, EVENT), LockRequest({ANN}, event_ids={EVENT})),

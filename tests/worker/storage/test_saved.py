@@ -10,8 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.commands import Command
 from shared.ids import new_id
 from tests.builders import (
+    A_MOMENT,
+    FAR_AHEAD,
+    NOW,
     RULES,
     cancel_event,
+    change_event,
     change_ticket_type,
     register_user,
     release_cart,
@@ -109,7 +113,9 @@ async def test_everything_that_a_command_says_is_stored(office: Harness) -> None
     ann, _ = await office.user(), await office.ticket_type()
     newcomer = register_user(email="Newcomer-" + ann + "@Example.com")
     change = change_ticket_type(office.organizer, (await office.ticket_types(1))[0], name="Box")
-    await office.apply(newcomer, change, cancel_event(office.organizer, office.event))
+    times = {"starts_at": NOW, "ends_at": FAR_AHEAD - A_MOMENT}
+    move = change_event(office.organizer, office.event, name="Gala", **times)
+    await office.apply(newcomer, change, move, cancel_event(office.organizer, office.event))
 
     users = await office.rows(
         "SELECT email, password_hash FROM booking.users WHERE id = CAST(:id AS uuid)",
@@ -120,11 +126,15 @@ async def test_everything_that_a_command_says_is_stored(office: Harness) -> None
         id=change.ticket_type_id,
     )
     events = await office.rows(
-        "SELECT status FROM booking.events WHERE id = CAST(:id AS uuid)", id=office.event
+        "SELECT organizer_id::text, name, starts_at, ends_at, status FROM booking.events"
+        " WHERE id = CAST(:id AS uuid)",
+        id=office.event,
     )
     assert [tuple(row) for row in users] == [(newcomer.email, newcomer.password_hash)]
     assert [row[0] for row in names] == ["Box"]
-    assert [row[0] for row in events] == ["cancelled"]
+    assert [tuple(row) for row in events] == [
+        (office.organizer, "Gala", *times.values(), "cancelled")
+    ]
 
 
 async def test_lines_are_stored_as_they_are_raised_lowered_and_taken_out(
