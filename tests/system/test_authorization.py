@@ -195,7 +195,7 @@ async def world(site: Site, organizer: Person, queue: Queue) -> World:
     reserved = await owner.reserve(ticket_type_id, HELD)
     people = {"other": other, "owner": owner, "organizer": organizer}
     now = int(time.time())
-    stale = await site.token_for(owner.id, iat=now - 100, exp=now - 1)
+    stale = await site.token_for(owner.id, iat=now - 100, exp=now - 60)
     absent = new_id()
     people |= {
         "expired": Person(site.http, site.deployment, owner.id, owner.email, stale),
