@@ -23,7 +23,6 @@ from gateway.identity.user_loader import UserLoader
 from gateway.messaging.broker_connection import keep_connected
 from gateway.messaging.replies import DecidedOutcome, Replies
 from gateway.messaging.submit import Publisher
-from gateway.messaging.user_limit import UserCommandLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
@@ -108,7 +107,7 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
 
     def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
         metrics.replies.inc()
-        publisher.answer(correlation_id, answers)
+        publisher.on_reply(correlation_id, answers)
         outcome_poller.wake(answer.command_id for answer in answers)
 
     replies = Replies(on_reply, lambda: publisher.on_replies_lost())
@@ -119,10 +118,9 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         catalogue=SingleFlight(),
         outcome_poller=outcome_poller,
         publisher=publisher,
-        in_flight=UserCommandLimit(),
         overload=Overload(
             metrics,
-            in_flight=lambda: publisher.under_way,
+            in_flight=lambda: publisher.in_flight,
             idle=lambda: outcome_poller.idle,
         ),
         replies=replies,

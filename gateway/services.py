@@ -10,7 +10,6 @@ from gateway.identity.passwords import Passwords
 from gateway.identity.tokens import Tokens
 from gateway.messaging.replies import Replies
 from gateway.messaging.submit import Publisher
-from gateway.messaging.user_limit import UserCommandLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries
 from gateway.read_model.single_flight import SingleFlight
@@ -27,7 +26,6 @@ class Services:
     """Pages that anybody may read, as they are sent."""
     outcome_poller: OutcomePoller
     publisher: Publisher
-    in_flight: UserCommandLimit
     overload: Overload
     replies: Replies
     tokens: Tokens

@@ -52,8 +52,8 @@ class Metrics:
             "Commands on their way whose outcome is awaited.",
             registry=self.registry,
         )
-        self.under_way = Gauge(
-            "holdfast_commands_under_way",
+        self.in_flight = Gauge(
+            "holdfast_commands_in_flight",
             "Commands in line for the broker, or not answered yet: new ones are shed at 5,000.",
             registry=self.registry,
         )

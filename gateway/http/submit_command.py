@@ -45,7 +45,6 @@ async def submit(
 async def _decide(request: Request, command: Command, wait_seconds: float) -> DecidedOutcome | None:
     services = services_of(request)
     services.overload.check_command(command.command_id)
-    services.in_flight.enter(command.user_id, command.command_id)
     try:
         with ending_on_disconnect(request.receive):
             return await services.publisher.submit(command, wait_seconds)
@@ -53,8 +52,6 @@ async def _decide(request: Request, command: Command, wait_seconds: float) -> De
         return None
     except BrokerUnavailableError:
         raise ProblemError("broker_unavailable", command_id=command.command_id) from None
-    finally:
-        services.in_flight.leave(command.user_id)
 
 
 def pending_response(command: Command, preferences: Preferences) -> Response:

@@ -1,50 +1,53 @@
-"""What was handed to the broker and is not answered yet: how far the workers are behind."""
+"""Messages that no worker has answered yet: how far the workers are behind."""
 
 from time import monotonic
 
 from gateway.messaging.submission import Submission
 
-FORGOTTEN_AFTER_SECONDS = 60.0
-"""A reply that takes longer is taken for lost: what it would have answered holds up nobody."""
+REPLY_TIMEOUT_SECONDS = 60.0
+"""A reply that takes longer counts as lost, so that its commands do not fill the gateway."""
 
 
 class InFlightMessages:
-    """Messages on their way, each with the commands that it carries, in the order they left."""
+    """Published messages, each with the submissions that it carries, oldest first."""
 
     def __init__(self) -> None:
         self._messages: dict[str, tuple[float, list[Submission]]] = {}
-        """By correlation ID: when it left, and what it carries."""
+        """By correlation ID: when it was published, and what it carries."""
         self._commands = 0
 
     def __len__(self) -> int:
-        """Return how many messages are unanswered."""
+        """Return the number of messages."""
         return len(self._messages)
 
     @property
     def commands(self) -> int:
+        """The number of commands. Reading it removes messages whose reply counts as lost."""
         while self._messages:
-            correlation_id, (left_at, _) = next(iter(self._messages.items()))
-            if monotonic() - left_at < FORGOTTEN_AFTER_SECONDS:
+            correlation_id, (published_at, _) = next(iter(self._messages.items()))
+            if monotonic() - published_at < REPLY_TIMEOUT_SECONDS:
                 break
             self.take(correlation_id)
         return self._commands
 
     @property
     def awaited(self) -> int:
-        """Of the commands, those whose client waits to hear of them."""
-        return sum(each.awaited for _, load in self._messages.values() for each in load)
+        """The number of commands whose request waits for the outcome."""
+        return sum(each.awaited for _, batch in self._messages.values() for each in batch)
 
-    def add(self, correlation_id: str, load: list[Submission]) -> None:
-        self._messages[correlation_id] = (monotonic(), load)
-        self._commands += len(load)
+    def add(self, correlation_id: str, batch: list[Submission]) -> None:
+        self._messages[correlation_id] = (monotonic(), batch)
+        self._commands += len(batch)
 
     def take(self, correlation_id: str) -> list[Submission]:
-        """Return what the message carries, which is answered now; nothing where that is known."""
-        _, load = self._messages.pop(correlation_id, (0.0, []))
-        self._commands -= len(load)
-        return load
+        """Remove a message and return its submissions, finished; empty if already removed."""
+        _, batch = self._messages.pop(correlation_id, (0.0, []))
+        self._commands -= len(batch)
+        for submission in batch:
+            submission.finish()
+        return batch
 
-    def forget(self) -> None:
-        """Expect no answers any more: the connection is lost on which they would have come."""
-        self._messages.clear()
-        self._commands = 0
+    def clear(self) -> None:
+        """Remove all: the connection is lost on which the replies would have come."""
+        for correlation_id in list(self._messages):
+            self.take(correlation_id)

@@ -1,16 +1,18 @@
-"""A command on its way to the broker, and the one who waits to hear of it."""
+"""A command on its way: what it is on the wire, and what is known of its fate."""
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.messaging.replies import DecidedOutcome
 from shared.commands import Command
 
 
 class Submission:
-    """A command on its way: what it is on the wire, and who is to hear what becomes of it."""
+    """One command in flight, from its arrival to its reply."""
 
     __slots__ = (
         "_listener",
+        "_on_finish",
         "awaited",
         "command",
         "confirmed",
@@ -18,37 +20,48 @@ class Submission:
         "text",
     )
 
-    def __init__(self, command: Command, *, awaited: bool) -> None:
+    def __init__(
+        self, command: Command, *, awaited: bool, on_finish: Callable[[str], None]
+    ) -> None:
+        """`on_finish` is called once, with the user's ID, when no reply is expected any more."""
         self.command = command
-        # As encode_commands does, which first finds out what kind each command is.
-        self.text = type(command).__pydantic_serializer__.to_json(command)
+        self.text = command.model_dump_json().encode()
         self.awaited = awaited
-        """Whether somebody waits for the outcome, and not for the confirm alone."""
+        """Whether a request waits for the outcome, and not for the confirm alone."""
         self.confirmed: bool | None = None
         """Whether the broker has the command on disk; None while that is not known."""
         self.decided: DecidedOutcome | None = None
-        """What a reply said: it may come just as whoever listens has lost patience."""
+        """The outcome in the reply. It may come just after the listener has timed out."""
         self._listener: asyncio.Future[DecidedOutcome | None] | None = None
+        self._on_finish: Callable[[str], None] | None = on_finish
 
     def listen(self) -> asyncio.Future[DecidedOutcome | None]:
-        """Return what resolves when there is news: with the outcome, or None for other news."""
+        """Return a future of the next news: the outcome, or None for a confirm or a failure."""
         self._listener = asyncio.get_running_loop().create_future()
         return self._listener
 
-    def settle(self, *, confirmed: bool) -> None:
-        """Say whether the broker has the command on disk."""
+    def confirm(self, *, confirmed: bool) -> None:
+        """Note whether the broker has the command on disk."""
         if self.confirmed is None:
             self.confirmed = confirmed
-        # Who awaits the outcome need not know of the confirm; without one there is no outcome.
+        # A request that awaits the outcome needs no confirm; without one there is no outcome.
         if not (self.awaited and confirmed):
             self._tell(None)
+        if not confirmed:
+            self.finish()
 
-    def decide(self, decided: DecidedOutcome) -> None:
-        """Say what became of the command."""
+    def resolve(self, decided: DecidedOutcome) -> None:
+        """Note the outcome of the command."""
         # A reply proves that the broker had the command, also when it overtakes the confirm.
         self.confirmed = True
         self.decided = decided
         self._tell(decided)
+
+    def finish(self) -> None:
+        """Note that no reply is expected: it has come, or counts as lost."""
+        if self._on_finish is not None:
+            on_finish, self._on_finish = self._on_finish, None
+            on_finish(self.command.user_id)
 
     def _tell(self, decided: DecidedOutcome | None) -> None:
         if self._listener is not None and not self._listener.done():

@@ -1,9 +1,8 @@
-"""Hands commands to the broker, many in a message, and awaits what becomes of them.
+"""Publishes commands to the broker, many in a message, and awaits their outcomes.
 
-Commands that arrive while a publish awaits its confirm leave together in the next message.
-Alone, a command waits for nobody. Only where workers have many messages to answer, what is no full
-load waits a moment for more: it would wait there, and many small messages cost a worker more time
-than a few large ones.
+Commands that arrive while a publish awaits its confirm leave together in the next message. Alone, a
+command waits for no other. If the workers have many messages to answer, a partial batch lingers
+50 ms: it would wait there anyway, and many small messages cost a worker more than a few large ones.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from gateway.messaging.in_flight_messages import InFlightMessages
 from gateway.messaging.replies import DecidedOutcome
 from gateway.messaging.submission import Submission
+from gateway.messaging.user_limit import UserCommandLimit
 from gateway.read_model.outcome_poller import OutcomePoller, result_within
 from gateway.telemetry import Metrics
 from shared.commands import Command
@@ -26,19 +26,19 @@ from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
 
 MAX_UNCONFIRMED_MESSAGES = 2
-"""How many messages may await their confirm at the same time. More lanes carry smaller loads,
-and everybody behind pays by the message."""
+"""Messages that may await their confirm at the same time. More would carry smaller batches, and a
+worker pays by the message."""
 MAX_UNCONFIRMED_AT_FULL_BATCHES = 10
-"""How many may where each is full: under overload a confirm is noticed late."""
+"""The same while each carries a full batch: under overload, confirms are noticed late."""
 BEHIND_MESSAGES = 16
-"""How many messages workers have to answer when they are behind."""
+"""Unanswered messages from which on the workers count as behind."""
 LINGER_SECONDS = 0.05
-"""How long commands then wait for a full load."""
+"""How long a partial batch then waits to fill."""
 CONFIRM_TIMEOUT_SECONDS = 3.0
 REPLY_PATIENCE_SECONDS = 0.5
 """A reply that takes longer may be lost: from then on the read model is asked too."""
 DEFAULT_ACCOUNT = "guest"
-"""As whom a client logs in to whose URL no user belongs."""
+"""The RabbitMQ user where the URL names none."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,38 +48,39 @@ class BrokerUnavailableError(Exception):
 
 
 class Publisher:
-    """The line of commands, the lanes that carry them off, and who waits for a reply."""
+    """Queues commands, publishes them in batches, and matches replies to them."""
 
     def __init__(self, reply_to: str, outcome_poller: OutcomePoller, metrics: Metrics) -> None:
+        self.user_limit = UserCommandLimit()
         self._reply_to = reply_to
         self._outcome_poller = outcome_poller
         self._metrics = metrics
         self._exchange: AbstractExchange | None = None
         self._account = ""
-        """As whom the broker knows us: it refuses messages that claim to be another's."""
-        self._line: deque[Submission] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
-        self._open_lanes = 0
-        self._hold: asyncio.TimerHandle | None = None
-        """Lets go of what waits for a full load."""
-        self._in_flight = InFlightMessages()
-        metrics.awaiting_reply.set_function(lambda: self._in_flight.awaited)
-        metrics.under_way.set_function(lambda: self.under_way)
+        """The RabbitMQ user; the broker refuses messages that claim another."""
+        self._queue: deque[Submission] = deque()
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._unconfirmed = 0
+        self._linger: asyncio.TimerHandle | None = None
+        self._messages = InFlightMessages()
+        metrics.awaiting_reply.set_function(lambda: self._messages.awaited)
+        metrics.in_flight.set_function(lambda: self.in_flight)
 
     @property
     def connected(self) -> bool:
         return self._exchange is not None
 
     @property
-    def under_way(self) -> int:
-        """Return how many commands are in line, or not answered yet."""
-        return len(self._line) + self._in_flight.commands
+    def in_flight(self) -> int:
+        """The number of commands that are queued, or not answered by a worker yet."""
+        return len(self._queue) + self._messages.commands
 
     async def submit(self, command: Command, wait_seconds: float) -> DecidedOutcome | None:
-        """Hand `command` in and await its outcome; None where it was not decided in time.
+        """Publish `command` and await its outcome; None if it is not decided in time.
 
-        Returns after the broker confirmed it. Raises `BrokerUnavailableError`. A caller that is
-        cancelled waits no longer; the command still leaves for the broker.
+        Returns after the broker has confirmed it. A caller that is cancelled waits no longer; the
+        command is still published. Raises `BrokerUnavailableError`, and the `ProblemError`
+        `too_many_commands` of its user.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
         try:
@@ -94,20 +95,20 @@ class Publisher:
             submission.awaited = False
 
     def on_replies_lost(self) -> None:
-        """Know that replies to what is under way may be lost."""
-        self._in_flight.forget()
+        """Expect no replies to what was published: the connection that carries them is lost."""
+        self._messages.clear()
 
-    def answer(self, correlation_id: str, answers: list[DecidedOutcome]) -> None:
-        """Take a reply: what became of the commands of one message, in their order.
+    def on_reply(self, correlation_id: str, decided: list[DecidedOutcome]) -> None:
+        """Take the reply to a message: the outcomes of its commands, in their order.
 
-        By message and place, not by command ID: another user may have used the same ID, and
-        the refusal of the one is no answer to the other.
+        They are matched by message and place, not by command ID: another user may have used the
+        same ID, and the refusal of the one is no outcome of the other.
         """
-        load = self._in_flight.take(correlation_id)
-        for submission, decided in zip(load, answers, strict=False):
-            if submission.command.command_id == decided.command_id:
-                submission.decide(decided)
-        self._open_lane_if_wanted()
+        batch = self._messages.take(correlation_id)
+        for submission, outcome in zip(batch, decided, strict=False):
+            if submission.command.command_id == outcome.command_id:
+                submission.resolve(outcome)
+        self._publish_if_wanted()
 
     async def serve(self, connection: AbstractConnection) -> None:
         """Publish through `connection` until its channel is closed."""
@@ -121,18 +122,19 @@ class Publisher:
             self._fail_queued()
 
     async def drain(self) -> None:
-        """Wait until every message that is on its way was confirmed, or failed."""
+        """Publish what is queued, and wait until every message was confirmed or failed."""
         self._flush()
-        while self._lanes:
-            await asyncio.wait(self._lanes)
+        while self._publishing:
+            await asyncio.wait(self._publishing)
 
     def _enqueue(self, command: Command, *, awaited: bool) -> Submission:
         if self._exchange is None:
             raise self._unavailable("no_connection")
-        submission = Submission(command, awaited=awaited)
+        self.user_limit.enter(command.user_id, command.command_id)
+        submission = Submission(command, awaited=awaited, on_finish=self.user_limit.leave)
         self._metrics.commands_of[command.kind].inc()
-        self._line.append(submission)
-        self._open_lane_if_wanted()
+        self._queue.append(submission)
+        self._publish_if_wanted()
         return submission
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> DecidedOutcome | None:
@@ -152,97 +154,97 @@ class Publisher:
             await submission.listen()
         return submission.confirmed is True
 
-    def _open_lane_if_wanted(self) -> None:
-        if not self._line:
+    def _publish_if_wanted(self) -> None:
+        if not self._queue:
             return
-        full_loads = len(self._line) // MAX_COMMANDS_A_MESSAGE
-        if len(self._in_flight) < BEHIND_MESSAGES:
-            wanted = MAX_UNCONFIRMED_MESSAGES + full_loads
+        full_batches = len(self._queue) // MAX_COMMANDS_A_MESSAGE
+        if len(self._messages) < BEHIND_MESSAGES:
+            wanted = MAX_UNCONFIRMED_MESSAGES + full_batches
         else:
-            wanted = full_loads
-            if self._hold is None:
+            wanted = full_batches
+            if self._linger is None:
                 loop = asyncio.get_running_loop()
-                self._hold = loop.call_later(LINGER_SECONDS, self._flush)
-        if self._open_lanes < min(wanted, MAX_UNCONFIRMED_AT_FULL_BATCHES):
-            self._open_lane()
-
-    def _open_lane(self) -> None:
-        self._open_lanes += 1
-        lane = asyncio.create_task(self._serve_lane())
-        self._lanes.add(lane)
-        lane.add_done_callback(self._lanes.discard)
+                self._linger = loop.call_later(LINGER_SECONDS, self._flush)
+        if self._unconfirmed < min(wanted, MAX_UNCONFIRMED_AT_FULL_BATCHES):
+            self._start_publishing()
 
     def _flush(self) -> None:
-        self._hold = None
-        if self._line and self._open_lanes < MAX_UNCONFIRMED_AT_FULL_BATCHES:
-            self._open_lane()
+        self._linger = None
+        if self._queue and self._unconfirmed < MAX_UNCONFIRMED_AT_FULL_BATCHES:
+            self._start_publishing()
 
-    async def _serve_lane(self) -> None:
+    def _start_publishing(self) -> None:
+        self._unconfirmed += 1
+        task = asyncio.create_task(self._publish_batches())
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
+
+    async def _publish_batches(self) -> None:
+        """Publish one batch after the other, as long as that is wanted."""
         try:
-            while self._line:
-                load = self._take_batch()
-                confirmed = await self._publish(load)
-                for submission in load:
-                    submission.settle(confirmed=confirmed)
-                if not self._is_lane_wanted():
+            while self._queue:
+                batch = self._take_batch()
+                confirmed = await self._publish(batch)
+                for submission in batch:
+                    submission.confirm(confirmed=confirmed)
+                if not self._is_next_batch_wanted():
                     break
         finally:
-            self._open_lanes -= 1
-            self._open_lane_if_wanted()
+            self._unconfirmed -= 1
+            self._publish_if_wanted()
 
-    def _is_lane_wanted(self) -> bool:
-        """Tell whether what is in line now should leave by a lane that is free again."""
-        if len(self._line) >= MAX_COMMANDS_A_MESSAGE:
+    def _is_next_batch_wanted(self) -> bool:
+        if len(self._queue) >= MAX_COMMANDS_A_MESSAGE:
             return True
         return (
-            self._open_lanes <= MAX_UNCONFIRMED_MESSAGES and len(self._in_flight) < BEHIND_MESSAGES
+            self._unconfirmed <= MAX_UNCONFIRMED_MESSAGES and len(self._messages) < BEHIND_MESSAGES
         )
 
     def _take_batch(self) -> list[Submission]:
-        """Take as many commands from the line as one message may carry."""
-        load = [self._line.popleft()]
-        size = len(load[0].text) + len("[]")
-        while self._line and len(load) < MAX_COMMANDS_A_MESSAGE:
-            size += len(self._line[0].text) + len(",")
-            if size > MAX_MESSAGE_BYTES:
+        """Take as many commands from the queue as one message may carry."""
+        batch = [self._queue.popleft()]
+        size_bytes = len(batch[0].text) + len("[]")
+        while self._queue and len(batch) < MAX_COMMANDS_A_MESSAGE:
+            size_bytes += len(self._queue[0].text) + len(",")
+            if size_bytes > MAX_MESSAGE_BYTES:
                 break
-            load.append(self._line.popleft())
-        return load
+            batch.append(self._queue.popleft())
+        return batch
 
-    async def _publish(self, load: list[Submission]) -> bool:
+    async def _publish(self, batch: list[Submission]) -> bool:
         """Publish one message; tell whether the broker confirmed that it is on disk."""
         exchange = self._exchange
         if exchange is None:
             return False
         correlation_id = new_id()
-        message = self._message(load, correlation_id)
-        self._in_flight.add(correlation_id, load)
-        self._metrics.message_commands.observe(len(load))
+        message = self._message(batch, correlation_id)
+        self._messages.add(correlation_id, batch)
+        self._metrics.message_commands.observe(len(batch))
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT_SECONDS):
                 await exchange.publish(message, COMMANDS_ROUTING_KEY, mandatory=True)
         # PublishError first: it is a DeliveryError too.
         except PublishError:
-            _log.error("the broker has no queue for commands: the message came back")
+            _log.error("the broker has no queue for commands: the message was returned")
             self._metrics.publish_failures.labels("returned").inc()
         except DeliveryError:
             self._metrics.publish_failures.labels("refused").inc()
         except TimeoutError:
             self._metrics.publish_failures.labels("no_confirm").inc()
-            # Who stands behind would only find out the same, each three seconds later.
+            # What is queued would only find out the same, each batch three seconds later.
             self._fail_queued()
-        # Whatever waits on a connection that is lost, aio-pika may cancel.
+        # aio-pika may cancel what waits on a connection that is lost.
         except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:
             _log.warning("a publish failed: %r", error)
             self._metrics.publish_failures.labels("connection_lost").inc()
         else:
             return True
-        self._in_flight.take(correlation_id)
+        self._messages.take(correlation_id)
         return False
 
-    def _message(self, load: list[Submission], correlation_id: str) -> Message:
+    def _message(self, batch: list[Submission], correlation_id: str) -> Message:
         return Message(
-            b"[%b]" % b",".join(submission.text for submission in load),
+            b"[%b]" % b",".join(submission.text for submission in batch),
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
             # aiormq tells returned messages apart by it: fresh for each attempt.
@@ -253,8 +255,8 @@ class Publisher:
         )
 
     def _fail_queued(self) -> None:
-        while self._line:
-            self._line.popleft().settle(confirmed=False)
+        while self._queue:
+            self._queue.popleft().confirm(confirmed=False)
 
     def _unavailable(self, reason: str) -> BrokerUnavailableError:
         self._metrics.publish_failures.labels(reason).inc()

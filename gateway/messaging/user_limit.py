@@ -1,14 +1,14 @@
-"""Limits how many commands of one user may be under way at the same time."""
+"""Bounds how many commands of one user may be in flight at the same time."""
 
 from gateway.http.problems import ProblemError
 
 MAX_COMMANDS_PER_USER = 100
-"""Of one gateway, repetitions included. Nobody needs more than a few; a client that hands in one
-command a hundred times at once still gets as many equal answers."""
+"""Of one gateway, repetitions included, until a worker has answered. A person needs a few; a
+client that sends one command a hundred times at once still gets as many equal answers."""
 
 
 class UserCommandLimit:
-    """Counts from a command's arrival to its answer; who has none is not remembered."""
+    """Counts the commands of each user that has some."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -21,6 +21,7 @@ class UserCommandLimit:
         self._counts[user_id] = count + 1
 
     def leave(self, user_id: str) -> None:
+        """Count one less."""
         count = self._counts[user_id] - 1
         if count:
             self._counts[user_id] = count

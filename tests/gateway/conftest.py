@@ -79,7 +79,7 @@ async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
         return [row for row in recorded if row.command_id in command_ids]
 
     def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
-        publisher.answer(correlation_id, answers)
+        publisher.on_reply(correlation_id, answers)
         outcome_poller.wake(answer.command_id for answer in answers)
 
     metrics = Metrics()

@@ -23,6 +23,10 @@ def command(command_id: str | None = None, submitted_at=NOW) -> ReleaseCart:
     )
 
 
+def ignore(user_id: str) -> None:
+    """Take the place of the count of a user's commands."""
+
+
 def outcome(command: dict[str, str], place: int = 0) -> str:
     return (
         f'{{"command_id":"{command["command_id"]}","kind":"{command["kind"]}",'
@@ -42,9 +46,9 @@ async def received(queue) -> list[list[dict]]:
 class TestPublishing:
     @pytest.mark.parametrize("example", COMMANDS.values(), ids=COMMANDS.keys())
     def test_a_command_is_written_as_messages_have_it(self, example: Command):
-        assert b"[%b]" % submit.Submission(example, awaited=False).text == encode_commands(
-            [example]
-        )
+        assert b"[%b]" % submit.Submission(
+            example, awaited=False, on_finish=ignore
+        ).text == encode_commands([example])
 
     async def test_a_command_alone_waits_for_nobody(self, counter: Counter):
         queue = await counter.queue()
@@ -72,19 +76,19 @@ class TestPublishing:
             await asyncio.sleep(0.02)
         waiting += [asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(99)]
         await asyncio.sleep(0.05)
-        assert counter.publisher._open_lanes == submit.MAX_UNCONFIRMED_MESSAGES
-        assert len(counter.publisher._line) == 99
+        assert counter.publisher._unconfirmed == submit.MAX_UNCONFIRMED_MESSAGES
+        assert len(counter.publisher._queue) == 99
         more = MAX_COMMANDS_A_MESSAGE * submit.MAX_UNCONFIRMED_AT_FULL_BATCHES
         waiting += [
             asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(more)
         ]
         await asyncio.sleep(0.2)
-        assert counter.publisher._open_lanes == submit.MAX_UNCONFIRMED_AT_FULL_BATCHES
+        assert counter.publisher._unconfirmed == submit.MAX_UNCONFIRMED_AT_FULL_BATCHES
         counter.proxy.let_through()
         assert set(await asyncio.gather(*waiting)) == {None}
         await asyncio.sleep(0.01)
-        assert counter.publisher._open_lanes == 0
-        assert not counter.publisher._line
+        assert counter.publisher._unconfirmed == 0
+        assert not counter.publisher._queue
 
     async def test_a_message_stays_below_the_bound_of_its_size(self, counter: Counter):
         queue = await counter.queue()
@@ -96,15 +100,16 @@ class TestPublishing:
             starts_at=LONG_AGO,
             ends_at=FAR_AHEAD,
         )
-        counter.publisher._line.extend(
-            submit.Submission(wide, awaited=False) for _ in range(MAX_COMMANDS_A_MESSAGE)
+        counter.publisher._queue.extend(
+            submit.Submission(wide, awaited=False, on_finish=ignore)
+            for _ in range(MAX_COMMANDS_A_MESSAGE)
         )
-        for submission in counter.publisher._line:
+        for submission in counter.publisher._queue:
             submission.text *= 4
         load = counter.publisher._take_batch()
         assert 1 < len(load) < MAX_COMMANDS_A_MESSAGE
         assert len(counter.publisher._message(load, "x").body) <= MAX_MESSAGE_BYTES
-        counter.publisher._line.clear()
+        counter.publisher._queue.clear()
         assert await received(queue) == []
 
     async def test_a_message_is_persistent_and_says_where_to_answer(self, counter: Counter):
@@ -163,49 +168,49 @@ class TestTheBrokerDoesNotTakeIt:
 
 
 class TestWorkersAreBehind:
-    async def test_commands_are_under_way_until_a_worker_answers(self, counter: Counter):
+    async def test_commands_are_in_flight_until_a_worker_answers(self, counter: Counter):
         queue = await counter.queue()
         waiting = [asyncio.create_task(counter.publisher.submit(command(), 5)) for _ in range(7)]
         # Nobody waits for these, but workers have them to do all the same.
         await asyncio.gather(*(counter.publisher.submit(command(), 0) for _ in range(2)))
-        assert counter.count("holdfast_commands_under_way") == 9
+        assert counter.count("holdfast_commands_in_flight") == 9
         await counter.answer(queue, outcome)
         assert None not in await asyncio.gather(*waiting)
-        await counter.eventually(lambda: counter.publisher.under_way == 0)
+        await counter.eventually(lambda: counter.publisher.in_flight == 0)
 
-    async def test_what_stands_in_line_is_under_way(self, counter: Counter):
+    async def test_queued_commands_are_in_flight(self, counter: Counter):
         await counter.queue()
         counter.proxy.hold()
         waiting = [asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(150)]
         await asyncio.sleep(0.05)
-        assert counter.publisher.under_way == 150
+        assert counter.publisher.in_flight == 150
         counter.proxy.let_through()
         await asyncio.gather(*waiting)
 
-    async def test_what_the_broker_does_not_take_is_not_under_way(self, counter: Counter):
+    async def test_commands_that_the_broker_refuses_are_not_in_flight(self, counter: Counter):
         with pytest.raises(BrokerUnavailableError):
             await counter.publisher.submit(command(), 5)
-        assert counter.publisher.under_way == 0
+        assert counter.publisher.in_flight == 0
 
     async def test_lost_replies_leave_room_again(self, counter: Counter):
         """The reply queue is gone with its connection, and what was in it."""
         await counter.queue()
         await counter.publisher.submit(command(), 0)
-        assert counter.publisher.under_way == 1
+        assert counter.publisher.in_flight == 1
         counter.proxy.cut()
-        await counter.eventually(lambda: counter.publisher.under_way == 0)
+        await counter.eventually(lambda: counter.publisher.in_flight == 0)
 
     async def test_a_reply_that_never_comes_leaves_room_after_a_while(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
         await counter.queue()
         await counter.publisher.submit(command(), 0)
-        monkeypatch.setattr(in_flight_messages, "FORGOTTEN_AFTER_SECONDS", 0.1)
+        monkeypatch.setattr(in_flight_messages, "REPLY_TIMEOUT_SECONDS", 0.1)
         await asyncio.sleep(0.05)
         await counter.publisher.submit(command(), 0)
-        assert counter.publisher.under_way == 2
+        assert counter.publisher.in_flight == 2
         await asyncio.sleep(0.07)
-        assert counter.publisher.under_way == 1
+        assert counter.publisher.in_flight == 1
 
     async def test_small_loads_wait_a_moment_and_leave_together(self, counter: Counter):
         queue = await counter.queue()
@@ -292,9 +297,9 @@ class TestAwaiting:
         asked = command()
         waiting = asyncio.create_task(counter.publisher.submit(asked, 5))
         await asyncio.sleep(0.05)
-        [correlation_id] = counter.publisher._in_flight._messages
+        [correlation_id] = counter.publisher._messages._messages
         decided = _decided(asked)
-        counter.publisher.answer(correlation_id, [decided])
+        counter.publisher.on_reply(correlation_id, [decided])
         assert await asyncio.wait_for(waiting, 0.5) is decided
         counter.proxy.let_through()
 
@@ -307,8 +312,8 @@ class TestAwaiting:
         waiting = asyncio.create_task(counter.publisher.submit(asked, 0.1))
         await asyncio.sleep(0.3)
         assert not waiting.done()
-        [correlation_id] = counter.publisher._in_flight._messages
-        counter.publisher.answer(correlation_id, [_decided(asked)])
+        [correlation_id] = counter.publisher._messages._messages
+        counter.publisher.on_reply(correlation_id, [_decided(asked)])
         assert await asyncio.wait_for(waiting, 0.5) is None
         counter.proxy.let_through()
 

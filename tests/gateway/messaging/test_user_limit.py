@@ -1,18 +1,20 @@
 """How many commands of one user may be under way."""
 
-import asyncio
-
 import pytest
 
 from gateway.app import create_app
 from gateway.http.problems import ProblemError
+from gateway.messaging import user_limit
 from gateway.messaging.submit import BrokerUnavailableError
 from gateway.messaging.user_limit import MAX_COMMANDS_PER_USER, UserCommandLimit
 from gateway.server import overload
 from gateway.services import Services
 from shared.ids import new_id
 from shared.outcomes import User
+from tests.builders import release_cart
+from tests.gateway.conftest import Counter
 from tests.gateway.http.test_openapi import SETTINGS
+from tests.gateway.messaging.test_submit import outcome
 from tests.gateway.server.test_fast_path import Ask, answer
 
 ADA, BOB = new_id(), new_id()
@@ -41,38 +43,54 @@ def test_who_has_none_is_forgotten():
     assert in_flight._counts == {}
 
 
-@pytest.mark.parametrize(
-    ("comes_to", "status"), [(None, 202), (BrokerUnavailableError(), 503), (ValueError(), 500)]
-)
-async def test_through_http_a_repetition_counts_and_every_end_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, comes_to: Exception | None, status: int
-):
+async def fill(counter: Counter, user_id: str) -> None:
+    for _ in range(MAX_COMMANDS_PER_USER):
+        await counter.publisher.submit(release_cart(user_id), 0)
+
+
+async def test_a_command_counts_until_a_worker_answers_also_if_no_client_waits(counter: Counter):
+    queue = await counter.queue()
+    await fill(counter, ADA)
+
+    with pytest.raises(ProblemError) as refused:
+        await counter.publisher.submit(release_cart(ADA), 0)
+    assert refused.value.code == "too_many_commands"
+    await counter.publisher.submit(release_cart(BOB), 0)
+
+    await counter.answer(queue, outcome)
+    await counter.eventually(lambda: counter.publisher.in_flight == 0)
+    assert counter.publisher.user_limit._counts == {}
+    assert await counter.publisher.submit(release_cart(ADA), 5) is not None
+
+
+async def test_commands_whose_replies_are_lost_count_no_longer(counter: Counter):
+    await counter.queue()
+    await fill(counter, ADA)
+    counter.proxy.cut()
+    await counter.eventually(lambda: counter.publisher.user_limit._counts == {})
+
+
+async def test_commands_that_the_broker_refuses_count_no_longer(counter: Counter):
+    for _ in range(2):  # no queue is bound
+        with pytest.raises(BrokerUnavailableError):
+            await counter.publisher.submit(release_cart(ADA), 0)
+    assert counter.publisher.user_limit._counts == {}
+
+
+async def test_through_http_too_many_commands_are_429(monkeypatch: pytest.MonkeyPatch):
     app = create_app(SETTINGS)
     services: Services = app.state.services
-    may_go_on = asyncio.Event()
-
-    async def submit(*_: object) -> None:
-        await may_go_on.wait()
-        if comes_to is not None:
-            raise comes_to
 
     async def user(user_id: str) -> User:
         return User(user_id, "ada@example.com")
 
-    monkeypatch.setattr(services.publisher, "submit", submit)
     monkeypatch.setattr(services.tokens, "_find_user", user)
-    # All under one key, as repetitions are.
-    under_way = [
-        asyncio.create_task(answer(app, services, RELEASE)) for _ in range(MAX_COMMANDS_PER_USER)
-    ]
-    await asyncio.sleep(0.1)
-    one_more = await answer(app, services, RELEASE)
-    assert one_more["status"] == 429
-    assert b'"code":"too_many_commands"' in one_more["body"]
-    assert (b"retry-after", b"1") in one_more["headers"]
-    may_go_on.set()
-    assert {each["status"] for each in await asyncio.gather(*under_way)} == {status}
-    assert services.in_flight._counts == {}
+    monkeypatch.setattr(services.publisher, "_exchange", object())
+    monkeypatch.setattr(user_limit, "MAX_COMMANDS_PER_USER", 0)
+    refused = await answer(app, services, RELEASE)
+    assert refused["status"] == 429
+    assert b'"code":"too_many_commands"' in refused["body"]
+    assert (b"retry-after", b"1") in refused["headers"]
 
 
 async def test_a_command_is_refused_where_workers_fell_behind_while_it_was_read(
@@ -93,4 +111,4 @@ async def test_a_command_is_refused_where_workers_fell_behind_while_it_was_read(
     assert b'"command_id":"' in refused["body"]
     assert b"retry-after" in dict(refused["headers"])
     assert services.metrics.shed._value.get() == 1
-    assert services.in_flight._counts == {}
+    assert services.publisher.user_limit._counts == {}
