@@ -1,4 +1,4 @@
-"""What became of a command: at once, after a while, or as a stream."""
+"""The outcome of a command: at once, by long poll, or as server-sent events."""
 
 from collections.abc import AsyncIterator
 from time import monotonic
@@ -21,7 +21,17 @@ HEARTBEAT_SECONDS = 10
 STREAM_SECONDS = 120
 """A stream ends after this time; an EventSource then connects again by itself."""
 
-STREAM_EXAMPLE = ": waiting\n\nevent: outcome\ndata: {…}\n\n"
+STREAM_EXAMPLE = ": waiting\n\nevent: outcome\nid: 01a2…\ndata: {…}\n\n"
+STREAM_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no",  # nginx would hold the events back until its buffer is full
+}
+LINE_ENDS = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
+"""JSON escapes for the line ends of Unicode that JSON allows inside a string.
+
+The standard of server-sent events ends a line at CR and LF alone, but several client libraries
+end it wherever Unicode does, and lose the rest of the document.
+"""
 
 router = APIRouter(prefix="/v1", tags=["commands"])
 PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
@@ -37,7 +47,7 @@ PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PR
 async def read_command(request: Request) -> Response:
     """The outcome document, also of a refused command; `Prefer: wait=N` waits for it.
 
-    `pending` where no worker has decided a command of yours under this ID.
+    `pending` while no worker has decided a command of yours under this ID.
     """
     services = services_of(request)
     user_id = await current_user(request)
@@ -68,20 +78,27 @@ async def read_command(request: Request) -> Response:
             " comments until then.",
             "content": {"text/event-stream": {"example": STREAM_EXAMPLE}},
         },
+        204: {"description": "`Last-Event-ID` says that the client has the outcome already."},
         **PROBLEMS,
     },
     openapi_extra=describe_request(),
 )
 async def follow_command(request: Request) -> Response:
-    """The outcome as server-sent events; the stream ends with it, or after two minutes."""
+    """The outcome as server-sent events; the stream ends with it, or after two minutes.
+
+    The event's ID is the command's. An `EventSource` connects again after the end of a stream and
+    sends that ID; it is answered 204, which the standard defines as the signal to stop.
+    """
     services = services_of(request)
     user_id = await current_user(request)
     command_id = read_command_id(request.path_params["command_id"])
     decided = await _outcome(services, command_id, user_id)
+    if decided is not None and request.headers.get("last-event-id") == command_id:
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
     return StreamingResponse(
         _events(services, command_id, user_id, decided),
         media_type="text/event-stream",
-        headers={"Cache-Control": "no-store"},
+        headers=STREAM_HEADERS,
     )
 
 
@@ -109,7 +126,12 @@ async def _events(
         if monotonic() >= ends_at or services.outcome_poller.closing:
             return
         decided = await services.outcome_poller.recorded(command_id, user_id, HEARTBEAT_SECONDS)
-    yield f"event: outcome\ndata: {decided.document}\n\n"
+    yield outcome_event(command_id, decided.document)
+
+
+def outcome_event(command_id: str, document: str) -> str:
+    """Return the server-sent event of an outcome document, which is one line of JSON."""
+    return f"event: outcome\nid: {command_id}\ndata: {document.translate(LINE_ENDS)}\n\n"
 
 
 def _pending(command_id: str) -> str:

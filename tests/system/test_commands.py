@@ -18,9 +18,13 @@ WINDOW_MS = 86_400_000
 
 
 @asynccontextmanager
-async def stream(person: Person, command_id: str, via: int = 0) -> AsyncIterator[httpx.Response]:
+async def stream(
+    person: Person, command_id: str, via: int = 0, last_event_id: str | None = None
+) -> AsyncIterator[httpx.Response]:
     url = f"{person.deployment.gateways[via].url}/v1/commands/{command_id}/events"
     headers = {"Authorization": f"Bearer {person.token}"}
+    if last_event_id is not None:
+        headers["Last-Event-ID"] = last_event_id
     async with person.http.stream("GET", url, headers=headers) as response:
         yield response
 
@@ -29,11 +33,13 @@ async def read_stream(response: httpx.Response) -> tuple[list[str], Document]:
     """The comments of a stream, and the outcome that ends it."""
     async with asyncio.timeout(20):
         lines = [line async for line in response.aiter_lines() if line]
-    assert lines[-2] == "event: outcome"
-    assert lines[-1].startswith("data: ")
-    assert all(line.startswith(":") for line in lines[:-2])
-    outcome: Document = json.loads(lines[-1].removeprefix("data: "))
-    return lines[:-2], outcome
+    *comments, event, event_id, data = lines
+    assert event == "event: outcome"
+    assert data.startswith("data: ")
+    assert all(line.startswith(":") for line in comments)
+    outcome: Document = json.loads(data.removeprefix("data: "))
+    assert event_id == f"id: {outcome['command_id']}"
+    return comments, outcome
 
 
 async def test_a_poll_returns_the_same_document_as_the_answer(
@@ -182,6 +188,38 @@ async def test_the_stream_of_a_decided_command_sends_its_outcome_at_once(
         comments, outcome = await read_stream(response)
     assert comments == []
     assert outcome == answer.json()
+
+
+async def test_proxies_and_caches_are_told_to_pass_a_stream_on_at_once(
+    alice: Person, ticket_type_id: str
+) -> None:
+    answer = await alice.reserve(ticket_type_id)
+    async with stream(alice, answer.json()["command_id"]) as response:
+        assert response.headers["x-accel-buffering"] == "no"
+        assert response.headers["cache-control"] == "no-store"
+
+
+async def test_a_client_that_reconnects_with_the_id_of_the_outcome_is_answered_204(
+    alice: Person, ticket_type_id: str
+) -> None:
+    command_id = (await alice.reserve(ticket_type_id)).json()["command_id"]
+    for via in (0, 1):
+        async with stream(alice, command_id, via=via, last_event_id=command_id) as response:
+            assert response.status_code == 204
+            assert await response.aread() == b""
+    async with stream(alice, command_id, last_event_id=new_id()) as response:
+        _, outcome = await read_stream(response)
+    assert outcome["command_id"] == command_id
+
+
+async def test_an_undecided_command_is_streamed_whatever_id_the_client_sends(
+    alice: Person,
+) -> None:
+    command_id = new_id()
+    async with stream(alice, command_id, last_event_id=command_id) as response:
+        assert response.status_code == 200
+        lines = response.aiter_lines()
+        assert (await asyncio.wait_for(anext(lines), 5)).startswith(":")
 
 
 async def test_a_command_is_decided_although_its_client_disconnects(
