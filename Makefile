@@ -42,8 +42,8 @@ mutants: $(STAMP) ## seed bugs, one at a time, and see each caught; ARGS="--only
 chaos: $(STAMP) ## break a system of its own and check the invariants; ARGS="--profile long" takes an hour
 	@exec $(BIN)/python -m reliability.chaos $(ARGS)
 
-fuzz: $(STAMP) ## ask the gateway 100,000 times what its OpenAPI document says, and does not
-	@exec $(BIN)/python -m tests.system.fuzzing $(ARGS)
+fuzz: $(STAMP) ## send the gateway 100,000 requests made from its OpenAPI document
+	@exec $(BIN)/python -m reliability.fuzzing $(ARGS)
 
 lock: $(STAMP) ## pin every dependency of pyproject.toml again
 	@set -e; tools=$$(mktemp -d); trap 'rm -rf "$$tools"' EXIT; \

@@ -1,7 +1,7 @@
 """Runs one case once, on the deployment that it needs."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import uvloop
 
@@ -50,8 +50,10 @@ def measure(case: Case, deployment: Deployment, seconds: float) -> Measured:
             return Measured(hot_row.rate, measured_with=hot_row.measured_with)
         case "baseline":
             deployment.serve_baseline(case.gateways)
-        case _:
+        case "queue" | "http":
             deployment.serve(case.workers, case.gateways)
+        case _:
+            assert_never(case.way)
     meter = CpuMeter(deployment.processes())
     match case.way:
         case "baseline":
@@ -61,8 +63,10 @@ def measure(case: Case, deployment: Deployment, seconds: float) -> Measured:
             result = uvloop.run(run_with_known_buyers(options, QUIET, meter))
         case "queue":
             result = uvloop.run(run_queue(_queue(case, deployment, seconds), QUIET, meter))
-        case _:
+        case "http":
             result = uvloop.run(run_http(_http(case, deployment, seconds), QUIET, meter))
+        case _:
+            assert_never(case.way)
     if meter.elapsed_seconds < seconds + WARM_UP_SECONDS:
         # A load takes Ctrl-C for its own end, and would leave figures of a shorter time.
         raise KeyboardInterrupt

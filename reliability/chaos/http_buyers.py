@@ -4,12 +4,12 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import httpx
 
 from reliability.chaos.pace import Pace
-from reliability.chaos.record import Document, Entry, Record
+from reliability.chaos.record import CartCommandKind, Document, Entry, Record
 from reliability.chaos.shop import Shop
 
 PREFERENCES = ("wait=2", "wait=2", "respond-async", None)
@@ -101,7 +101,7 @@ class HttpBuyer:
         )
 
     async def _send(
-        self, entry: Entry, kind: str, fields: Document, prefer: str | None
+        self, entry: Entry, kind: CartCommandKind, fields: Document, prefer: str | None
     ) -> httpx.Response | None:
         method, path, body = route(kind, fields)
         headers = {"Idempotency-Key": entry.id} | ({"Prefer": prefer} if prefer else {})
@@ -190,7 +190,7 @@ class HttpBuyer:
         await asyncio.wait([request])
 
 
-def route(kind: str, fields: Document) -> tuple[str, str, Document | None]:
+def route(kind: CartCommandKind, fields: Document) -> tuple[str, str, Document | None]:
     """How a command is written over HTTP: method, path and body."""
     match kind:
         case "reserve_tickets":
@@ -200,5 +200,7 @@ def route(kind: str, fields: Document) -> tuple[str, str, Document | None]:
             return "PUT", path, {"quantity": fields["quantity"]}
         case "release_item":
             return "DELETE", f"/v1/cart/items/{fields['ticket_type_id']}", None
-        case _:
+        case "release_cart":
             return "DELETE", "/v1/cart", None
+        case _:
+            assert_never(kind)

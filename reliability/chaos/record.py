@@ -10,6 +10,8 @@ from shared.ids import new_id
 
 Document = dict[str, Any]
 Way = Literal["http", "queue"]
+CartCommandKind = Literal["reserve_tickets", "set_quantity", "release_item", "release_cart"]
+"""The commands that buyers send."""
 
 
 @dataclass(slots=True)
@@ -17,7 +19,7 @@ class Entry:
     """A command, and all that was heard of it."""
 
     user_id: str
-    kind: str
+    kind: CartCommandKind
     fields: Document
     """What it asks for, as on the wire."""
     way: Way

@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import accumulate, groupby
-from typing import Any
+from typing import Any, assert_never
 
-from reliability.chaos.record import Document, Entry
+from reliability.chaos.record import CartCommandKind, Document, Entry
 
 Lines = dict[str, int]
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -101,7 +101,7 @@ def _step(played: Replay, cart: Cart, entry: Entry, outcome: Document) -> Cart:
     return Cart(told["id"], expires_at, lines, since)
 
 
-def after(kind: str, fields: Document, lines: Lines) -> Lines:
+def after(kind: CartCommandKind, fields: Document, lines: Lines) -> Lines:
     """What a cart holds once a command has succeeded."""
     now = dict(lines)
     match kind:
@@ -113,8 +113,10 @@ def after(kind: str, fields: Document, lines: Lines) -> Lines:
             now[fields["ticket_type_id"]] = fields["quantity"]
         case "release_item":
             now.pop(fields["ticket_type_id"], None)
-        case _:
+        case "release_cart":
             now.clear()
+        case _:
+            assert_never(kind)
     return {id: quantity for id, quantity in now.items() if quantity}
 
 

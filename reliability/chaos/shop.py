@@ -3,10 +3,10 @@
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 from uuid import UUID
 
-from reliability.chaos.record import Document
+from reliability.chaos.record import CartCommandKind, Document
 from shared.ids import new_id
 
 SOME_HASH = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$" + "A" * 43
@@ -17,7 +17,12 @@ TOTALS = (100_000, 5_000, 40, 40, 3, *(500,) * COLD_TYPES)
 """Two hot ticket types, two that sell out, one of three tickets; and the cold ones."""
 WEIGHTS = (8.0, 6.0, 2.0, 2.0, 1.0, *(0.5,) * COLD_TYPES)
 
-KINDS = ("reserve_tickets", "set_quantity", "release_item", "release_cart")
+KINDS: tuple[CartCommandKind, ...] = (
+    "reserve_tickets",
+    "set_quantity",
+    "release_item",
+    "release_cart",
+)
 KIND_WEIGHTS = (6, 2, 2, 1)
 
 
@@ -30,7 +35,7 @@ class Shop:
     def totals(self) -> dict[str, int]:
         return dict(zip(self.ticket_type_ids, TOTALS, strict=True))
 
-    def wish(self, chance: random.Random) -> tuple[str, Document]:
+    def wish(self, chance: random.Random) -> tuple[CartCommandKind, Document]:
         """What somebody asks for: the kind of the command, and its fields."""
         (kind,) = chance.choices(KINDS, KIND_WEIGHTS)
         match kind:
@@ -43,10 +48,12 @@ class Shop:
                 return kind, {"ticket_type_id": self._any(chance), "quantity": quantity}
             case "release_item":
                 return kind, {"ticket_type_id": self._any(chance)}
-            case _:
+            case "release_cart":
                 return kind, {}
+            case _:
+                assert_never(kind)
 
-    def other_payload(self, kind: str) -> tuple[str, Document]:
+    def other_payload(self, kind: CartCommandKind) -> tuple[CartCommandKind, Document]:
         """A command that asks for something else than one of this kind."""
         if kind != "release_cart":
             return "release_cart", {}

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, assert_never
 
 from reliability.simulation.tables import Committed, EventRow, Table, TicketTypeRow
 from shared.commands import (
@@ -103,8 +103,13 @@ class Ledger:
                 self._born[command.user_id] = at
             case CreateEvent() | CreateTicketType():
                 self._born[command.command_id] = at
-            case _:
+            case (
+                CancelEvent() | EndEvent() | ChangeTicketType()
+                | ReserveTickets() | SetQuantity() | ReleaseItem() | ReleaseCart()
+            ):  # fmt: skip
                 pass
+            case _:
+                assert_never(command)
 
     def could_lock(self, user_id: str, began: datetime) -> bool:
         """Whether a transaction found the user, and so was alone with what is theirs."""
@@ -146,8 +151,10 @@ class Ledger:
                 return self._refusal_to_change_event(command, at)
             case ChangeTicketType():
                 return self._refusal_to_change(command, at)
-            case _:
+            case CreateEvent() | ReleaseCart():
                 return None
+            case _:
+                assert_never(command)
 
     def _refusal_to_hold(self, quantities: dict[str, int], at: datetime) -> str | None:
         for id, quantity in quantities.items():
@@ -247,6 +254,8 @@ class Ledger:
                 if command.sale_ends_at is not None:
                     row = row._replace(sale_ends_at=command.sale_ends_at)
                 self.ticket_types[row.id] = row
+            case _:
+                assert_never(command)
 
     def _put(self, command: Command, ticket_type_id: str, more: int, at: datetime) -> None:
         hold = self.holds.get(command.user_id)

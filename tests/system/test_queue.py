@@ -256,7 +256,8 @@ async def test_an_unreadable_command_is_set_aside_and_its_neighbours_are_applied
         {"kind": None},
         {"surprise": True},
         {"command_id": "4b0c2f1e-8f0e-4a57-9c1e-3a1c4be0a001"},
-        {"command_id": id_at(now_ms() + 3_600_000)},
+        # Named, as test IDs have to be the same in every process.
+        pytest.param({"command_id": id_at(now_ms() + 3_600_000)}, id="an hour ahead"),
         {"user_id": "nobody"},
         {"submitted_at": "yesterday"},
         {"submitted_at": "2026-01-01T00:00:00"},

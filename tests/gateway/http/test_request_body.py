@@ -9,9 +9,10 @@ from gateway.http import request_body
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES, read_json
 from shared.commands import EventBody, ReservationBody
-from shared.ids import new_id
 
-ITEM = f'{{"ticket_type_id":"{new_id()}","quantity":2}}'
+SOME_ID = "01936f2e-8a34-7c3e-9d41-0b0f5a4c2d11"
+"""A constant: it is part of test IDs, which have to be the same in every process."""
+ITEM = f'{{"ticket_type_id":"{SOME_ID}","quantity":2}}'
 
 
 def request(*chunks: bytes, **headers: str) -> Request:
@@ -112,13 +113,13 @@ async def test_too_slow(monkeypatch: pytest.MonkeyPatch):
         '{"items":' * 7_000,
         '{"items":[]}',
         f'{{"items":[{",".join([ITEM] * 21)}]}}',
-        f'{{"items":[{ITEM}],"user_id":"{new_id()}"}}',
+        f'{{"items":[{ITEM}],"user_id":"{SOME_ID}"}}',
         f'{{"items":[{ITEM}],"items":[{ITEM}]}}',
         f'{{"items":[{ITEM[:-1]},"quantity":2}}]}}',
         '{"items":"\\ud800"}',
         f'{{"items":[{ITEM.replace("2}", "NaN}")}]}}',
         *(
-            f'{{"items":[{{"ticket_type_id":"{new_id()}","quantity":{quantity}}}]}}'
+            f'{{"items":[{{"ticket_type_id":"{SOME_ID}","quantity":{quantity}}}]}}'
             for quantity in ("0", "-1", "2147483648", "1e9", "1.5", '"1"', "true", "null", "1.0")
         ),
     ],

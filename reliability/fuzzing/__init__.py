@@ -1,0 +1,1 @@
+"""Generates requests from the OpenAPI document and checks that every answer is documented."""
