@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/made-from.lock
 PIP_OPTIONS := --quiet --quiet --disable-pip-version-check --root-user-action=ignore --no-input
 LOCK_OPTIONS := --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+# More than there are cores: the tests spend most of their time waiting.
+TEST_PROCESSES := 4
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
@@ -19,8 +21,8 @@ help: ## say what there is
 up: $(STAMP) ## run the whole system in the foreground; Ctrl-C stops it
 	@exec $(BIN)/python -m dev.up
 
-test: $(STAMP) ## run the tests against real Postgres and RabbitMQ; ARGS="-k cart" picks some
-	@exec $(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the tests in parallel; ARGS="-k cart" picks some, ARGS="-n 0" uses one process
+	@exec $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 lint: $(STAMP) ## check style, format and which module may import which
 	@$(BIN)/ruff check

@@ -9,6 +9,13 @@ import pytest
 
 from dev.services import Services, services
 from tests.deployment import Deployment
+from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
+    pytest_collection_modifyitems,
+    pytest_configure_node,
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+    pytest_xdist_make_scheduler,
+)
 
 # Before they are imported, so that pytest rewrites their assertions too.
 pytest.register_assert_rewrite("tests.system.books", "tests.system.clients", "tests.system.traffic")

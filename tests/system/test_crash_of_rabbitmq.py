@@ -90,6 +90,7 @@ async def test_a_killed_broker_loses_no_accepted_command_and_applies_none_twice(
         await rush.settle(books)
 
 
+@pytest.mark.alone
 async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
     own_site: Site, rabbitmq: PrivateRabbit
 ) -> None:
@@ -115,6 +116,7 @@ async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
         await rush.settle(books)
 
 
+@pytest.mark.alone
 async def test_with_a_frozen_broker_a_gateway_answers_503_in_time_and_each_command_is_decided_once(
     own_site: Site, rabbitmq: PrivateRabbit
 ) -> None:

@@ -148,6 +148,7 @@ async def test_the_sixth_wrong_password_from_an_address_is_not_checked(
     assert (await guessers("127.1.4.2").log_in(organizer.email, PASSWORD)).status_code == 200
 
 
+@pytest.mark.alone
 async def test_a_wrong_password_and_an_unknown_address_take_as_long(
     site: Site, guessers: Callable[[str], Guesser]
 ) -> None:

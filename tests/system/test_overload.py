@@ -19,6 +19,8 @@ from tests.conftest import migrate
 from tests.deployment import JWT_SECRET, Deployment
 from tests.system.books import Books
 
+pytestmark = pytest.mark.alone
+
 GOODPUT_SHARE = 0.25
 """Of the peak: far below the goal of 80%, because the clients share a small machine."""
 WORKER_SHARE = 0.05

@@ -139,6 +139,7 @@ class TestTheBrokerDoesNotTakeIt:
             await counter.publisher.submit(command(), 10)
         assert counter.count("holdfast_publish_failures_total", reason="refused") == 1
 
+    @pytest.mark.alone
     async def test_no_confirm_in_time_is_told_to_all_who_stand_in_line(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
@@ -212,6 +213,7 @@ class TestWorkersAreBehind:
         await asyncio.sleep(0.07)
         assert counter.publisher.in_flight == 1
 
+    @pytest.mark.alone
     async def test_small_loads_wait_a_moment_and_leave_together(self, counter: Counter):
         queue = await counter.queue()
         await self._fall_behind(counter)
