@@ -104,7 +104,7 @@ class Ledger:
             case CreateEvent() | CreateTicketType():
                 self._born[command.command_id] = at
             case (
-                CancelEvent() | EndEvent() | ChangeTicketType()
+                ChangeEvent() | CancelEvent() | EndEvent() | ChangeTicketType()
                 | ReserveTickets() | SetQuantity() | ReleaseItem() | ReleaseCart()
             ):  # fmt: skip
                 pass
