@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from shared.environment import BrokerUrl, PostgresUrl
 
@@ -14,7 +15,7 @@ MAX_PROXY_HOPS = 8
 
 def _long_enough(secret: str) -> str:
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes long")
+        raise PydanticCustomError("secret", f"must be at least {MIN_SECRET_BYTES} bytes long")
     return secret
 
 

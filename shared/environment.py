@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from shared.fields import TextPattern
 
@@ -14,11 +15,11 @@ PREFIX = "HOLDFAST_"
 
 
 def _with_an_address(url: str) -> str:
-    """Refuse what no client could connect to; the URL may hold a password, and is not quoted."""
+    """Refuse a URL without a valid port; it may hold a password and is not quoted."""
     try:
         urlsplit(url).port  # noqa: B018 - raises ValueError
     except ValueError:
-        raise ValueError("must name a port from 0 to 65535, or none") from None
+        raise PydanticCustomError("port", "must name a port from 0 to 65535, or none") from None
     return url
 
 
@@ -54,7 +55,7 @@ def read_settings(model: type[Settings], environment: Mapping[str, str] = os.env
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        # Never the input: a variable may hold a password.
+        # Without the input: a variable may hold a password.
         problems = error.errors(include_url=False, include_input=False, include_context=False)
         lines = [f"{PREFIX}{str(p['loc'][0]).upper()}: {_sentence(p)}" for p in problems]
         raise SystemExit("\n".join(lines)) from None

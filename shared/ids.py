@@ -1,4 +1,4 @@
-"""UUIDv7 (RFC 9562, section 5.7): make one, check one, read the time that it carries.
+"""Makes and checks UUIDv7 (RFC 9562, section 5.7), and reads the time that one carries.
 
 An ID is a string in the canonical lower-case form. Strings compare in the order of
 the bytes, as Postgres orders `uuid`, so sorting them in Python sorts them as the

@@ -1,1 +1,1 @@
-"""Who sends a request: tokens, passwords, and the limits on guessing them."""
+"""Identifies the sender of a request: tokens, passwords, and bounds on guessing them."""

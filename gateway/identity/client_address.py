@@ -1,20 +1,19 @@
-"""From which address a request comes, so far as it cannot be made up."""
+"""Finds the address of the client that sent a request, as far as it cannot be forged."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from fastapi import Request
 
 IPV6_PREFIX_BITS = 64
-"""Whoever has one IPv6 address has all that begin with the same bits."""
+"""A client that has one IPv6 address has all that share these bits (RFC 4291, section 2.5.4)."""
 UNKNOWN = "unknown"
 
 
 def client_address(request: Request, trusted_hops: int) -> str:
     """Return the address of the client, for IPv6 its network.
 
-    Each proxy adds to X-Forwarded-For whom it has heard: with so many proxies of ours in
-    front, that many entries from the right are true. What stands left of them anybody may
-    have written, and without a proxy all of it.
+    Each proxy appends its peer to X-Forwarded-For. With `trusted_hops` proxies of the deployment
+    in front, that many entries from the right are true. The client may have written the others.
     """
     peer = request.client.host if request.client else UNKNOWN
     if trusted_hops:

@@ -36,10 +36,12 @@ DUMMY_HASH = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${'A'
 _NOT_ALLOWED = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Categories of control, private-use and unassigned characters, surrogates and line separators."""
 
-Answer = TypeVar("Answer")
+ResultT = TypeVar("ResultT")
 
 
 class Passwords:
+    """Hashes and checks passwords without blocking the event loop."""
+
     def __init__(self, secret: str) -> None:
         self._salt_key = hmac.digest(secret.encode(), b"holdfast password salt", "sha256")
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
@@ -77,7 +79,7 @@ class Passwords:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_thread(self, work: Callable[[], Answer]) -> Answer:
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
         if self._waiting >= MAX_WAITING:
             raise ProblemError("overloaded")
         self._waiting += 1

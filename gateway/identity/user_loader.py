@@ -1,8 +1,7 @@
-"""Looks up the users whom tokens name, all that are asked for at a time with one question.
+"""Looks up the users that tokens name: one query at a time, for all users asked for meanwhile.
 
-At the start of a sale thousands come with tokens that this gateway has not seen. One question
-for each would stand in line for the few connections to the database, each for as long as a
-turn of a busy loop takes.
+At the start of a sale thousands of clients send tokens that this gateway has not seen. A query for
+each would wait for one of the few connections to the database.
 """
 
 import asyncio
@@ -10,47 +9,49 @@ from collections.abc import Awaitable, Callable
 
 from shared.outcomes import User
 
-MAX_IDS_A_QUESTION = 1_000
+MAX_IDS_PER_QUERY = 1_000
 
 FindMany = Callable[[list[str]], Awaitable[list[User]]]
+Result = asyncio.Future[User | None]
 
 
 class UserLoader:
-    """Who asks while a question is under way goes along with the next one."""
+    """Collects look-ups while a query runs, and asks for them together in the next one."""
 
     def __init__(self, find_many: FindMany) -> None:
         self._find_many = find_many
-        self._asked: dict[str, list[asyncio.Future[User | None]]] = {}
-        self._asking: asyncio.Task[None] | None = None
+        self._waiting: dict[str, list[Result]] = {}
+        """The look-ups that no query has taken yet, by user ID."""
+        self._task: asyncio.Task[None] | None = None
 
     async def find(self, user_id: str) -> User | None:
-        """Return the user. Raises what the question raises."""
-        answer: asyncio.Future[User | None] = asyncio.get_running_loop().create_future()
-        self._asked.setdefault(user_id, []).append(answer)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
-        return await answer
+        """Return the user, or None if there is none. Raises what the query raises."""
+        result: Result = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(user_id, []).append(result)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run_queries())
+        return await result
 
-    async def _ask(self) -> None:
+    async def _run_queries(self) -> None:
         try:
-            while self._asked:
-                ids = list(self._asked)[:MAX_IDS_A_QUESTION]
-                askers = {user_id: self._asked.pop(user_id) for user_id in ids}
-                try:
-                    found = {user.id: user for user in await self._find_many(ids)}
-                except Exception as error:
-                    for answer in _waiting(askers, ids):
-                        answer.set_exception(error)
-                else:
-                    for user_id in ids:
-                        for answer in _waiting(askers, [user_id]):
-                            answer.set_result(found.get(user_id))
+            while self._waiting:
+                ids = list(self._waiting)[:MAX_IDS_PER_QUERY]
+                await self._query({user_id: self._waiting.pop(user_id) for user_id in ids})
         finally:
-            self._asking = None
+            self._task = None
+
+    async def _query(self, results: dict[str, list[Result]]) -> None:
+        try:
+            found = {user.id: user for user in await self._find_many(list(results))}
+        except Exception as error:
+            for result in _not_cancelled(results, *results):
+                result.set_exception(error)
+            return
+        for user_id in results:
+            for result in _not_cancelled(results, user_id):
+                result.set_result(found.get(user_id))
 
 
-def _waiting(
-    askers: dict[str, list[asyncio.Future[User | None]]], ids: list[str]
-) -> list[asyncio.Future[User | None]]:
-    """Return who still waits for these; who has left is cancelled."""
-    return [answer for user_id in ids for answer in askers[user_id] if not answer.done()]
+def _not_cancelled(results: dict[str, list[Result]], *user_ids: str) -> list[Result]:
+    """Return the results that a client still waits for."""
+    return [result for user_id in user_ids for result in results[user_id] if not result.done()]

@@ -1,4 +1,4 @@
-"""Registering, logging in, and who one is."""
+"""The routes of accounts: registration, log-in, and the user of a token."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
@@ -132,10 +132,10 @@ async def register_user(request: Request) -> Response:
     body = await read_json(request, Registration)
     password_hash = await services.passwords.hash(body.password, envelope["command_id"])
     command = RegisterUser(**envelope, email=body.email, password_hash=password_hash)
-    if "idempotency-key" not in request.headers:  # the gateway made the key: it is no repetition
+    if "idempotency-key" not in request.headers:  # a key that the gateway made is new
         return await submit(request, command, location="/v1/me")
-    # A repetition tells whether its password is that of the first: it is a log-in by another
-    # name, and a user's ID, which organizers show, is the key of their registration.
+    # A repetition tells whether its password is that of the first, as a log-in does; and its key
+    # is the user's ID, which is public for organizers.
     address = client_address(request, services.settings.trusted_proxy_hops)
     async with services.login_throttle.attempt(command.email.lower(), address):
         return await submit(request, command, location="/v1/me")
@@ -159,8 +159,9 @@ async def register_user(request: Request) -> Response:
 async def create_token(request: Request) -> Response:
     """Get a bearer token for an e-mail address and a password.
 
-    After five wrong passwords within a minute from an address, no other is checked there; after
-    thirty within ten minutes for an account, only those from where it has logged in before.
+    After five wrong passwords within a minute from one address, further log-ins from there are
+    refused; after thirty within ten minutes for one account, further log-ins to it from addresses
+    where it has not logged in lately.
     """
     login = _read_login(await read_body(request, FORM))
     services = services_of(request)
@@ -210,9 +211,9 @@ def _read_login(body: bytes) -> Login:
     try:
         fields = parse_qs(body.decode("ascii"), keep_blank_values=True, errors="strict")
     except ValueError:
-        raise invalid_request([{"loc": ["body"], "msg": "is no form"}]) from None
+        raise invalid_request([{"loc": ["body"], "msg": "must be a form"}]) from None
     if repeated := [name for name, values in fields.items() if len(values) > 1]:
-        raise invalid_request([{"loc": ["body"], "msg": "names a field twice"} for _ in repeated])
+        raise invalid_request([{"loc": ["body"], "msg": "repeats a field"} for _ in repeated])
     try:
         return Login.model_validate({name: values[0] for name, values in fields.items()})
     except ValidationError as error:

@@ -225,6 +225,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_field(kind: str, field: str, 
 
     assert field in error
     assert "pattern" not in error
+    assert "Value error" not in error
     assert "^" not in error
 
 

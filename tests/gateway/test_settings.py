@@ -32,6 +32,8 @@ def test_further_secrets_are_one_a_line():
     [
         ("broker_url", f"amqp://guest:{ONE}@127.0.0.1:99999/x"),
         ("broker_url", f"amqp://guest:{ONE}@127.0.0.1:port/x"),
+        ("broker_url", f"http://guest:{ONE}@127.0.0.1/x"),
+        ("database_url", f"mysql://nobody:{ONE}@127.0.0.1/none"),
         ("database_url", f"postgresql://nobody:{ONE}@127.0.0.1:65536/none"),
         ("jwt_accepted_secrets", f"{ONE}\nshort"),
         ("jwt_accepted_secrets", "\n".join([ONE] * (MAX_ACCEPTED_SECRETS + 1))),
@@ -47,6 +49,8 @@ def test_a_bad_value_names_its_variable_and_no_secret(name: str, value: str):
         read(**{name: value})
     assert f"HOLDFAST_{name.upper()}" in str(refused.value)
     assert ONE not in str(refused.value)
+    assert "pattern" not in str(refused.value)
+    assert "Value error" not in str(refused.value)
 
 
 def test_no_secret_is_shown():

@@ -1,4 +1,4 @@
-"""Whose address counts: what a client writes into X-Forwarded-For itself never does."""
+"""The address of a client: what it writes into X-Forwarded-For itself does not count."""
 
 import pytest
 from fastapi import Request
@@ -29,21 +29,21 @@ def address(hops: int, *forwarded: str, peer: str | None = PEER) -> str:
         (1, [""], PEER),
     ],
 )
-def test_as_many_entries_from_the_right_are_believed_as_there_are_proxies(
+def test_one_entry_from_the_right_is_trusted_for_each_proxy(
     hops: int, forwarded: list[str], expected: str
 ):
     assert address(hops, *forwarded) == expected
 
 
-def test_an_ipv6_address_is_its_network():
+def test_an_ipv6_address_counts_as_its_network():
     assert address(0, peer="2001:db8:1:2:3:4:5:6") == "2001:db8:1:2::/64"
     assert address(0, peer="2001:db8:1:2::7") == address(0, peer="2001:db8:1:2::8")
     assert address(0, peer="2001:db8:1:3::7") != address(0, peer="2001:db8:1:2::7")
 
 
-def test_an_ipv4_address_written_as_ipv6_is_itself():
+def test_an_ipv4_address_in_ipv6_notation_is_the_ipv4_address():
     assert address(0, peer=f"::ffff:{PEER}") == PEER
 
 
-def test_without_a_peer_there_is_one_address_for_all():
+def test_requests_without_a_peer_share_one_address():
     assert address(0, peer=None) == "unknown"

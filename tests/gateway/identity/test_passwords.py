@@ -1,4 +1,4 @@
-"""Hashing passwords."""
+"""Hashing and checking passwords."""
 
 import asyncio
 
@@ -20,7 +20,7 @@ def checker():
     checker.close()
 
 
-async def test_a_retry_under_the_same_id_has_the_same_hash(checker: Passwords):
+async def test_a_retry_under_the_same_command_id_has_the_same_hash(checker: Passwords):
     command_id = new_id()
     first, again, other_id, other_password = [
         await checker.hash("correct horse battery", command_id),
@@ -33,7 +33,7 @@ async def test_a_retry_under_the_same_id_has_the_same_hash(checker: Passwords):
     assert first.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-async def test_the_salt_cannot_be_made_without_the_secret(checker: Passwords):
+async def test_the_salt_depends_on_the_secret(checker: Passwords):
     command_id = new_id()
     other = Passwords("another secret, also of more than 32 bytes")
     assert await checker.hash("a password", command_id) != await other.hash(
@@ -41,7 +41,7 @@ async def test_the_salt_cannot_be_made_without_the_secret(checker: Passwords):
     )
 
 
-async def test_only_the_right_one_matches(checker: Passwords):
+async def test_only_the_right_password_matches(checker: Passwords):
     password_hash = await checker.hash("correct horse battery", new_id())
     assert await checker.matches("correct horse battery", password_hash)
     assert not await checker.matches("correct horse batterY", password_hash)
@@ -50,7 +50,7 @@ async def test_only_the_right_one_matches(checker: Passwords):
     assert not await checker.matches("correct horse battery", "$argon2id$nonsense")
 
 
-async def test_an_unknown_user_costs_what_a_known_one_does(
+async def test_a_check_without_a_user_costs_as_much_as_one_with_a_user(
     checker: Passwords, monkeypatch: pytest.MonkeyPatch
 ):
     checked: list[bytes] = []
@@ -131,7 +131,7 @@ def test_the_normal_form_of_a_password_is_that_of_rfc_8265(text: str, expected: 
 @pytest.mark.parametrize(
     "character", ["\0", "\t", "\n", "\x7f", "\x85", "\u2028", "\ue000", "\uffff", "\ud800"]
 )
-def test_controls_and_what_unicode_does_not_assign_are_no_part_of_a_password(character: str):
+def test_a_password_has_no_control_and_no_unassigned_characters(character: str):
     with pytest.raises(ValueError, match="must not contain"):
         opaque_string(f"correct horse{character}battery")
 
@@ -143,7 +143,7 @@ async def test_a_password_is_right_in_either_spelling(checker: Passwords):
 
 
 @pytest.mark.parametrize("password", [DECOMPOSED, "a tab\tas it was typed", "no\u00a0break space"])
-async def test_a_password_that_was_hashed_as_typed_stays_valid(checker: Passwords, password: str):
+async def test_a_password_that_was_stored_as_typed_stays_valid(checker: Passwords, password: str):
     stored = hash_secret(password.encode(), b"s" * 16, 2, 19_456, 1, 32, Type.ID).decode()
     assert await checker.matches(password, stored)
 

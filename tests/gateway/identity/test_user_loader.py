@@ -1,4 +1,4 @@
-"""Looking up users: many at a time, and each gets their own answer."""
+"""Looking up users: many with one query, and each look-up gets its own user."""
 
 import asyncio
 
@@ -12,23 +12,23 @@ from shared.outcomes import User
 
 
 class Database:
-    """Knows some users, answers when it is told to, and keeps the questions."""
+    """Knows some users, answers once it is released, and records the queries."""
 
     def __init__(self, *ids: str) -> None:
         self.ids = set(ids)
-        self.questions: list[list[str]] = []
-        self.may_answer = asyncio.Event()
+        self.queries: list[list[str]] = []
+        self.released = asyncio.Event()
         self.error: Exception | None = None
 
     async def find_many(self, ids: list[str]) -> list[User]:
-        self.questions.append(ids)
-        await self.may_answer.wait()
+        self.queries.append(ids)
+        await self.released.wait()
         if self.error is not None:
             raise self.error
         return [User(each, "ada@example.com") for each in ids if each in self.ids]
 
 
-async def test_who_comes_during_a_question_goes_along_with_the_next():
+async def test_look_ups_during_a_query_share_the_next_one():
     ids = [new_id() for _ in range(50)]
     database = Database(*ids[:40])
     users = UserLoader(database.find_many)
@@ -37,28 +37,28 @@ async def test_who_comes_during_a_question_goes_along_with_the_next():
     await asyncio.sleep(0)
     others = [asyncio.create_task(users.find(each)) for each in [*ids, *ids]]
     await asyncio.sleep(0)
-    database.may_answer.set()
-    answers = await asyncio.gather(*others)
-    assert [user.id if user else None for user in answers] == [*ids[:40], *[None] * 10] * 2
+    database.released.set()
+    found = await asyncio.gather(*others)
+    assert [user.id if user else None for user in found] == [*ids[:40], *[None] * 10] * 2
     assert (await first) == User(ids[0], "ada@example.com")
-    # Also who was asked for in the first one: they may have been registered since.
-    assert database.questions == [[ids[0]], ids]
+    # The user of the first query too: it may have been registered since.
+    assert database.queries == [[ids[0]], ids]
 
 
-async def test_a_question_has_a_bound(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(user_loader, "MAX_IDS_A_QUESTION", 3)
+async def test_a_query_has_a_bound(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(user_loader, "MAX_IDS_PER_QUERY", 3)
     ids = [new_id() for _ in range(8)]
     database = Database(*ids)
-    database.may_answer.set()
+    database.released.set()
     users = UserLoader(database.find_many)
-    answers = await asyncio.gather(*(users.find(each) for each in ids))
-    assert [user.id for user in answers if user] == ids
-    assert [len(each) for each in database.questions] == [3, 3, 2]
+    found = await asyncio.gather(*(users.find(each) for each in ids))
+    assert [user.id for user in found if user] == ids
+    assert [len(each) for each in database.queries] == [3, 3, 2]
 
 
-async def test_a_failure_is_told_to_those_who_asked_and_to_nobody_later():
+async def test_a_failed_query_fails_its_own_look_ups_only():
     database = Database(known := new_id())
-    database.may_answer.set()
+    database.released.set()
     database.error = ProblemError("database_unavailable")
     users = UserLoader(database.find_many)
     failed = await asyncio.gather(
@@ -69,14 +69,14 @@ async def test_a_failure_is_told_to_those_who_asked_and_to_nobody_later():
     assert await users.find(known) is not None
 
 
-async def test_who_leaves_takes_nobody_along():
+async def test_a_cancelled_look_up_does_not_end_the_others():
     database = Database(known := new_id())
     users = UserLoader(database.find_many)
-    leaves, stays = (asyncio.create_task(users.find(known)) for _ in range(2))
+    cancelled, other = (asyncio.create_task(users.find(known)) for _ in range(2))
     await asyncio.sleep(0)
-    leaves.cancel()
-    database.may_answer.set()
-    assert await stays is not None
+    cancelled.cancel()
+    database.released.set()
+    assert await other is not None
     await asyncio.sleep(0)
-    assert users._asking is None
-    assert users._asked == {}
+    assert users._task is None
+    assert users._waiting == {}
