@@ -55,9 +55,9 @@ class EventChanges(Body):
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         if all(getattr(self, field) is None for field in EventChanges.model_fields):
-            raise ValueError("name at least one field to change")
+            raise PydanticCustomError("fields", "name at least one field to change")
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
-            raise ValueError("ends_at must be after starts_at")
+            raise PydanticCustomError("fields", "ends_at must be after starts_at")
         return self
 
 
