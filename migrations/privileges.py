@@ -34,7 +34,6 @@ RIGHTS = {
         "booking.carts": "SELECT, INSERT, UPDATE (status)",
         "booking.cart_items": "SELECT, INSERT, UPDATE (quantity), DELETE",
         "booking.outcomes": "SELECT, INSERT",
-        "booking.trials": "SELECT, INSERT, UPDATE (tries, tried_at), DELETE",
         # Work that needs more rights is done by functions of the owner, with guards of their own.
         "FUNCTION booking.make_outcome_partitions(date)": "EXECUTE",
         "FUNCTION booking.drop_outcome_partitions(date)": "EXECUTE",

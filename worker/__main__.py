@@ -21,6 +21,7 @@ from worker import committer as group_commit
 from worker.apply import apply
 from worker.committer import Committer
 from worker.deadletters.publish import declare_dead_letters
+from worker.isolation import IsolatedProcess
 from worker.messaging.asyncapi import QueueDocumentation
 from worker.messaging.bindings import ensure_binding
 from worker.messaging.consumer import Consumer
@@ -29,9 +30,9 @@ from worker.messaging.replies import ReplySender
 from worker.operations.health import health_routes
 from worker.operations.partitions import Partitions
 from worker.operations.sweep import sweep
+from worker.poison_messages import PoisonSuspects
 from worker.settings import Settings
 from worker.storage.engine import create_engine
-from worker.storage.solo_attempts import SoloAttempts
 from worker.telemetry import CONNECTIONS_IN_USE
 
 GC_THRESHOLD = 10_000
@@ -49,8 +50,12 @@ def create_app(settings: Settings) -> AsgiFastStream:
     engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
     CONNECTIONS_IN_USE.set_function(cast("QueuePool", engine.pool).checkedout)
     partitions = Partitions(engine, settings.rules.retention)
-    unit_of_work = functools.partial(apply, engine, settings.rules)
-    committer = Committer(partitions.before(unit_of_work), SoloAttempts(engine))
+    committer = Committer(
+        functools.partial(
+            apply, engine, settings.rules, require_partition=partitions.require_partition
+        )
+    )
+    isolation = IsolatedProcess()
     broker = RabbitBroker(
         # Without a heartbeat a half-open connection is noticed after minutes.
         str(URL(settings.broker_url).update_query(heartbeat=HEARTBEAT_SECONDS)),
@@ -61,7 +66,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         logger=None,  # else two lines a message
     )
     answers = ReplySender()
-    consumer = Consumer(broker, committer, answers, settings.accounts)
+    consumer = Consumer(broker, committer, answers, PoisonSuspects(isolation), settings.accounts)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -79,6 +84,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         keeping.cancel()
         sweeping.cancel()
         sending.cancel()
+        await isolation.stop()
         await committer.stop()
         await engine.dispose()
 

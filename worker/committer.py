@@ -9,8 +9,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +18,6 @@ from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
 from worker.apply import AppliedBatch
-from worker.poison_messages import SoloAttempts, decide_poison_suspect
 from worker.storage.outcomes import EncodedOutcome
 from worker.telemetry import RETRIES, observe_batch
 
@@ -61,7 +59,6 @@ class PendingWork:
 
     commands: Sequence[Command]
     due_users: Sequence[str]
-    suspect: bool
     outcomes: "asyncio.Future[list[EncodedOutcome]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -70,11 +67,8 @@ class PendingWork:
 class Committer:
     """Decides whatever is handed in, in batches, from `start` to `stop`."""
 
-    def __init__(self, apply: Apply, trials: SoloAttempts | None = None) -> None:
+    def __init__(self, apply: Apply) -> None:
         self._apply = apply
-        self._trials = trials
-        self._next = asyncio.Lock()
-        self._free_lanes = asyncio.Semaphore(LANES)
         self._waiting: deque[PendingWork] = deque()
         self._waiting_commands = 0
         self._may_take = asyncio.Event()
@@ -85,15 +79,14 @@ class Committer:
         self._lanes: list[asyncio.Task[None]] = []
 
     def submit(
-        self, commands: Sequence[Command], due_users: Sequence[str] = (), *, suspect: bool = False
+        self, commands: Sequence[Command], due_users: Sequence[str] = ()
     ) -> "asyncio.Future[list[EncodedOutcome]]":
         """Return a future of the outcome of each command, set once it is committed.
 
         The due carts of `due_users` expire with them. A fault of Postgres is waited out,
         however long it takes; the future is cancelled where the committer stops before.
-        What is `suspect` of having ended workers is decided with nothing beside it.
         """
-        work = PendingWork(commands, due_users, suspect)
+        work = PendingWork(commands, due_users)
         self._waiting.append(work)
         self._waiting_commands += len(commands)
         self._may_take.set()
@@ -114,9 +107,10 @@ class Committer:
     async def _lane(self) -> None:
         while True:
             batch = await self._take()
+            commands = [command for work in batch for command in work.commands]
+            due_users = [user for work in batch for user in work.due_users]
             try:
-                async with self._turn(alone=batch[0].suspect):
-                    outcomes = await self._decide(batch)
+                outcomes = await self._commit(commands, due_users)
             except asyncio.CancelledError:
                 for work in batch:
                     work.outcomes.cancel()
@@ -137,12 +131,7 @@ class Committer:
             await self._may_take.wait()
         batch = [self._waiting.popleft()]
         size = len(batch[0].commands)
-        while (
-            self._waiting
-            and size + len(self._waiting[0].commands) <= MAX_BATCH_COMMANDS
-            and not batch[0].suspect
-            and not self._waiting[0].suspect
-        ):
+        while self._waiting and size + len(self._waiting[0].commands) <= MAX_BATCH_COMMANDS:
             batch.append(self._waiting.popleft())
             size += len(batch[-1].commands)
         self._waiting_commands -= size
@@ -162,28 +151,6 @@ class Committer:
     def _lose_patience(self) -> None:
         self._takes_long = True
         self._may_take.set()
-
-    @asynccontextmanager
-    async def _turn(self, *, alone: bool) -> AsyncIterator[None]:
-        """A free lane, or all of them for who must be alone. Nobody overtakes who waits here."""
-        lanes = 0
-        try:
-            async with self._next:
-                while lanes < (LANES if alone else 1):
-                    await self._free_lanes.acquire()
-                    lanes += 1
-            yield
-        finally:
-            for _ in range(lanes):
-                self._free_lanes.release()
-
-    async def _decide(self, batch: Sequence[PendingWork]) -> list[EncodedOutcome]:
-        commands = [command for work in batch for command in work.commands]
-        if batch[0].suspect and self._trials is not None:
-            return await decide_poison_suspect(
-                self._trials, commands, lambda some: self._commit(some, ()), self._set_aside
-            )
-        return await self._commit(commands, [user for work in batch for user in work.due_users])
 
     async def _commit(
         self, commands: Sequence[Command], due_users: Sequence[str]
@@ -228,11 +195,12 @@ class Committer:
             half = len(commands) // 2
             first = await self._commit(commands[:half], ())
             return first + await self._commit(commands[half:], ())
-        return [await self._set_aside(command, error) for command in commands]
+        return [await self.refuse(command, error) for command in commands]
 
-    async def _set_aside(
+    async def refuse(
         self, command: Command, error: Exception, reason: Unprocessable | None = None
     ) -> EncodedOutcome:
+        """Refuse a command undecided, because of `error`, and have it dead-lettered."""
         logger.error("command %s is set aside", command.command_id, exc_info=error)
         reason = reason or Unprocessable()
         for pause in _backoff():

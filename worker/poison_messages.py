@@ -1,75 +1,138 @@
-"""Decides a message that may have ended workers, so that it can neither do so for ever nor be
-given up for the fault of its neighbours.
+"""Decides poison suspects, messages that may have ended workers, in a process that may die.
 
-That a message came back again and again tells little of it: so did all that those workers had
-in hand. It is tried with nothing beside it, first as a whole, then command by command. Each try
-is noted on disk before it is made: what ends the worker leaves its note, and what was tried alone
-too often is given up.
+A redelivery count does not identify the message that ended a worker: all prefetched messages
+share it. Suspects are therefore read and decided in an isolated process. If it dies, the suspects
+are halved until one command is left. A command that ends its process each time is refused and
+dead-lettered. The worker neither reads nor decides a suspect itself.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from shared.commands import Command
+from shared.messages import Unreadable
+from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
-from worker import faults
+from shared.strict_json import split_array
+from worker.messaging.reading import (
+    Answer,
+    DeadLetter,
+    answer_entries,
+    answer_unreadable,
+    read_entries,
+)
 from worker.storage.outcomes import EncodedOutcome
-from worker.telemetry import TRIED_ALONE
+from worker.telemetry import ISOLATED_MESSAGES, ISOLATION_DEATHS
 
 logger = logging.getLogger(__name__)
 
 MIN_SUSPECT_REDELIVERIES = 5
-"""A message that came back less often is decided with the others."""
+"""A message with fewer redeliveries is decided with all others."""
 MAX_TRIES_ALONE = 3
-"""How often a command may be tried alone. Both together stay far below the delivery limit, at which
-the broker would publish_dead_letter the message, and its neighbours in hand, without an outcome."""
-PAUSE_SECONDS = 1.0
-"""Between attempts to reach the notes."""
+"""How often a command may end its process: others kill processes too, such as an operator."""
 
-DEADLY = Unprocessable("Deciding the command ended the worker each time, and it was set aside.")
+DEADLY = Unprocessable("The command ended the process that handled it, each time.")
 
-Commit = Callable[[Sequence[Command]], Awaitable[list[EncodedOutcome]]]
-SetAside = Callable[[Command, Exception, Unprocessable], Awaitable[EncodedOutcome]]
-Value = TypeVar("Value")
+Submit = Callable[[Sequence[Command]], Awaitable[list[EncodedOutcome]]]
+Refuse = Callable[[Command, Exception, Unprocessable], Awaitable[EncodedOutcome]]
 
 
-class SoloAttempts(Protocol):
-    """Notes on commands tried alone, which outlive the worker."""
+class Isolation(Protocol):
+    """A process that is replaced when it dies. Each method returns None where it has died."""
 
-    async def earlier(self, commands: Sequence[Command]) -> list[int]: ...
-    async def note(self, commands: Sequence[Command]) -> None: ...
+    async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
+        """Read and decide messages; return the answers to each."""
+
+    async def refuse(self, body: bytes) -> list[Answer] | None:
+        """Read a message, and refuse its commands undecided, as `DEADLY`."""
+
+    async def split(self, body: bytes) -> list[bytes] | None:
+        """Return a message of its own for each entry of a message."""
 
 
-async def decide_poison_suspect(
-    trials: SoloAttempts, commands: Sequence[Command], commit: Commit, set_aside: SetAside
-) -> list[EncodedOutcome]:
-    """Return the outcome of each command. Nothing else may be decided meanwhile."""
-    TRIED_ALONE.inc(len(commands))
-    tries = await _reach(partial(trials.earlier, commands), [0] * len(commands))
-    if not any(tries):
-        await _reach(partial(trials.note, commands), None)
-        return await commit(commands)
-    outcomes: list[EncodedOutcome] = []
-    for command, earlier in zip(commands, tries, strict=True):
-        if earlier >= MAX_TRIES_ALONE:
-            error = RuntimeError(f"tried alone {earlier} times, and the worker died each time")
-            outcomes.append(await set_aside(command, error, DEADLY))
+class PoisonSuspects:
+    """Decides suspects through an `Isolation`."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        self._isolation = isolation
+
+    async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]]:
+        """Return the answers to each message. Raises nothing, however many processes die."""
+        ISOLATED_MESSAGES.inc(len(bodies))
+        return await self._decide(bodies)
+
+    async def _decide(self, bodies: Sequence[bytes]) -> list[list[Answer]]:
+        answers = await self._isolation.decide(bodies)
+        if answers is not None:
+            return answers
+        ISOLATION_DEATHS.inc()
+        if len(bodies) > 1:
+            half = len(bodies) // 2
+            return await self._decide(bodies[:half]) + await self._decide(bodies[half:])
+        return [await self._decide_entries(bodies[0])]
+
+    async def _decide_entries(self, body: bytes) -> list[Answer]:
+        """Decide the halves of a message that ended its process as a whole."""
+        entries = await self._isolation.split(body)
+        if entries is None:
+            return [_answer_unread(body)]
+        if len(entries) < 2:
+            return await self._decide_alone(body)
+        half = len(entries) // 2
+        halves = [_join(entries[:half]), _join(entries[half:])]
+        return [answer for one in halves for answer in (await self._decide([one]))[0]]
+
+    async def _decide_alone(self, body: bytes) -> list[Answer]:
+        """Decide a command that ended its process once."""
+        for _ in range(MAX_TRIES_ALONE - 1):
+            answers = await self._isolation.decide([body])
+            if answers is not None:
+                return answers[0]
+            ISOLATION_DEATHS.inc()
+        logger.error("a command ended its process %d times and is refused", MAX_TRIES_ALONE)
+        return await self._isolation.refuse(body) or [_answer_unread(body)]
+
+
+def _answer_unread(body: bytes) -> Answer:
+    """Return the answer to a message that ends whatever process reads it."""
+    outcome = refused(Unreadable(DEADLY.detail, body), DEADLY, decided_at=None)
+    return Answer(encode_outcome(outcome), DeadLetter(body, "unreadable", DEADLY.detail))
+
+
+# --- what runs in the isolated process ------------------------------------------------------
+
+
+async def decide_messages(submit: Submit, bodies: Sequence[bytes]) -> list[list[Answer]]:
+    """Read and decide messages; return the answers to each."""
+
+    async def decide_one(body: bytes) -> list[Answer]:
+        entries = read_entries(body)
+        commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
+        return answer_entries(entries, await submit(commands) if commands else [])
+
+    return list(await asyncio.gather(*map(decide_one, bodies)))
+
+
+async def refuse_message(refuse: Refuse, body: bytes) -> list[Answer]:
+    """Read a message and refuse its commands; a command with an outcome keeps it."""
+    answers: list[Answer] = []
+    for entry in read_entries(body):
+        if isinstance(entry, Unreadable):
+            answers.append(answer_unreadable(entry))
         else:
-            await _reach(partial(trials.note, [command]), None)
-            outcomes += await commit([command])
-    return outcomes
+            error = RuntimeError(f"{MAX_TRIES_ALONE} processes died of it")
+            outcome = await refuse(entry, error, DEADLY)
+            answers += answer_entries([entry], [outcome])
+    return answers
 
 
-async def _reach(notes: Callable[[], Awaitable[Value]], otherwise: Value) -> Value:
-    """Read or write a note. Where none can be, the broker's limit is what is left."""
-    while True:
-        try:
-            return await notes()
-        except Exception as error:
-            if not faults.is_transient(error):
-                logger.exception("tries of suspect commands cannot be noted")
-                return otherwise
-        await asyncio.sleep(PAUSE_SECONDS)
+def split_message(body: bytes) -> list[bytes]:
+    """Return a message of its own for each entry. What is no JSON array comes back whole."""
+    return [b"[%b]" % entry for entry in split_array(body) or ()] or [body]
+
+
+def _join(messages: Sequence[bytes]) -> bytes:
+    """Return one message of the entries of several."""
+    return b"[" + b",".join(message[1:-1] for message in messages) + b"]"

@@ -27,11 +27,14 @@ DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands set aside.", ["r
 CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold was over.")
 PARTITIONS_AHEAD = Gauge(
     "holdfast_outcome_partitions_ahead_days",
-    "Days after today whose outcomes have a place; fewer than 3: see to it that more are made.",
+    "Future days that have a partition; alert below 3.",
 )
-TRIED_ALONE = Counter(
-    "holdfast_commands_tried_alone_total",
-    "Commands decided by themselves, because their message had come back again and again.",
+ISOLATED_MESSAGES = Counter(
+    "holdfast_messages_isolated_total",
+    "Messages decided in an isolated process, because they were redelivered too often.",
+)
+ISOLATION_DEATHS = Counter(
+    "holdfast_isolated_process_deaths_total", "Isolated processes that died deciding messages."
 )
 CONNECTIONS_IN_USE = Gauge(
     "holdfast_database_connections_in_use", "Connections to Postgres lent out by the pool now."

@@ -7,6 +7,7 @@ from reliability.mutants.suites import (
     CONSUMER,
     DUE_CARTS,
     FAULTS,
+    POISON_MESSAGES,
     READING,
     SIMULATION,
     TOPOLOGY,
@@ -16,6 +17,8 @@ from reliability.mutants.suites import (
 ANSWERS_FILE = "worker/messaging/replies.py"
 COMMITTER_FILE = "worker/committer.py"
 CONSUMER_FILE = "worker/messaging/consumer.py"
+READING_FILE = "worker/messaging/reading.py"
+POISON_FILE = "worker/poison_messages.py"
 
 MUTANTS = (
     Mutant(
@@ -133,23 +136,23 @@ MUTANTS = (
     Mutant(
         "set_aside_without_a_dead_letter",
         "a command that could not be applied is gone without a trace",
-        CONSUMER_FILE,
-        "            if outcome.dead_letter and",
-        "            if False and",
+        READING_FILE,
+        "    if not outcome.dead_letter:\n",
+        "    if True:\n",
         (SIMULATION, CONSUMER),
     ),
     Mutant(
         "unreadable_without_a_dead_letter",
         "what could not be read is gone without a trace",
-        CONSUMER_FILE,
-        "                await self._dead_letter(raw, entry.body, entry.reason, entry.error)\n",
-        "",
+        READING_FILE,
+        "    return Answer(document, DeadLetter(entry.body, entry.reason, entry.error))\n",
+        "    return Answer(document)\n",
         (SIMULATION, CONSUMER),
     ),
     Mutant(
         "commands_of_the_future_taken",
         "an ID that outlives its own outcome is applied twice",
-        CONSUMER_FILE,
+        READING_FILE,
         "        return _refuse_future(read_commands(body))\n",
         "        return list(read_commands(body))\n",
         (CONSUMER,),
@@ -222,9 +225,33 @@ MUTANTS = (
         "suspects_tried_with_others",
         "a deadly command takes its neighbours to the dead letters",
         CONSUMER_FILE,
-        "self._committer.submit(commands, suspect=_is_suspect(raw))",
-        "self._committer.submit(commands)",
+        "        elif _is_suspect(raw):\n",
+        "        elif False:\n",
         (SIMULATION,),
+    ),
+    Mutant(
+        "others_decided_beside_suspects",
+        "while suspects are decided a new deadly message ends the worker, and they come back",
+        CONSUMER_FILE,
+        "        elif self._held_back is not None:\n",
+        "        elif False:\n",
+        (POISON_MESSAGES,),
+    ),
+    Mutant(
+        "suspects_not_halved",
+        "a deadly command takes its neighbours to the dead letters",
+        POISON_FILE,
+        "        if len(entries) < 2:\n",
+        "        if True:\n",
+        (POISON_MESSAGES,),
+    ),
+    Mutant(
+        "silent_forks_waited_for",
+        "a command that computes without end holds up a worker until it is restarted",
+        "worker/isolation.py",
+        "[], [], SILENCE_SECONDS)",
+        "[], [])",
+        (POISON_MESSAGES,),
     ),
     Mutant(
         "dead_letters_not_persistent",

@@ -12,7 +12,6 @@ from reliability.simulation.tables import Database, OutcomeRow
 from shared.commands import Command
 from worker import apply as unit_of_work
 from worker.domain.batch import Batch
-from worker.poison_messages import MAX_TRIES_ALONE
 from worker.storage.outcomes import EncodedOutcome
 
 LONGEST_OVERDUE = timedelta(seconds=5)
@@ -101,9 +100,8 @@ def audit(
 
 def _set_aside(database: Database) -> set[str]:
     """The commands that cannot be applied, and those that ended their worker, or seemed to."""
-    tried = {id for id, tries in database.tables["trials"].items() if tries >= MAX_TRIES_ALONE}
     outcomes = database.tables["outcomes"]
-    suspects = {id for id in tried if id in outcomes and outcomes[id].dead_letter}
+    suspects = {id for id in database.given_up if id in outcomes and outcomes[id].dead_letter}
     return (database.poisoned | database.deadly) & outcomes.keys() | suspects
 
 

@@ -18,7 +18,7 @@ from reliability.simulation.tables import (
     Transaction,
     UserRow,
 )
-from worker.storage import solo_attempts, statements
+from worker.storage import statements
 
 Rows = list[tuple[Any, ...]]
 Ids = Sequence[str]
@@ -177,17 +177,6 @@ async def _insert_outcome(tx: Transaction, row: OutcomeRow) -> None:
     tx.put("outcomes", row.command_id, row)
 
 
-async def read_tries(tx: Transaction, sql: str, ids: Ids) -> Rows:
-    return [(id, tx.get("trials", id) or 0) for id in ids]
-
-
-async def note_try(tx: Transaction, sql: str, ids: Ids) -> Rows:
-    for id in ids:
-        await tx.claim("trials", id)
-        tx.put("trials", id, (tx.get("trials", id) or 0) + 1)
-    return []
-
-
 def split_rows(columns: Sequence[Column]) -> list[list[tuple[Any, ...]]]:
     """Return the rows of each table that SAVE_HOLDS_AND_OUTCOMES writes."""
     rows, rest = [], list(columns)
@@ -216,18 +205,10 @@ _HANDLERS: dict[str, Handler] = {
     "CLOSE_CARTS": close_carts,
     "DROP_CART_ITEMS": drop_cart_items,
     "SAVE_HOLDS_AND_OUTCOMES": save_holds_and_outcomes,
-    "READ_TRIES": read_tries,
-    "NOTE_TRY": note_try,
 }
 
 
-def _known() -> dict[str, tuple[str, Handler]]:
-    known = {}
-    for name, handler in _HANDLERS.items():
-        module = solo_attempts if hasattr(solo_attempts, name) else statements
-        known[getattr(module, name)] = (name.lower(), handler)
-    return known
-
-
-KNOWN = _known()
+KNOWN: dict[str, tuple[str, Handler]] = {
+    getattr(statements, name): (name.lower(), handler) for name, handler in _HANDLERS.items()
+}
 """Name and handler of a statement, by its text."""

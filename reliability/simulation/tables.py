@@ -11,7 +11,7 @@ from asyncpg import CheckViolationError, UniqueViolationError
 
 from reliability.simulation.locks import Holder, RowLocks
 
-Table = Literal["users", "events", "ticket_types", "carts", "lines", "outcomes", "trials"]
+Table = Literal["users", "events", "ticket_types", "carts", "lines", "outcomes"]
 NEXT_ROW_SECONDS = 0.002
 TABLES: tuple[Table, ...] = get_args(Table)
 
@@ -90,6 +90,8 @@ class Database:
     """Commands whose outcome cannot be saved, unless it says that they were set aside."""
     deadly: set[str] = field(default_factory=set)
     """Commands that end the worker which saves their outcome, unless it says the same."""
+    given_up: set[str] = field(default_factory=set)
+    """Commands refused because each process that decided them died, of whatever."""
     is_down: bool = False
 
     def __post_init__(self) -> None:

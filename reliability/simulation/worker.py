@@ -3,7 +3,7 @@
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,9 +16,15 @@ from worker import apply as unit_of_work
 from worker.committer import Committer
 from worker.domain.book import Rules
 from worker.messaging import consumer as consuming
+from worker.messaging.reading import Answer, read_entries
 from worker.messaging.replies import ReplySender
 from worker.operations.sweep import sweep
-from worker.storage.solo_attempts import SoloAttempts
+from worker.poison_messages import (
+    PoisonSuspects,
+    decide_messages,
+    refuse_message,
+    split_message,
+)
 
 if TYPE_CHECKING:
     from faststream.rabbit import RabbitBroker
@@ -44,7 +50,8 @@ class Worker:
         self._resumed: asyncio.Event | None = None
         self._channel: Channel | None = None
         self._engine = Engine(database, self)
-        self._rules = rules
+        self.database = database
+        self.rules = rules
         self._run(self._start)
 
     def kill(self) -> None:
@@ -88,12 +95,12 @@ class Worker:
 
     def _start(self) -> None:
         engine = cast("AsyncEngine", self._engine)
-        self._committer = Committer(
-            functools.partial(unit_of_work.apply, engine, self._rules), SoloAttempts(engine)
-        )
+        self._committer = Committer(functools.partial(unit_of_work.apply, engine, self.rules))
         self._answers = ReplySender()
         broker = cast("RabbitBroker", _Subscriptions(self._broker, self))
-        self._consumer = consuming.Consumer(broker, self._committer, self._answers)
+        self._consumer = consuming.Consumer(
+            broker, self._committer, self._answers, PoisonSuspects(Isolation(self))
+        )
         self._committer.start()
         self._sending = self._spawn(self._answers.send())
         self._sweeping = self._spawn(sweep(engine, self._committer))
@@ -130,6 +137,80 @@ class Worker:
     def _resume(self, resumed: asyncio.Event) -> None:
         self._resumed = None
         resumed.set()
+
+
+class Fork:
+    """A process of a worker that carries one request out, and may die alone."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.name = f"{worker.name}'s fork"
+        self.faults = worker.faults
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.is_dead = False
+        self._worker = worker
+        self._result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def run(self, act: Callable[[Committer], Awaitable[Any]]) -> Any:
+        """Return the result of `act`, or None where the fork died."""
+        context = copy_context()
+        context.run(RUNNING.set, self)
+        context.run(asyncio.ensure_future, self._carry_out(act))
+        try:
+            return await self._result
+        finally:
+            self.kill()
+
+    async def _carry_out(self, act: Callable[[Committer], Awaitable[Any]]) -> None:
+        engine = cast("AsyncEngine", Engine(self._worker.database, self))
+        committer = Committer(functools.partial(unit_of_work.apply, engine, self._worker.rules))
+        committer.start()
+        result = await act(committer)
+        if not self._result.done():
+            self._result.set_result(result)
+
+    def kill(self) -> None:
+        self.is_dead = True
+        for task in self.tasks:
+            task.cancel()
+        if not self._result.done():
+            self._result.set_result(None)
+
+    def pause(self, seconds: float) -> None:
+        """Ends it: the keeper kills a fork that is silent."""
+        self.kill()
+
+    def cut_channel(self) -> None:
+        """It has none."""
+
+    async def go_on(self) -> None:
+        if self.is_dead:
+            await forever()
+
+
+class Isolation:
+    """`worker.isolation` without processes of the operating system."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
+        async def act(committer: Committer) -> list[list[Answer]]:
+            return await decide_messages(committer.submit, bodies)
+
+        result: list[list[Answer]] | None = await Fork(self._worker).run(act)
+        return result
+
+    async def refuse(self, body: bytes) -> list[Answer] | None:
+        async def act(committer: Committer) -> list[Answer]:
+            return await refuse_message(committer.refuse, body)
+
+        ids = {entry.command_id for entry in read_entries(body) if entry.command_id}
+        self._worker.database.given_up |= ids
+        result: list[Answer] | None = await Fork(self._worker).run(act)
+        return result
+
+    async def split(self, body: bytes) -> list[bytes] | None:
+        return split_message(body)
 
 
 class _Subscriptions:

@@ -13,7 +13,7 @@ from sqlalchemy import TextClause
 from gateway.read_model import queries
 from tests.migrations.conftest import Server, connect
 from worker.operations import partitions, sweep
-from worker.storage import solo_attempts, statements
+from worker.storage import statements
 
 VALUES: dict[str, Any] = {
     "uuid": UUID(int=0),
@@ -43,7 +43,7 @@ def statements_of(account: str, *modules: ModuleType) -> list[Any]:
 
 
 CASES = [
-    *statements_of("worker", statements, solo_attempts, sweep, partitions),
+    *statements_of("worker", statements, sweep, partitions),
     *statements_of("gateway", queries),
 ]
 

@@ -1,36 +1,45 @@
-"""A command that ends every worker is given up; what was in hand beside it is applied."""
+"""Messages that end workers: each of their commands gets an outcome, and the worker lives on."""
 
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, cast
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from aiormq import Channel
+from faststream.rabbit import RabbitBroker
 
 from shared import topology
 from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import encode_commands
-from tests.builders import a_book, release_cart, reserve
+from shared.outcomes import decode_outcome
+from tests.builders import release_cart, reserve
 from tests.deployment import Deployment
-from tests.worker.dies_on_command import POISON_VARIABLE
-from tests.worker.harness import Harness, applied, decode, eventually
+from tests.worker import dies_on_command
+from tests.worker.dies_on_command import DIES_DECIDING, DIES_READING, HANGS_DECIDING
+from tests.worker.harness import Harness, decode, eventually
 from tests.worker.queue_client import QueueClient
-from worker import committer as group_commit
-from worker import poison_messages
-from worker.apply import AppliedBatch
+from worker import isolation as isolated
 from worker.committer import Committer
-from worker.domain.batch import decide_batch
-from worker.poison_messages import MAX_TRIES_ALONE
-from worker.storage.solo_attempts import SoloAttempts
+from worker.isolation import IsolatedProcess
+from worker.messaging.consumer import Consumer
+from worker.messaging.deliveries import Delivery
+from worker.messaging.reading import Answer
+from worker.messaging.replies import ReplySender
+from worker.poison_messages import (
+    DEADLY,
+    MAX_TRIES_ALONE,
+    MIN_SUSPECT_REDELIVERIES,
+    PoisonSuspects,
+    refuse_message,
+    split_message,
+)
 
+MOST_DEATHS = MIN_SUSPECT_REDELIVERIES + 1
+"""Of a worker, until its messages are suspects."""
 SOMEBODY = new_id()
-MOST_DEATHS = 8
-"""Five in company, three alone."""
-COMMIT_SECONDS = 0.05
-"""Long enough for a batch to meet another, if it may."""
 
 
 # --- a worker that dies each time -----------------------------------------------------------
@@ -42,229 +51,115 @@ async def deployment(database_url: str, broker_url: str) -> AsyncIterator[Deploy
         yield deployment
 
 
-async def test_what_ends_the_worker_each_time_is_given_up_alone(
-    office: Harness, deployment: Deployment, broker_url: str
-) -> None:
-    """Fault 9: its outcome is `unprocessable`, and those in the same message and hand succeed."""
-    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
-    poisoner = users[20]
-    commands = [reserve(user, {tickets: 1}) for user in users]
-    # Twenty messages of one command; ten, among them the deadly one; ten of one.
-    messages = [
-        *([one] for one in commands[:15]),
-        commands[15:25],
-        *([one] for one in commands[25:]),
-    ]
-    worker = deployment.add(
-        "tests.worker.dies_on_command", deployment.workers, **{POISON_VARIABLE: poisoner}
-    )
-    await worker.start()
+class Run:
+    """Messages handed to a worker that dies of some users' commands, and what came of them."""
 
-    async with QueueClient.connected(broker_url) as client:
-        await (await client.channel.get_queue(topology.DEAD_QUEUE)).purge()
-        sent = [await client.publish(message) for message in messages]
-        deaths = 0
-        while await client.ready_messages() or not await all_recorded(office, commands):
+    def __init__(self, deployment: Deployment, client: QueueClient) -> None:
+        self.client = client
+        self._deployment = deployment
+        self.deaths = 0
+        self.answers: list[list[dict[str, Any]]] = []
+
+    async def decide(self, messages: Sequence[Sequence[Command]], **environment: str) -> None:
+        worker = self._deployment.add(
+            "tests.worker.dies_on_command", self._deployment.workers, **environment
+        )
+        await worker.start()
+        await (await self.client.channel.get_queue(topology.DEAD_QUEUE)).purge()
+        sent = [await self.client.publish(message) for message in messages]
+
+        async def is_done() -> bool:
             if not worker.is_running:
-                deaths += 1
+                self.deaths += 1
+                assert self.deaths <= MOST_DEATHS
                 await worker.launch()
-            await asyncio.sleep(0.05)
-            assert deaths <= MOST_DEATHS
+            return {one.correlation_id for one in self.client.replies} >= {*sent}
 
-        answers = [json.loads(answer) for one in sent for answer in await replies_to(client, one)]
-        (letter,) = await client.dead_letters(1)
-        by_id: dict[str, Any] = {}
-        for outcome in (outcome for answer in answers for outcome in answer):
-            # Answered before a death and after it: the same.
-            assert by_id.setdefault(outcome["command_id"], outcome) == outcome
-        codes = {id: (one["refusal"] or {}).get("code") for id, one in by_id.items()}
-        deadly = commands[20]
-        assert codes.pop(deadly.command_id) == "unprocessable"
-        assert Counter(codes.values()) == {None: 39}
-        assert await office.held(tickets) == await office.reserved(tickets) == 39
-        assert letter.body == encode_commands([deadly])
-        assert await office.recorded(deadly) == [letter.headers[topology.ERROR_HEADER]]
-        assert await client.no_more_dead_letters()
-    assert await worker.stop() == 0
+        await eventually(is_done, within_seconds=120, every_seconds=0.05)
+        self.answers = [await self._answer_to(one) for one in sent]
+        assert await eventually(self._queue_is_empty)
+        assert await worker.stop() == 0
 
+    async def _queue_is_empty(self) -> bool:
+        return not await self.client.ready_messages()
 
-async def replies_to(client: QueueClient, correlation_id: str) -> list[str]:
-    """At least one; another where the worker died before it could acknowledge."""
+    async def _answer_to(self, correlation_id: str) -> list[dict[str, Any]]:
+        """The answer to a message, the same before a death and after it."""
+        replies = self.client.replies
+        bodies = {one.body for one in replies if one.correlation_id == correlation_id}
+        assert len(bodies) == 1
+        answer: list[dict[str, Any]] = json.loads(bodies.pop())
+        return answer
 
-    async def bodies() -> list[str]:
-        return [one.body for one in client.replies if one.correlation_id == correlation_id]
-
-    return await eventually(bodies)
-
-
-async def all_recorded(office: Harness, commands: Sequence[Command]) -> bool:
-    return len(await office.recorded(*commands)) == len(commands)
-
-
-# --- alone ----------------------------------------------------------------------------------
-
-
-class Stage:
-    """An `apply` that notes what is decided at the same time."""
-
-    def __init__(self) -> None:
-        self.running: list[list[Command]] = []
-        self.together: list[list[list[Command]]] = []
-        self.may_commit = asyncio.Event()
-        self.may_commit.set()
-
-    async def __call__(
-        self, commands: Sequence[Command], due_users: Sequence[str] = (), **options: Any
-    ) -> AppliedBatch:
-        batch = list(commands)
-        self.running.append(batch)
-        self.together.append([*self.running])
-        await asyncio.sleep(COMMIT_SECONDS)
-        await self.may_commit.wait()
-        self.running.remove(batch)
-        forced_refusal = options.get("forced_refusal")
-        return applied(decide_batch(a_book(users=[SOMEBODY]), commands, {}, forced_refusal))
+    def codes(self) -> list[str | None]:
+        return [(one["refusal"] or {}).get("code") for answer in self.answers for one in answer]
 
 
 @pytest.fixture
-async def stage() -> Stage:
-    return Stage()
+async def run(deployment: Deployment, broker_url: str) -> AsyncIterator[Run]:
+    async with QueueClient.connected(broker_url) as client:
+        yield Run(deployment, client)
 
 
-@pytest.fixture
-async def staged(stage: Stage, engine: AsyncEngine) -> AsyncIterator[Committer]:
-    committer = Committer(stage, SoloAttempts(engine))
-    committer.start()
-    yield committer
-    await committer.stop()
+def in_messages(commands: list[Command]) -> list[list[Command]]:
+    """Forty commands: fifteen messages of one, one of ten, fifteen of one."""
+    singly = [[one] for one in commands]
+    return [*singly[:15], commands[15:25], *singly[25:]]
 
 
-def some(count: int) -> list[Command]:
-    return [release_cart(SOMEBODY) for _ in range(count)]
-
-
-async def test_nothing_is_decided_beside_a_suspect(stage: Stage, staged: Committer) -> None:
-    """Else it could be blamed for what ended the worker."""
-    stage.may_commit.clear()
-    messages = [some(1) for _ in range(9)]
-    suspect = messages[4]
-    decided = []
-    for message in messages:
-        decided.append(staged.submit(message, suspect=message is suspect))
-        await asyncio.sleep(0.01)
-    stage.may_commit.set()
-    await asyncio.gather(*decided)
-
-    assert [suspect] in stage.together
-    assert all(batches == [suspect] for batches in stage.together if suspect in batches)
-    assert max(len(batches) for batches in stage.together) == group_commit.LANES
-
-
-async def test_after_a_suspect_both_lanes_go_on(stage: Stage, staged: Committer) -> None:
-    await staged.submit(some(1), suspect=True)
-    stage.may_commit.clear()
-    decided = [
-        staged.submit(some(group_commit.MAX_BATCH_COMMANDS)) for _ in range(group_commit.LANES)
-    ]
-
-    async def all_lanes_are_busy() -> bool:
-        return len(stage.running) == group_commit.LANES
-
-    await eventually(all_lanes_are_busy)
-    stage.may_commit.set()
-    await asyncio.gather(*decided)
-
-
-async def test_two_suspects_at_once_wait_for_each_other(stage: Stage, staged: Committer) -> None:
-    async with asyncio.timeout(5):
-        await asyncio.gather(*(staged.submit(some(1), suspect=True) for _ in range(20)))
-
-    assert max(len(batches) for batches in stage.together) == 1
-
-
-# --- tries ----------------------------------------------------------------------------------
-
-
-async def test_a_suspect_is_tried_as_a_whole_and_then_command_by_command(
-    stage: Stage, staged: Committer
+async def test_a_command_that_ends_the_worker_when_decided_is_refused_alone(
+    office: Harness, run: Run
 ) -> None:
-    message = some(3)
-    await staged.submit(message, suspect=True)
-    await staged.submit(message, suspect=True)
+    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+    commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
+    deadly = commands[20]
 
-    assert [batches[0] for batches in stage.together] == [message, *([one] for one in message)]
+    await run.decide(in_messages(commands), **{DIES_DECIDING: deadly.user_id})
+
+    codes = run.codes()
+    assert codes.pop(20) == "unprocessable"
+    assert Counter(codes) == {None: 39}
+    assert await office.held(tickets) == await office.reserved(tickets) == 39
+    (letter,) = await run.client.dead_letters(1)
+    assert letter.body == encode_commands([deadly])
+    assert await office.recorded(deadly) == [letter.headers[topology.ERROR_HEADER]]
+    assert await run.client.no_more_dead_letters()
 
 
-async def test_a_try_is_noted_before_it_is_made(
-    stage: Stage, staged: Committer, engine: AsyncEngine
+async def test_a_command_that_ends_the_worker_when_read_is_refused_alone(
+    office: Harness, run: Run
 ) -> None:
-    (command,) = message = some(1)
-    stage.may_commit.clear()
-    decided = staged.submit(message, suspect=True)
+    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+    commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
+    deadly = commands[20]
 
-    async def tried() -> bool:
-        return bool(stage.running)
+    await run.decide(in_messages(commands), **{DIES_READING: deadly.user_id})
 
-    await eventually(tried)
-    assert await SoloAttempts(engine).earlier([command]) == [1]
-    stage.may_commit.set()
-    await decided
-
-
-async def test_only_what_was_tried_alone_too_often_is_given_up(
-    staged: Committer, engine: AsyncEngine
-) -> None:
-    message = some(3)
-    trials = SoloAttempts(engine)
-    await trials.note(message)
-    for _ in range(MAX_TRIES_ALONE - 1):
-        await trials.note(message[1:2])
-
-    outcomes = [decode(one) for one in await staged.submit(message, suspect=True)]
-
-    assert [outcome.status for outcome in outcomes] == ["succeeded", "refused", "succeeded"]
-    assert outcomes[1].refusal == poison_messages.DEADLY
+    codes = run.codes()
+    assert codes.pop(20) == "unprocessable"
+    assert Counter(codes) == {None: 39}
+    assert await office.held(tickets) == await office.reserved(tickets) == 39
+    (letter,) = await run.client.dead_letters(1)
+    assert letter.body == encode_commands([deadly])
+    assert letter.headers[topology.REASON_HEADER] == "unreadable"
+    assert await run.client.no_more_dead_letters()
 
 
-async def test_what_has_an_outcome_keeps_it_however_often_it_was_tried(
-    office: Harness, committer: Committer, engine: AsyncEngine
-) -> None:
-    """It ended the worker after its commit, or another did."""
-    (outcome,) = await committer.submit([command := release_cart(await office.user())])
-    trials = SoloAttempts(engine)
-    for _ in range(MAX_TRIES_ALONE):
-        await trials.note([command])
-    committer._trials = trials
+async def test_of_thirty_deadly_commands_at_once_each_is_refused(office: Harness, run: Run) -> None:
+    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+    commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
 
-    assert await committer.submit([command], suspect=True) == [outcome]
+    await run.decide([[one] for one in commands], **{DIES_DECIDING: ",".join(users[:30])})
 
-
-async def test_tries_that_cannot_be_noted_for_a_moment_are_waited_for(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(poison_messages, "PAUSE_SECONDS", 0.01)
-    faults = iter([OSError(), OSError()])
-
-    class Away:
-        async def earlier(self, commands: Sequence[Command]) -> list[int]:
-            if fault := next(faults, None):
-                raise fault
-            return [0] * len(commands)
-
-        async def note(self, commands: Sequence[Command]) -> None:
-            raise ValueError  # never passes: decided all the same
-
-    committer = Committer(stage, Away())
-    committer.start()
-    (outcome,) = await committer.submit(some(1), suspect=True)
-    await committer.stop()
-
-    assert decode(outcome).status == "succeeded"
-    assert next(faults, None) is None
+    assert run.codes() == ["unprocessable"] * 30 + [None] * 10
+    assert len(await office.recorded(*commands)) == 40
+    letters = await run.client.dead_letters(30)
+    assert {letter.body for letter in letters} == {encode_commands([one]) for one in commands[:30]}
+    assert await run.client.no_more_dead_letters()
 
 
 @pytest.mark.parametrize("header", ["a text", None, True, -1, 10**9])
-async def test_a_header_that_a_publisher_made_up_does_no_harm(
+async def test_a_delivery_count_from_the_publisher_does_no_harm(
     office: Harness, deployment: Deployment, broker_url: str, header: object
 ) -> None:
     await deployment.start(gateways=0, workers=1)
@@ -273,3 +168,234 @@ async def test_a_header_that_a_publisher_made_up_does_no_harm(
         (outcome,) = await client.ask([release_cart(await office.user())], headers=headers)
 
     assert outcome["status"] == "succeeded"
+
+
+# --- the isolated process -------------------------------------------------------------------
+
+
+@pytest.fixture
+async def isolation(
+    database_url: str, broker_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[IsolatedProcess]:
+    monkeypatch.setenv("HOLDFAST_DATABASE_URL", database_url)
+    monkeypatch.setenv("HOLDFAST_BROKER_URL", broker_url)
+    monkeypatch.setattr(isolated, "COMMAND", dies_on_command.ISOLATED)
+    isolation = IsolatedProcess()
+    yield isolation
+    await isolation.stop()
+
+
+async def test_an_isolated_process_decides_and_survives_the_deaths_of_its_forks(
+    office: Harness, isolation: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, deadly, hanging = [release_cart(user) for user in await office.users(3)]
+    monkeypatch.setenv(DIES_DECIDING, deadly.user_id)
+    monkeypatch.setenv(HANGS_DECIDING, hanging.user_id)
+    bodies = [encode_commands([one]) for one in (good, deadly, hanging)]
+
+    assert await isolation.decide(bodies) is None
+    assert await isolation.decide(bodies[2:]) is None
+    answers = await isolation.decide([bodies[0], b"no JSON"])
+    refused = await isolation.refuse(bodies[1])
+
+    assert answers is not None
+    assert await office.recorded(good) == [answers[0][0].document]
+    assert answers[1][0].dead_letter is not None
+    assert refused is not None
+    assert decode_outcome(refused[0].document).refusal == DEADLY
+    assert await office.recorded(deadly) == [refused[0].document]
+    assert await isolation.split(encode_commands([good, deadly])) == [bodies[0], bodies[1]]
+
+
+async def test_an_isolated_process_that_is_killed_is_replaced(
+    office: Harness, isolation: IsolatedProcess
+) -> None:
+    body = encode_commands([release_cart(await office.user())])
+    assert await isolation.split(body) == [body]
+    keeper = isolation._keeper
+    assert keeper is not None
+
+    keeper.kill()
+
+    assert await isolation.decide([body]) is None
+    assert await isolation.decide([body]) is not None
+
+
+async def test_an_isolated_process_that_does_not_start_is_started_again(
+    monkeypatch: pytest.MonkeyPatch, isolation: IsolatedProcess
+) -> None:
+    monkeypatch.setattr(isolated, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(isolated, "COMMAND", ["false"])
+    splitting = asyncio.ensure_future(isolation.split(b"[1]"))
+    await asyncio.sleep(0.2)
+    assert not splitting.done()
+
+    monkeypatch.setattr(isolated, "COMMAND", dies_on_command.ISOLATED)
+
+    assert await splitting == [b"[1]"]
+
+
+# --- halving --------------------------------------------------------------------------------
+
+
+class FakeIsolation:
+    """Dies of messages that hold a deadly word, as often as told."""
+
+    def __init__(self, **deaths: int) -> None:
+        self._deaths = deaths
+        self.decided: list[list[str]] = []
+        self.dies_refusing = self.dies_splitting = False
+
+    async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
+        texts = [body.decode() for body in bodies]
+        self.decided.append(texts)
+        deadly = [word for word in self._deaths if any(word in text for text in texts)]
+        if any(self._deaths[word] for word in deadly):
+            for word in deadly:
+                self._deaths[word] -= 1
+            return None
+        return [[Answer(f"{word} done") for word in json.loads(text)] for text in texts]
+
+    async def refuse(self, body: bytes) -> list[Answer] | None:
+        return None if self.dies_refusing else [Answer(f"{json.loads(body)[0]} refused")]
+
+    async def split(self, body: bytes) -> list[bytes] | None:
+        return None if self.dies_splitting else split_message(body)
+
+
+def message(*words: str) -> bytes:
+    return json.dumps(words).encode()
+
+
+async def documents_of(fake: FakeIsolation, *bodies: bytes) -> list[list[str]]:
+    answers = await PoisonSuspects(fake).decide(bodies)
+    return [[answer.document for answer in one] for one in answers]
+
+
+async def test_suspects_that_do_no_harm_are_decided_together() -> None:
+    fake = FakeIsolation()
+
+    assert await documents_of(fake, message("a", "b"), message("c")) == [
+        ["a done", "b done"],
+        ["c done"],
+    ]
+    assert len(fake.decided) == 1
+
+
+async def test_a_deadly_command_is_found_by_halving_messages_and_then_entries() -> None:
+    fake = FakeIsolation(bad=1_000)
+    bodies = [message("a"), message("b", "c", "bad", "d", "e"), message("f"), message("g")]
+
+    assert await documents_of(fake, *bodies) == [
+        ["a done"],
+        ["b done", "c done", "bad refused", "d done", "e done"],
+        ["f done"],
+        ["g done"],
+    ]
+    assert fake.decided.count(['["bad"]']) == MAX_TRIES_ALONE
+
+
+async def test_a_command_whose_process_was_killed_by_chance_is_decided() -> None:
+    fake = FakeIsolation(a=MAX_TRIES_ALONE - 1)
+
+    assert await documents_of(fake, message("a")) == [["a done"]]
+
+
+async def test_a_message_that_cannot_even_be_refused_or_split_is_dead_lettered_whole() -> None:
+    for fault in ("dies_refusing", "dies_splitting"):
+        fake = FakeIsolation(bad=1_000)
+        setattr(fake, fault, True)
+
+        ((answer,),) = await PoisonSuspects(fake).decide([message("bad")])
+
+        outcome = decode_outcome(answer.document)
+        assert (outcome.command_id, outcome.refusal) == (None, DEADLY)
+        assert answer.dead_letter is not None
+        assert answer.dead_letter.body == message("bad")
+
+
+async def test_a_command_with_an_outcome_keeps_it_when_it_is_to_be_refused(
+    office: Harness, committer: Committer
+) -> None:
+    """The process died after the commit."""
+    command = release_cart(await office.user())
+    (outcome,) = await committer.submit([command])
+
+    (answer,) = await refuse_message(committer.refuse, encode_commands([command]))
+
+    assert answer == Answer(outcome.document)
+    assert decode(outcome).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b'[{"a": 1}, [2, "]"],\n3 ]', [b'[{"a": 1}]', b'[[2, "]"]]', b"[3]"]),
+        (b'[{"a": 1, "a": 2}, 3]', [b'[{"a": 1, "a": 2}]', b"[3]"]),
+        (b'["\\ud800", 1]', [b'["\\ud800"]', b"[1]"]),
+        (b"[]", [b"[]"]),
+        (b"[1,]", [b"[1,]"]),
+        (b"{}", [b"{}"]),
+        (b"\xff[1,2]", [b"\xff[1,2]"]),
+    ],
+)
+def test_a_message_is_split_into_its_entries_as_they_are_written(
+    body: bytes, parts: list[bytes]
+) -> None:
+    assert split_message(body) == parts
+
+
+# --- what is not suspect --------------------------------------------------------------------
+
+
+class NotingCommitter:
+    """Notes what is handed in, and decides nothing."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Sequence[Command]] = []
+
+    def submit(self, commands: Sequence[Command]) -> "asyncio.Future[Any]":
+        self.submitted.append(commands)
+        return asyncio.get_running_loop().create_future()
+
+
+def deliver(command: Command, redeliveries: int) -> Delivery:
+    headers = {topology.DELIVERY_COUNT_HEADER: redeliveries}
+    channel = cast("Channel", CHANNEL)
+    return Delivery(channel, "tag", 1, encode_commands([command]), None, None, None, headers)
+
+
+CHANNEL = object()
+
+
+async def test_other_messages_wait_until_no_suspect_is_left() -> None:
+    """One of them may end the worker, and the suspects would come back once more."""
+    may_go_on, committer = asyncio.Event(), NotingCommitter()
+
+    class Waiting(FakeIsolation):
+        async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
+            await may_go_on.wait()
+            return [[Answer("{}")] for _ in bodies]
+
+    replies = ReplySender()
+    consumer = Consumer(
+        RabbitBroker(logger=None), cast("Committer", committer), replies, PoisonSuspects(Waiting())
+    )
+    before, suspect, after = [release_cart(SOMEBODY) for _ in range(3)]
+
+    await consumer.handle(deliver(before, MIN_SUSPECT_REDELIVERIES - 1))
+    await consumer.handle(deliver(suspect, MIN_SUSPECT_REDELIVERIES))
+    await consumer.handle(deliver(after, 0))
+    await asyncio.sleep(0.01)
+    assert committer.submitted == [[before]]
+
+    may_go_on.set()
+    await eventually(is_true(lambda: len(committer.submitted) == 2))
+    assert committer.submitted == [[before], [after]]
+
+
+def is_true(probe: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        return probe()
+
+    return ask

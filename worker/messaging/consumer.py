@@ -7,8 +7,7 @@ comes last, and what cannot be applied is on the disk of the dead letters before
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,18 +16,21 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitBroker
 
 from shared import topology
-from shared.commands import Command
-from shared.ids import MAX_AHEAD_SECONDS, first_id_at
-from shared.messages import Unreadable, encode_commands, read_commands
-from shared.outcomes import encode_outcome, refused
-from shared.refusals import Unprocessable
+from shared.messages import Unreadable
 from worker.committer import Committer
 from worker.deadletters.publish import publish_dead_letter
 from worker.messaging.deliveries import Delivery, bypass_faststream_decoding
 from worker.messaging.properties import UNREADABLE_PROPERTIES
 from worker.messaging.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
+from worker.messaging.reading import (
+    Answer,
+    Entries,
+    answer_entries,
+    answer_unreadable,
+    read_entries,
+)
 from worker.messaging.replies import AckBatcher, PendingReply, ReplySender
-from worker.poison_messages import MIN_SUSPECT_REDELIVERIES
+from worker.poison_messages import MIN_SUSPECT_REDELIVERIES, PoisonSuspects
 from worker.storage.outcomes import EncodedOutcome
 
 logger = logging.getLogger(__name__)
@@ -37,15 +39,6 @@ PREFETCH_MESSAGES = 1_000
 """Two full batches of one-command messages; what waits beyond stays with the broker."""
 
 DRAIN_SECONDS = 20
-CLOCK_TOLERANCE_SECONDS = 30
-"""How far the clocks of a gateway and a worker may be apart."""
-
-REFUSALS = {
-    "unreadable": "The command could not be read",
-    "not_allowed": "The command was not accepted",
-}
-
-Entries = list[Command | Unreadable]
 
 
 class Consumer:
@@ -56,6 +49,7 @@ class Consumer:
         broker: RabbitBroker,
         committer: Committer,
         answers: ReplySender,
+        poison_suspects: PoisonSuspects,
         accounts: frozenset[str] = frozenset(),
     ) -> None:
         """Commands of the broker's `accounts` are applied; where none is named, everybody's."""
@@ -63,6 +57,10 @@ class Consumer:
         self._broker = broker
         self._committer = committer
         self._answers = answers
+        self._poison_suspects = poison_suspects
+        self._suspects: list[tuple[Delivery, AckBatcher]] = []
+        self._held_back: list[tuple[Delivery, AckBatcher]] | None = None
+        """Messages that wait while suspects are decided: one of them might end the worker too."""
         self._acknowledger: AckBatcher | None = None
         self._consumer_tag = ""
         self._drains = False
@@ -91,21 +89,48 @@ class Consumer:
             if self._drains:  # opened meanwhile, in place of one that broke
                 self._spawn(self._cancel())
         self._answers.expect()
-        entries = self._entries_of(raw)
+        if rejected := self._reject_unread(raw):
+            self._spawn(
+                self._dead_letter_and_answer(raw, [answer_unreadable(rejected)], acknowledger)
+            )
+        elif _is_suspect(raw):
+            self._suspects.append((raw, acknowledger))
+            if self._held_back is None:
+                self._held_back = []
+                self._spawn(self._decide_suspects())
+        elif self._held_back is not None:
+            self._held_back.append((raw, acknowledger))
+        else:
+            self._decide(raw, acknowledger)
+
+    def _decide(self, raw: Delivery, acknowledger: AckBatcher) -> None:
+        entries = read_entries(raw.body)
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
-        if not commands:  # nothing for a transaction
+        if not commands:  # no transaction needed
             self._answer(raw, entries, [], acknowledger)
             return
-        decided = self._committer.submit(commands, suspect=_is_suspect(raw))
+        decided = self._committer.submit(commands)
         decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
 
-    def _entries_of(self, raw: Delivery) -> Entries:
+    async def _decide_suspects(self) -> None:
+        """Decide suspects until none is left, then the messages that were held back."""
+        while self._suspects:
+            suspects, self._suspects = self._suspects, []
+            answers = await self._poison_suspects.decide([raw.body for raw, _ in suspects])
+            for (raw, acknowledger), one in zip(suspects, answers, strict=True):
+                await self._dead_letter_and_answer(raw, one, acknowledger)
+        held_back, self._held_back = self._held_back or [], None
+        for raw, acknowledger in held_back:
+            self._decide(raw, acknowledger)
+
+    def _reject_unread(self, raw: Delivery) -> Unreadable | None:
+        """Return why a message is refused for its properties alone, if it is."""
         if UNREADABLE_PROPERTIES in raw.headers:
-            return [Unreadable("properties: cannot be read", raw.body)]
-        # The broker has checked that who published is who the message says.
+            return Unreadable("properties: cannot be read", raw.body)
+        # The broker has verified that user_id is the account of the connection.
         if self._accounts and raw.user_id not in self._accounts:
-            return [_refuse_account(raw)]
-        return _read(raw.body)
+            return _refuse_account(raw)
+        return None
 
     async def drain(self) -> None:
         """Take no more messages, and wait until those in hand are answered.
@@ -148,46 +173,30 @@ class Consumer:
             documents = [outcome.document for outcome in outcomes]
             self._answers.put(PendingReply(raw, documents, acknowledger))
             return
-        self._spawn(self._set_aside(raw, entries, outcomes, acknowledger))
+        answers = answer_entries(entries, outcomes)
+        self._spawn(self._dead_letter_and_answer(raw, answers, acknowledger))
 
-    async def _set_aside(
-        self,
-        raw: Delivery,
-        entries: Entries,
-        outcomes: list[EncodedOutcome],
-        acknowledger: AckBatcher,
+    async def _dead_letter_and_answer(
+        self, raw: Delivery, answers: Sequence[Answer], acknowledger: AckBatcher
     ) -> None:
-        """Copy what cannot be applied to the dead letters, then answer the whole message."""
-        decided = iter(outcomes)
-        answered: list[str] = []
-        for entry in entries:
-            if isinstance(entry, Unreadable):
-                await self._dead_letter(raw, entry.body, entry.reason, entry.error)
-                reason = Unprocessable(f"{REFUSALS[entry.reason]}: {entry.error}")
-                answered.append(encode_outcome(refused(entry, reason, decided_at=None)))
+        """Copy what was not applied to the dead letters, then answer the whole message."""
+        for answer in answers:
+            letter = answer.dead_letter
+            if letter is None:
                 continue
-            outcome = next(decided)
-            if outcome.dead_letter and topology.RECORDED_HEADER not in raw.headers:
-                body = encode_commands([entry])
-                await self._dead_letter(raw, body, "unprocessable", outcome.document)
-            answered.append(outcome.document)
-        self._answers.put(PendingReply(raw, answered, acknowledger))
-
-    async def _dead_letter(self, raw: Delivery, body: bytes, reason: str, error: str) -> None:
-        await publish_dead_letter(self._broker, body, reason, error, raw.correlation_id)
+            # Republished by an operator although its outcome is recorded: answered, not copied.
+            if letter.reason == "unprocessable" and topology.RECORDED_HEADER in raw.headers:
+                continue
+            await publish_dead_letter(
+                self._broker, letter.body, letter.reason, letter.error, raw.correlation_id
+            )
+        documents = [answer.document for answer in answers]
+        self._answers.put(PendingReply(raw, documents, acknowledger))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _read(body: bytes) -> Entries:
-    try:
-        return _refuse_future(read_commands(body))
-    except Exception as error:  # a bug: it must not keep the message coming back for ever
-        logger.exception("a message cannot be read")
-        return [Unreadable(f"reading it failed: {type(error).__name__}", body)]
 
 
 def _is_suspect(raw: Delivery) -> bool:
@@ -201,21 +210,3 @@ def _refuse_account(raw: Delivery) -> Unreadable:
     account = f"the account {raw.user_id}" if raw.user_id else "an account that is not named"
     error = f"user_id: {account} may not hand in commands"
     return Unreadable(error, raw.body, reason="not_allowed")
-
-
-def _refuse_future(entries: Entries) -> Entries:
-    """A command whose ID lies ahead of the clock could outlive its own outcome."""
-    seconds_ahead = MAX_AHEAD_SECONDS + CLOCK_TOLERANCE_SECONDS
-    first_refused = first_id_at(int((time.time() + seconds_ahead) * 1000))
-    return [
-        Unreadable(
-            "command_id: lies ahead of the clock",
-            encode_commands([entry]),
-            entry.command_id,
-            entry.kind,
-            entry.submitted_at,
-        )
-        if not isinstance(entry, Unreadable) and entry.command_id >= first_refused
-        else entry
-        for entry in entries
-    ]

@@ -3,18 +3,13 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.commands import Command
-from shared.refusals import Unprocessable
 from worker import faults
-from worker.apply import AppliedBatch
-from worker.committer import Apply
 from worker.telemetry import PARTITIONS_AHEAD
 
 logger = logging.getLogger(__name__)
@@ -59,7 +54,6 @@ class Partitions:
             try:
                 await self.make()
                 await self.drop()
-                await self._forget_trials()
             except Exception as error:
                 logger.warning("the partitions are seen to again: %s", _line(error))
                 pause_seconds = RETRY_SECONDS
@@ -72,23 +66,10 @@ class Partitions:
                 )
             await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.0))
 
-    def before(self, apply: Apply) -> Apply:
-        """Return `apply`, preceded by a look whether the outcomes of today have a place.
-
-        Else each command would be set aside by itself for a fault that is nobody's and passes.
-        """
-
-        async def applied(
-            commands: Sequence[Command],
-            due_users: Sequence[str] = (),
-            *,
-            forced_refusal: Unprocessable | None = None,
-        ) -> AppliedBatch:
-            if self.days_ahead < 0:
-                await self._make_today()
-            return await apply(commands, due_users, forced_refusal=forced_refusal)
-
-        return applied
+    async def require_partition(self) -> None:
+        """Make sure that today's outcomes have a partition. Raises NoPartitionError."""
+        if self.days_ahead < 0:
+            await self._make_today()
 
     async def make(self) -> None:
         """Make the partitions that are missing. Raises where the clocks here and there differ."""
@@ -114,10 +95,6 @@ class Partitions:
         logger.info("old outcomes are dropped later: somebody was at them all the time")
         return 0
 
-    async def _forget_trials(self) -> None:
-        async with self._engine.begin() as connection:
-            await connection.execute(FORGET_TRIALS, {"retention": self._retention})
-
     async def _make_today(self) -> None:
         try:
             await self.make()
@@ -138,6 +115,3 @@ def _line(error: Exception) -> str:
 
 MAKE_PARTITIONS = text("SELECT booking.make_outcome_partitions(:until)")
 DROP_PARTITIONS = text("SELECT booking.drop_outcome_partitions(:before)")
-FORGET_TRIALS = text("""
-    DELETE FROM booking.trials WHERE tried_at < statement_timestamp() - CAST(:retention AS interval)
-""")

@@ -116,11 +116,3 @@ outcomes = Table(
     # can no longer be found, none can be recorded.
     postgresql_partition_by="RANGE (command_id)",
 )
-
-trials = Table(
-    "trials",
-    metadata,
-    Column("command_id", Uuid, primary_key=True),
-    Column("tries", Integer, nullable=False),
-    Column("tried_at", DateTime(timezone=True), nullable=False),
-)

@@ -214,21 +214,6 @@ async def test_a_drop_finds_its_moment_between_reservations(
     assert min(await asyncio.gather(*buyers)) >= 0
 
 
-async def test_old_notes_on_suspects_are_forgotten(own_engine: AsyncEngine) -> None:
-    note = "INSERT INTO booking.trials VALUES ('{}', 1, now() - interval '{}')"
-    await execute(own_engine, note.format(id_made_at(datetime.now(UTC)), "3 days"))
-    await execute(own_engine, note.format(id_made_at(datetime.now(UTC)), "1 day"))
-    task = asyncio.create_task(Partitions(own_engine, RULES.retention).keep())
-
-    async def one_left() -> bool:
-        async with own_engine.connect() as connection:
-            rows = await connection.execute(text("SELECT count(*) FROM booking.trials"))
-            return rows.scalar_one() == 1
-
-    await eventually(one_left)
-    task.cancel()
-
-
 # --- commands without a place ---------------------------------------------------------------
 
 
@@ -303,7 +288,9 @@ async def test_while_today_has_no_place_commands_are_kept_and_not_set_aside(
     rename = "ALTER FUNCTION booking.{} RENAME TO {}"
     await execute(own_engine, rename.format("make_outcome_partitions", "away"))
     partitions = Partitions(own_engine, RULES.retention)
-    committer = Committer(partitions.before(functools.partial(apply, own_engine, RULES)))
+    committer = Committer(
+        functools.partial(apply, own_engine, RULES, require_partition=partitions.require_partition)
+    )
     committer.start()
     tickets, users = await own_office.ticket_type(), await own_office.users(3)
 

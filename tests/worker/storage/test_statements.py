@@ -25,13 +25,12 @@ from tests.conftest import migrate
 from tests.worker.harness import Harness
 from worker.apply import apply
 from worker.operations import sweep
-from worker.storage import solo_attempts, statements
+from worker.storage import statements
 from worker.storage.engine import create_engine
 
 STATEMENTS: dict[str, str] = {
     name: value
-    for module in (statements, solo_attempts)
-    for name, value in vars(module).items()
+    for name, value in vars(statements).items()
     if name.isupper() and isinstance(value, str)
 } | {"DUE_USERS": sweep.DUE_USERS.text.replace(":limit", "$1")}
 
