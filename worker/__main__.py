@@ -25,7 +25,7 @@ from worker.isolation import IsolatedProcess
 from worker.messaging.asyncapi import QueueDocumentation
 from worker.messaging.bindings import ensure_binding
 from worker.messaging.consumer import Consumer
-from worker.messaging.properties import tolerate_unreadable_properties
+from worker.messaging.library_patches import tolerate_unreadable_properties
 from worker.messaging.replies import ReplySender
 from worker.operations.health import health_routes
 from worker.operations.partitions import Partitions

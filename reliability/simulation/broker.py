@@ -36,7 +36,7 @@ class Message:
 
 @dataclass(eq=False)
 class Delivery:
-    """A message as a consumer gets it, in the form of `worker.messaging.deliveries.Delivery`."""
+    """A message as a consumer gets it, like `worker.messaging.library_patches.Delivery`."""
 
     message: Message
     channel: "Channel"

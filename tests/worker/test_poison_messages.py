@@ -25,7 +25,7 @@ from worker import isolation as isolated
 from worker.committer import Committer
 from worker.isolation import IsolatedProcess
 from worker.messaging.consumer import Consumer
-from worker.messaging.deliveries import Delivery
+from worker.messaging.library_patches import Delivery
 from worker.messaging.reading import Answer
 from worker.messaging.replies import ReplySender
 from worker.poison_messages import (

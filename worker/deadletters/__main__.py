@@ -17,7 +17,7 @@ from worker.deadletters.arguments import Arguments, read_arguments
 from worker.deadletters.formatting import page, summary, table
 from worker.deadletters.message import DeadLetter
 from worker.deadletters.queue import DeadLetterQueue, opened
-from worker.messaging.properties import tolerate_unreadable_properties
+from worker.messaging.library_patches import tolerate_unreadable_properties
 
 DONE, NOT_ALL_DONE, WRONG_USAGE, UNREACHABLE = range(4)
 

@@ -19,8 +19,11 @@ from shared import topology
 from shared.messages import Unreadable
 from worker.committer import Committer
 from worker.deadletters.publish import publish_dead_letter
-from worker.messaging.deliveries import Delivery, bypass_faststream_decoding
-from worker.messaging.properties import UNREADABLE_PROPERTIES
+from worker.messaging.library_patches import (
+    UNREADABLE_PROPERTIES,
+    Delivery,
+    bypass_faststream_decoding,
+)
 from worker.messaging.queues import COMMANDS_EXCHANGE, COMMANDS_QUEUE
 from worker.messaging.reading import (
     Answer,

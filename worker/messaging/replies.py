@@ -16,7 +16,7 @@ from pamqp.commands import Basic
 
 from shared.outcomes import encode_merged_reply, encode_reply
 from shared.topology import MERGE_REPLIES_HEADER
-from worker.messaging.deliveries import Delivery
+from worker.messaging.library_patches import Delivery
 from worker.telemetry import MESSAGES_IN_HAND
 
 logger = logging.getLogger(__name__)
