@@ -31,7 +31,7 @@ RIGHTS = {
         "booking.ticket_types": (
             "SELECT, INSERT, UPDATE (name, total, reserved, sold, sale_starts_at, sale_ends_at)"
         ),
-        "booking.carts": "SELECT, INSERT, UPDATE (status)",
+        "booking.carts": "SELECT, INSERT, UPDATE (status), DELETE",
         "booking.cart_items": "SELECT, INSERT, UPDATE (quantity), DELETE",
         "booking.outcomes": "SELECT, INSERT",
         # Work that needs more rights is done by functions of the owner, with guards of their own.

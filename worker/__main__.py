@@ -29,6 +29,7 @@ from worker.messaging.library_patches import tolerate_unreadable_properties
 from worker.messaging.replies import ReplySender
 from worker.operations.health import health_routes
 from worker.operations.partitions import Partitions
+from worker.operations.retention import delete_closed_carts_forever
 from worker.operations.sweep import sweep
 from worker.poison_messages import PoisonSuspects
 from worker.settings import Settings
@@ -40,8 +41,8 @@ GC_THRESHOLD = 10_000
 a worker grew to 290 MB within a million commands; at 10,000 it stays at 106."""
 
 HEARTBEAT_SECONDS = 10
-SPARE_CONNECTIONS = 3
-"""For the sweep, the partitions and the health check, beside one for each lane."""
+SPARE_CONNECTIONS = 4
+"""For the sweep, the partitions, the retention and the health check, beside one for each lane."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
@@ -74,6 +75,9 @@ def create_app(settings: Settings) -> AsgiFastStream:
         sending = asyncio.create_task(answers.send(), name="answers")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
         keeping = asyncio.create_task(partitions.keep(), name="partitions")
+        deleting = asyncio.create_task(
+            delete_closed_carts_forever(engine, settings.retention), name="retention"
+        )
         binding = asyncio.create_task(ensure_binding(broker), name="bindings")
         # What the start has made lives as long as the process: no collection need visit it.
         gc.collect()
@@ -81,6 +85,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         gc.set_threshold(GC_THRESHOLD)
         yield
         binding.cancel()
+        deleting.cancel()
         keeping.cancel()
         sweeping.cancel()
         sending.cancel()

@@ -13,6 +13,8 @@ class Settings(BaseModel):
     broker_url: BrokerUrl = Field(repr=False)
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
     command_window_seconds: int = Field(default=86_400, ge=1, le=30 * 86_400)
+    retention_days: int = Field(default=30, ge=1, le=36_500)
+    """How many days after the end of its hold a closed cart is kept."""
     command_accounts: str = ""
     """The accounts at the broker whose commands are applied, with commas; empty: all of them."""
     worker_host: str = "127.0.0.1"
@@ -22,6 +24,10 @@ class Settings(BaseModel):
     def accounts(self) -> frozenset[str]:
         names = (name.strip() for name in self.command_accounts.split(","))
         return frozenset(name for name in names if name)
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
 
     @property
     def rules(self) -> Rules:

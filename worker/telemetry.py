@@ -25,6 +25,9 @@ BATCH_SECONDS = Histogram(
 RETRIES = Counter("holdfast_batch_retries_total", "Batches tried again after a passing fault.")
 DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands set aside.", ["reason"])
 CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold was over.")
+CARTS_DELETED = Counter(
+    "holdfast_carts_deleted_total", "Closed carts deleted because they were past retention."
+)
 PARTITIONS_AHEAD = Gauge(
     "holdfast_outcome_partitions_ahead_days",
     "Future days that have a partition; alert below 3.",

@@ -6,6 +6,7 @@ from reliability.mutants.suites import (
     FAULTS,
     LOCK_ORDER,
     RACES,
+    RETENTION,
     SAVED,
     SIMULATION,
     WORKER_PROCESS,
@@ -14,6 +15,7 @@ from reliability.mutants.suites import (
 APPLY = "worker/apply.py"
 BOOKS = "worker/storage/locking.py"
 DRIVER = "worker/storage/driver.py"
+RETENTION_JOB = "worker/operations/retention.py"
 ENGINE = "worker/storage/engine.py"
 SAVE = "worker/storage/save.py"
 STATEMENTS = "worker/storage/statements.py"
@@ -198,5 +200,21 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         '    "lock_timeout": "2s",\n',
         "",
         (LOCK_ORDER,),
+    ),
+    Mutant(
+        "retention_by_id_alone",
+        "a cart that a late command opened is deleted on the day it is closed",
+        RETENTION_JOB,
+        " AND status <> 'active' AND expires_at < $3\n",
+        " AND status <> 'active' AND $3::timestamptz IS NOT NULL\n",
+        (RETENTION,),
+    ),
+    Mutant(
+        "retention_deletes_active_carts",
+        "a cart that waits for the sweep is deleted, and its tickets are lost to every buyer",
+        RETENTION_JOB,
+        " AND status <> 'active' AND expires_at < $3\n",
+        " AND expires_at < $3\n",
+        (RETENTION,),
     ),
 )

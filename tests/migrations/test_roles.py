@@ -53,7 +53,6 @@ REFUSED_TO_THE_WORKER = [
     "UPDATE booking.events SET organizer_id = organizer_id",
     "DELETE FROM booking.ticket_types",
     "UPDATE booking.ticket_types SET event_id = event_id",
-    "DELETE FROM booking.carts",
     "UPDATE booking.carts SET user_id = user_id",
     "UPDATE booking.cart_items SET cart_id = cart_id",
     "SELECT booking.make_outcome_partition(current_date)",

@@ -1,1 +1,1 @@
-"""Background work of a worker: the sweep of expired carts, outcome partitions, health checks."""
+"""Background work of a worker: sweep, outcome partitions, retention of carts, health checks."""

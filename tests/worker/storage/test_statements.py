@@ -24,14 +24,15 @@ from tests.builders import (
 from tests.conftest import migrate
 from tests.worker.harness import Harness
 from worker.apply import apply
-from worker.operations import sweep
+from worker.operations import retention, sweep
 from worker.storage import statements
 from worker.storage.engine import create_engine
 
 STATEMENTS: dict[str, str] = {
     name: value
-    for name, value in vars(statements).items()
-    if name.isupper() and isinstance(value, str)
+    for module in (statements, retention)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, str) and "booking." in value
 } | {"DUE_USERS": sweep.DUE_USERS.text.replace(":limit", "$1")}
 
 
