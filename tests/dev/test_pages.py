@@ -74,6 +74,14 @@ def test_every_module_that_a_page_runs_exists(page: Path) -> None:
         assert any(each.exists() for each in runnable), f"{page.name}: {module}"
 
 
+def test_the_architecture_page_lists_every_package_of_the_tree() -> None:
+    tops = [top for top in REPOSITORY.iterdir() if (top / "__init__.py").exists()]
+    within = ("gateway", "worker", "reliability")
+    rooms = [room for top in tops if top.name in within for room in top.iterdir()]
+    for package in [*tops, *(room for room in rooms if (room / "__init__.py").exists())]:
+        assert f"`{package.relative_to(REPOSITORY)}/`" in ARCHITECTURE
+
+
 def test_each_step_of_a_command_names_what_its_file_defines() -> None:
     steps = list(STEP.finditer(ARCHITECTURE))
     for step in steps:
