@@ -12,11 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.http.problems import ProblemError
 from gateway.server.overload import RETRY_AFTER_SECONDS, Overload
 
-MAX_REFUSALS_PER_SECOND = 3_000
-"""A refusal costs about a third of a command. A client that retries at once, against Retry-After,
-gets its next refusal late: without a bound the process would do nothing but refuse."""
-MAX_PAUSE_SECONDS = 1.0
-"""How late a refusal is at most."""
+MAX_PAUSE_SECONDS = 5.0
+"""How late a refusal is at most: no later than the longest Retry-After. A client that waits as it
+was told is refused at once; of those that retry sooner, each waits for its turn."""
 UNNOTICED_SECONDS = 0.02
 """A pause below this is not made: its timer would cost more than it spares."""
 
@@ -52,7 +50,8 @@ class LoadSheddingMiddleware:
 
     def _take_turn(self, now: float) -> float:
         """Return how many seconds the next refusal has to wait for its turn."""
-        self._next_refusal_at = max(self._next_refusal_at, now) + 1 / MAX_REFUSALS_PER_SECOND
+        seconds_each = 1 / self._overload.refusals_per_second
+        self._next_refusal_at = max(self._next_refusal_at, now) + seconds_each
         # A turn further away than the longest pause would only grow: what is paused is bounded.
         self._next_refusal_at = min(self._next_refusal_at, now + MAX_PAUSE_SECONDS)
         return self._next_refusal_at - now

@@ -23,6 +23,11 @@ MAX_LAG_SECONDS = 0.02
 MAX_IN_FLIGHT_COMMANDS = 5_000
 """Commands that are queued for the broker or not yet answered by a worker: a few seconds' work.
 A command behind these would be decided too late, and an unbounded backlog is never worked off."""
+MIN_REFUSALS_PER_SECOND, MAX_REFUSALS_PER_SECOND = 200.0, 5_000.0
+"""A refusal costs about a third of a command. Without a bound, clients that retry at once, against
+Retry-After, would leave the process no time for anything but refusals."""
+SLOW_DOWN, SPEED_UP = 0.9, 1.02
+"""By how much each probe changes the pace of refusals: down while the thread has no time left."""
 PROBE_INTERVAL_SECONDS = 0.02
 AVERAGE_SECONDS = 0.1
 """How far back the average of the busy share looks."""
@@ -54,8 +59,8 @@ class Overload:
         self.lag_seconds = 0.0
         self.busy_share = 0.0
         """The share of its time that the loop's thread computed lately."""
-        self._is_backlog_full = False
-        """Whether the workers were too far behind at the last probe."""
+        self.refusals_per_second = MAX_REFUSALS_PER_SECOND
+        """How many the thread has time for."""
         self._due = 0.0
         self._probed_at = 0.0
         self._computed_seconds = 0.0
@@ -63,31 +68,40 @@ class Overload:
         metrics.loop_lag.set_function(lambda: self.lag_seconds)
 
     @property
+    def has_no_time(self) -> bool:
+        """Whether the loop's thread computes all the time, or runs late."""
+        return self.busy_share > MAX_BUSY_SHARE or self.lag_seconds > MAX_LAG_SECONDS
+
+    @property
     def is_process_overloaded(self) -> bool:
         """Whether this process does not keep up."""
         return (
             self.in_progress >= MAX_IN_PROGRESS
-            and (self.busy_share > MAX_BUSY_SHARE or self.lag_seconds > MAX_LAG_SECONDS)
+            and self.has_no_time
             and self.in_progress - self._idle() >= MAX_IN_PROGRESS
         )
 
+    @property
+    def is_backlog_full(self) -> bool:
+        """Whether the workers are too far behind for one more command."""
+        return self._in_flight() >= MAX_IN_FLIGHT_COMMANDS
+
     def refuses_request(self, method: str, path: str) -> bool:
         """Tell whether a new request is refused before it is read."""
-        if not (self._is_backlog_full or self.is_process_overloaded):
-            return False
         # The outcome of an accepted command is always served: refusing it would waste the work.
         if not path.startswith("/v1/") or path.startswith("/v1/commands/"):
             return False
         if self.is_process_overloaded:
             return True
-        return method not in ("GET", "HEAD", "OPTIONS") and path != "/v1/tokens"
+        is_command = method not in ("GET", "HEAD", "OPTIONS") and path != "/v1/tokens"
+        return is_command and self.is_backlog_full
 
     def check_command(self, command_id: str) -> None:
         """Raise `overloaded` where the workers are too far behind for one more command.
 
         Exact, where the caller hands the command in before it awaits anything.
         """
-        if self._in_flight() >= MAX_IN_FLIGHT_COMMANDS:
+        if self.is_backlog_full:
             headers = {"Retry-After": str(self.count_refusal())}
             raise ProblemError("overloaded", headers=headers, command_id=command_id)
 
@@ -112,7 +126,8 @@ class Overload:
         seconds = now - self._probed_at
         busy_share = (computed - self._computed_seconds) / seconds
         self.busy_share += min(1.0, seconds / AVERAGE_SECONDS) * (busy_share - self.busy_share)
-        self._is_backlog_full = self._in_flight() >= MAX_IN_FLIGHT_COMMANDS
+        pace = self.refusals_per_second * (SLOW_DOWN if self.has_no_time else SPEED_UP)
+        self.refusals_per_second = min(MAX_REFUSALS_PER_SECOND, max(MIN_REFUSALS_PER_SECOND, pace))
         self._probed_at, self._computed_seconds = now, computed
         self._due = now + PROBE_INTERVAL_SECONDS
         self._schedule_probe()

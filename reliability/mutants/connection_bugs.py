@@ -73,8 +73,8 @@ MUTANTS = (
         "reads_shed_for_workers",
         "no client can look at an event because workers are behind with reservations",
         OVERLOAD,
-        '        return method not in ("GET", "HEAD", "OPTIONS") and path != "/v1/tokens"\n',
-        "        return True\n",
+        '        is_command = method not in ("GET", "HEAD", "OPTIONS") and path != "/v1/tokens"\n',
+        "        is_command = True\n",
         (TEST_OVERLOAD,),
     ),
     Mutant(

@@ -40,7 +40,7 @@ def measured(load: Load) -> Overload:
         ("GET", "/openapi.json", False, False),
     ],
 )
-async def test_what_is_refused(
+def test_what_is_refused(
     measured: Overload,
     load: Load,
     method: str,
@@ -50,19 +50,11 @@ async def test_what_is_refused(
 ):
     assert not measured.refuses_request(method, path)
     load.in_flight = MAX_IN_FLIGHT_COMMANDS
-    await probe(measured)
     assert measured.refuses_request(method, path) == where_workers_are_behind
     load.in_flight = 0
-    await probe(measured)
     assert not measured.refuses_request(method, path)
     make_busy(measured)
     assert measured.refuses_request(method, path) == where_the_process_is_busy
-
-
-async def probe(measured: Overload) -> None:
-    measured.start()
-    await asyncio.sleep(overload.PROBE_INTERVAL_SECONDS * 2)
-    measured.stop()
 
 
 @pytest.mark.parametrize(("lag", "in_progress"), [(2, 0.5), (0.5, 2)])
@@ -128,6 +120,23 @@ async def test_a_thread_that_computes_all_the_time_is_busy(
     monkeypatch.setattr(time, "thread_time", lambda: 0.0)
     async with asyncio.timeout(10):
         while measured.busy_share >= overload.MAX_BUSY_SHARE / 2:
+            await asyncio.sleep(0.02)
+    measured.stop()
+
+
+async def test_refusals_slow_down_while_the_thread_has_no_time(
+    measured: Overload, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(overload, "MAX_LAG_SECONDS", -1)  # every lag is too much
+    measured.start()
+    async with asyncio.timeout(10):
+        while measured.refusals_per_second > overload.MAX_REFUSALS_PER_SECOND / 2:
+            await asyncio.sleep(0.02)
+    slow = measured.refusals_per_second
+    monkeypatch.setattr(overload, "MAX_LAG_SECONDS", 10)
+    measured.busy_share = 0.0
+    async with asyncio.timeout(10):
+        while measured.refusals_per_second < slow * 1.5:
             await asyncio.sleep(0.02)
     measured.stop()
 
