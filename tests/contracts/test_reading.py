@@ -316,6 +316,24 @@ def test_a_name_is_any_line_of_text(name: str) -> None:
     assert event.name == name
 
 
+@settings(deadline=None)
+@given(st.text(max_size=200))
+def test_a_name_is_one_line_to_every_reader(name: str) -> None:
+    (event,) = read(body_of("create_event") | {"name": name})
+
+    assert isinstance(event, Unreadable) or event.name.splitlines() == [name]
+
+
+@settings(deadline=None)
+@given(st.text("aZ0.+-", min_size=1), st.text("aZ0äÖßéλ日本\uff41。.-", min_size=1, max_size=20))
+def test_an_email_address_that_was_read_is_read_unchanged_again(name: str, domain: str) -> None:
+    (command,) = read(body_of("register_user") | {"email": f"{name}@{domain}"})
+    if isinstance(command, Unreadable):
+        return
+    assert command.email.isascii()
+    assert read_commands(encode_commands([command])) == [command]
+
+
 def test_a_time_of_any_offset_is_read_as_utc() -> None:
     body = body_of("release_cart") | {"submitted_at": "2022-02-22T14:22:22.5-05:00"}
 

@@ -1,9 +1,12 @@
 """Hashing and checking passwords."""
 
 import asyncio
+import unicodedata
 
 import pytest
 from argon2.low_level import Type, hash_secret
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.http.problems import ProblemError
 from gateway.identity import passwords
@@ -126,6 +129,16 @@ COMPOSED, DECOMPOSED = "crème brûlée à gogo", "cre\u0300me bru\u0302le\u0301
 def test_the_normal_form_of_a_password_is_that_of_rfc_8265(text: str, expected: str):
     assert opaque_string(text) == expected
     assert opaque_string(expected) == expected
+
+
+@given(st.text())
+def test_the_normal_form_is_stable(text: str):
+    try:
+        normal = opaque_string(text)
+    except ValueError:
+        return
+    assert opaque_string(normal) == normal
+    assert opaque_string(unicodedata.normalize("NFD", text)) == normal
 
 
 @pytest.mark.parametrize(
