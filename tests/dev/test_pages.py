@@ -22,7 +22,7 @@ PAGES = sorted(
 )
 CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?:[\w.]+/)*\w+\.(?:py|md|svg|png|json|sql)")
-TEST = re.compile(r"(?:(?P<file>\S+\.py)::)?(?:\w+::)?(?P<name>test_\w+)")
+TEST = re.compile(r"(?:(?P<file>\S+\.py)::)?(?:\w+::)?(?P<name>(?:test_|Test)\w+)")
 PATH = re.compile(r"(?<![\w./*-])(?:[\w-]+/)+[\w-]+\.(?:py|md|svg|png|json|yml)(?!\w)")
 FOLDER = re.compile(r"(?:[\w.-]+/)+")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
@@ -101,7 +101,8 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
             continue
         file = named["file"] or file  # a test without a file is in the file named last
         sources = [found.read_text() for found in files(file)]
-        assert any(f"def {named['name']}(" in source for source in sources), token
+        definition = re.compile(rf"(?:def|class) {named['name']}\b")
+        assert any(map(definition.search, sources)), f"{page.name}: {token}"
 
 
 def test_the_reliability_page_lists_exactly_the_faults_of_the_catalogue() -> None:
