@@ -11,7 +11,7 @@ from typing import cast
 
 import uvicorn
 import uvloop
-from faststream.asgi import AsgiFastStream, AsyncAPIRoute
+from faststream.asgi import AsgiFastStream
 from faststream.rabbit import Channel, RabbitBroker
 from sqlalchemy import QueuePool
 from yarl import URL
@@ -22,7 +22,7 @@ from worker.apply import apply
 from worker.committer import Committer
 from worker.deadletters.publish import declare_dead_letters
 from worker.isolation import IsolatedProcess
-from worker.messaging.asyncapi import QueueDocumentation
+from worker.messaging.asyncapi import DocumentationPage, QueueDocumentation, static_routes
 from worker.messaging.bindings import ensure_binding
 from worker.messaging.consumer import Consumer
 from worker.messaging.library_patches import tolerate_unreadable_properties
@@ -96,8 +96,8 @@ def create_app(settings: Settings) -> AsgiFastStream:
     return AsgiFastStream(
         broker,
         logger=logging.getLogger("worker"),
-        asgi_routes=health_routes(engine, broker),
-        asyncapi_path=AsyncAPIRoute("/asyncapi", try_it_out_path=None),
+        asgi_routes=[*health_routes(engine, broker), *static_routes()],
+        asyncapi_path=DocumentationPage(),
         specification=QueueDocumentation(),
         lifespan=lifespan,
         on_startup=[functools.partial(declare_dead_letters, broker)],

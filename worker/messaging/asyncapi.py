@@ -1,18 +1,24 @@
-"""The AsyncAPI document: FastStream's view of the queue, with what the messages hold.
+"""The AsyncAPI document of the queue, and the page that shows it without the internet.
 
-FastStream sees a handler that takes whole messages, so that unreadable ones can be set
-aside. The schemas of commands and outcomes are therefore added here, from the very
-models that read and write them.
+FastStream documents a handler of undecoded messages, because the worker dead-letters what it
+cannot read. The schemas of commands and outcomes are added here, from the models that read and
+write them.
 """
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from faststream.asgi import AsgiResponse, AsyncAPIRoute, get
+from faststream.asgi.handlers import GetHandler
 from faststream.specification import AsyncAPI
 from faststream.specification.base import Specification
 from pydantic import TypeAdapter
 from pydantic.json_schema import JsonSchemaMode
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
 
 from shared.messages import Message
 from shared.outcomes import Outcome
@@ -25,6 +31,32 @@ told whose commands to take. Wait for the publisher confirm. For an answer set
 `reply_to` (a queue) and `correlation_id`: the reply is a JSON array of outcomes, one for each
 command, in order, sent after the commit. To retry, publish again under the same `command_id`.
 """
+
+
+PATH = "/asyncapi"
+STATIC_DIRECTORY = Path(__file__).parents[1] / "static" / "asyncapi"
+
+
+class DocumentationPage(AsyncAPIRoute):
+    """The page of the document; FastStream's own loads scripts and icons from other hosts."""
+
+    def __init__(self) -> None:
+        super().__init__(PATH, try_it_out_path=None)
+
+    def __call__(self, schema: Any) -> GetHandler:
+        page = (STATIC_DIRECTORY / "index.html").read_bytes()
+
+        @get(include_in_schema=False)
+        async def show(scope: Any) -> AsgiResponse:
+            return AsgiResponse(page, 200, {"Content-Type": "text/html; charset=utf-8"})
+
+        return show
+
+
+def static_routes() -> list[tuple[str, Starlette]]:
+    """Return the routes of the page's script and styles. FastStream matches whole paths only."""
+    files = Starlette(routes=[Mount(PATH, StaticFiles(directory=STATIC_DIRECTORY))])
+    return [(f"{PATH}/{name}", files) for name in ("standalone.js", "default.min.css")]
 
 
 class QueueDocumentation(AsyncAPI):
@@ -84,9 +116,22 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema(model: Any, schemas: dict[str, Any], mode: JsonSchemaMode) -> dict[str, Any]:
-    """Return the JSON schema of `model`; what it refers to goes into `schemas`."""
+    """Return the JSON schema of `model`, and add the schemas that it refers to to `schemas`."""
     schema = TypeAdapter(model).json_schema(mode=mode, ref_template="#/components/schemas/{model}")
-    schemas.update(schema.pop("$defs", {}))
+    schemas.update(_without_discriminators(schema.pop("$defs", {})))
+    return _without_discriminators(schema)
+
+
+def _without_discriminators(schema: Any) -> Any:
+    """Drop OpenAPI's discriminator objects: AsyncAPI allows a string alone, and `oneOf` does."""
+    if isinstance(schema, dict):
+        return {
+            name: _without_discriminators(value)
+            for name, value in schema.items()
+            if not (name == "discriminator" and isinstance(value, dict) and "propertyName" in value)
+        }
+    if isinstance(schema, list):
+        return [_without_discriminators(value) for value in schema]
     return schema
 
 
