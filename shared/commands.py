@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from shared.fields import Email, Instant, Name, PasswordHash
 from shared.ids import CommandId, Id
 
+FINGERPRINT_BYTES = 16
 MAX_LINES = 20
 """How many lines a reservation has."""
 MAX_CART_LINES = 50
@@ -118,7 +119,7 @@ class CommandFields(Body):
 
     def fingerprint(self) -> bytes:
         """Return 16 bytes that are equal for equal payloads of the same user and kind."""
-        return hashlib.blake2b(self._payload().encode(), digest_size=16).digest()
+        return hashlib.blake2b(self._payload().encode(), digest_size=FINGERPRINT_BYTES).digest()
 
     def _payload(self) -> str:
         """Return the command as text, without what may differ between attempts."""

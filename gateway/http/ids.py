@@ -1,14 +1,17 @@
 """Reads the IDs that a request carries in its path and its Idempotency-Key."""
 
+import re
 import time
 
 from fastapi import Request
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.http.problems import ProblemError, invalid_request
+from shared.commands import FINGERPRINT_BYTES, Command
 from shared.ids import MAX_AHEAD_SECONDS, Id, is_uuid7, new_id, unix_ms
 
 _ID = TypeAdapter[str](Id)
+_FINGERPRINT = re.compile(f"[0-9a-f]{{{2 * FINGERPRINT_BYTES}}}")
 
 
 def read_id(request: Request, name: str) -> str:
@@ -44,6 +47,22 @@ def read_idempotency_key(request: Request, window_seconds: int) -> str:
     if is_stale(command_id, window_seconds):
         raise ProblemError("stale_command", command_id=command_id)
     return command_id
+
+
+def submission_id(command: Command) -> str:
+    """Return what names this use of a command ID, among uses of the same ID."""
+    return f"{command.command_id}.{command.fingerprint().hex()}"
+
+
+def read_submission_id(text: str) -> tuple[str, bytes | None]:
+    """Return the command ID and the fingerprint, None if it names none.
+
+    Raises `invalid_command_id`.
+    """
+    command_id, separator, digits = text.partition(".")
+    if separator and not _FINGERPRINT.fullmatch(digits):
+        raise ProblemError("invalid_command_id")
+    return read_command_id(command_id), bytes.fromhex(digits) if separator else None
 
 
 def is_stale(command_id: str, window_seconds: int) -> bool:

@@ -3,6 +3,7 @@
 from fastapi import Request
 from starlette.responses import Response
 
+from gateway.http.ids import submission_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.prefer import Preferences, read_preferences
 from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_problem
@@ -33,7 +34,8 @@ async def submit(
     preferences = read_preferences(request.headers.getlist("prefer"))
     decided = await _decide(request, command, preferences.wait_or(wait_seconds))
     if decided is None:
-        return pending_response(command, preferences)
+        is_key_given = "idempotency-key" in request.headers
+        return pending_response(command, preferences, is_key_given=is_key_given)
     headers = _applied(preferences, answered_async=False)
     if decided.refusal is not None:
         raise refusal_problem(command.command_id, decided.refusal, headers)
@@ -54,8 +56,12 @@ async def _decide(request: Request, command: Command, wait_seconds: float) -> De
         raise ProblemError("broker_unavailable", command_id=command.command_id) from None
 
 
-def pending_response(command: Command, preferences: Preferences) -> Response:
-    """Say that the command is on the broker's disk, and where its outcome will be."""
+def pending_response(command: Command, preferences: Preferences, *, is_key_given: bool) -> Response:
+    """Say that the command is on the broker's disk, and where its outcome will be.
+
+    A key that the client gave may be another command's: then the place names the fingerprint too,
+    so that no client takes the other command's outcome for its own.
+    """
     outcome = Outcome(
         command_id=command.command_id,
         kind=command.kind,
@@ -66,7 +72,8 @@ def pending_response(command: Command, preferences: Preferences) -> Response:
         refusal=None,
     )
     headers = _applied(preferences, answered_async=True)
-    headers["Location"] = f"/v1/commands/{command.command_id}"
+    submission = submission_id(command) if is_key_given else command.command_id
+    headers["Location"] = f"/v1/commands/{submission}"
     headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return JsonResponse(encode_outcome(outcome).encode(), 202, headers)
 

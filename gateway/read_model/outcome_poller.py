@@ -1,22 +1,23 @@
-"""Looks into the read model for the outcomes that somebody waits for, with one question for all."""
+"""Polls the read model for awaited outcomes, with one query for all of them."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
 
 from gateway.http.problems import ProblemError
 from gateway.messaging.replies import DecidedOutcome, read_document
 from gateway.telemetry import Metrics
 from shared.commands import Command
+from shared.outcomes import Outcome, encode_outcome
+from shared.refusals import CommandIdReused
 
 LOOK_EVERY_SECONDS = 0.05
 REST_FACTOR = 4
-"""After a look it rests so many times as long as the look took: where all is slow, and so many
-wait, looking must not be what it is slow from."""
+"""Sleeps this multiple of the last query's duration, so that polling backs off when the database is
+slow."""
 RETRY_AFTER_SECONDS = 0.5
 """How long to leave a database alone that did not answer."""
 MAX_IDS_A_QUESTION = 1_000
@@ -31,6 +32,22 @@ class OutcomeRow:
     command_id: str
     user_id: str
     document: str
+    fingerprint: bytes
+
+    def outcome_for(self, user_id: str, fingerprint: bytes | None) -> DecidedOutcome | None:
+        """Return what a reader is told; None if the reader may know nothing of this row.
+
+        With the fingerprint of its own command a reader is told `command_id_reused` where the row
+        is another command's: the worker that decides the reader's command refuses it so.
+        """
+        if self.user_id == user_id and fingerprint in (None, self.fingerprint):
+            return read_document(self.document)
+        return None if fingerprint is None else read_document(_reused(self.command_id))
+
+
+def _reused(command_id: str) -> str:
+    refusal = CommandIdReused()
+    return encode_outcome(Outcome(command_id, None, "refused", None, None, None, refusal))
 
 
 Find = Callable[[list[str]], Awaitable[list[OutcomeRow]]]
@@ -39,20 +56,19 @@ Find = Callable[[list[str]], Awaitable[list[OutcomeRow]]]
 @dataclass(eq=False, slots=True)
 class _Waiter:
     user_id: str
+    fingerprint: bytes | None
     found: asyncio.Future[DecidedOutcome | None]
-    submitted_at: datetime | None = None
 
-    def take(self, recorded: OutcomeRow) -> None:
-        """Take the outcome, if it is this waiter's own."""
-        if recorded.user_id != self.user_id or self.found.done():
-            return
-        decided = read_document(recorded.document)
-        if self.submitted_at is None or decided.submitted_at == self.submitted_at:
-            self.found.set_result(decided)
+    def take(self, row: OutcomeRow) -> None:
+        """Resolve with what the row tells this waiter, if anything."""
+        if not self.found.done():
+            outcome = row.outcome_for(self.user_id, self.fingerprint)
+            if outcome is not None:
+                self.found.set_result(outcome)
 
 
 class OutcomePoller:
-    """Who waits for which outcome. It looks only as long as somebody waits."""
+    """Knows which outcomes are awaited. It polls only while there are some."""
 
     def __init__(self, find: Find, metrics: Metrics) -> None:
         self._find = find
@@ -64,21 +80,25 @@ class OutcomePoller:
         """Requests that do nothing but wait, for an outcome that was asked for."""
         metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
 
-    async def look(self, command_id: str, user_id: str) -> DecidedOutcome | None:
-        """Return the outcome that is recorded for this user by now. Raises `ProblemError`."""
-        for recorded in await self._find([command_id]):
-            if recorded.user_id == user_id:
-                return read_document(recorded.document)
+    async def look(
+        self, command_id: str, user_id: str, fingerprint: bytes | None = None
+    ) -> DecidedOutcome | None:
+        """Return the outcome that is recorded for this user by now. Raises `ProblemError`.
+
+        With `fingerprint`, the outcome of just the command that has it.
+        """
+        for row in await self._find([command_id]):
+            return row.outcome_for(user_id, fingerprint)
         return None
 
     async def recorded(
-        self, command_id: str, user_id: str, seconds: float
+        self, command_id: str, user_id: str, seconds: float, fingerprint: bytes | None = None
     ) -> DecidedOutcome | None:
-        """Await the outcome that is recorded for this user; None where none is in time."""
+        """Await what `look` returns; None if there is nothing in time."""
         found: asyncio.Future[DecidedOutcome | None] = asyncio.get_running_loop().create_future()
         self.idle += 1
         try:
-            with self._waiting(command_id, _Waiter(user_id, found)):
+            with self._waiting(command_id, _Waiter(user_id, fingerprint, found)):
                 return await result_within(found, seconds)
         finally:
             self.idle -= 1
@@ -87,14 +107,9 @@ class OutcomePoller:
     def looking_for_outcome_of(
         self, command: Command, found: asyncio.Future[DecidedOutcome | None]
     ) -> Iterator[None]:
-        """Resolve `found` with the recorded outcome of just this submission.
-
-        An outcome that was submitted at another time belongs to an earlier use of the same ID,
-        perhaps with another payload. Only a worker can tell, so it is not taken for an answer.
-        """
-        with self._waiting(
-            command.command_id, _Waiter(command.user_id, found, command.submitted_at)
-        ):
+        """Resolve `found` with the recorded outcome of just this command."""
+        waiter = _Waiter(command.user_id, command.fingerprint(), found)
+        with self._waiting(command.command_id, waiter):
             yield
 
     def wake(self, command_ids: Iterable[str | None]) -> None:

@@ -47,7 +47,7 @@ _CART = text(
     " FROM read_model.carts WHERE user_id = CAST(:user_id AS uuid) ORDER BY ticket_type_id"
 )
 _OUTCOMES = text(
-    "SELECT command_id::text, user_id::text, document FROM read_model.outcomes"
+    "SELECT command_id::text, user_id::text, document, fingerprint FROM read_model.outcomes"
     " WHERE command_id = ANY(CAST(:ids AS uuid[]))"
 )
 _PING = text("SELECT 1")

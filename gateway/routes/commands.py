@@ -6,7 +6,7 @@ from time import monotonic
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from gateway.http.ids import is_stale, read_command_id
+from gateway.http.ids import is_stale, read_submission_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import PREFER_HEADER, describe_request, problem_responses
 from gateway.http.prefer import read_preferences
@@ -51,12 +51,12 @@ async def read_command(request: Request) -> Response:
     """
     services = services_of(request)
     user_id = await current_user(request)
-    command_id = read_command_id(request.path_params["command_id"])
+    command_id, fingerprint = read_submission_id(request.path_params["command_id"])
     preferences = read_preferences(request.headers.getlist("prefer"))
     wait_seconds = preferences.wait_or(0)
     try:
         with ending_on_disconnect(request.receive):
-            decided = await _outcome(services, command_id, user_id, wait_seconds)
+            decided = await _outcome(services, command_id, user_id, fingerprint, wait_seconds)
     except ClientDisconnectedError:
         decided = None
     headers = {}
@@ -91,12 +91,12 @@ async def follow_command(request: Request) -> Response:
     """
     services = services_of(request)
     user_id = await current_user(request)
-    command_id = read_command_id(request.path_params["command_id"])
-    decided = await _outcome(services, command_id, user_id)
+    command_id, fingerprint = read_submission_id(request.path_params["command_id"])
+    decided = await _outcome(services, command_id, user_id, fingerprint)
     if decided is not None and request.headers.get("last-event-id") == command_id:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
     return StreamingResponse(
-        _events(services, command_id, user_id, decided),
+        _events(services, command_id, user_id, fingerprint, decided),
         media_type="text/event-stream",
         headers=STREAM_HEADERS,
     )
@@ -106,26 +106,35 @@ async def _outcome(
     services: Services,
     command_id: str,
     user_id: str,
+    fingerprint: bytes | None,
     wait_seconds: int = 0,
 ) -> DecidedOutcome | None:
     """Return the user's outcome; None while there is none. Raises `command_not_found`."""
-    decided = await services.outcome_poller.look(command_id, user_id)
+    decided = await services.outcome_poller.look(command_id, user_id, fingerprint)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        decided = await services.outcome_poller.recorded(command_id, user_id, wait_seconds)
+        decided = await services.outcome_poller.recorded(
+            command_id, user_id, wait_seconds, fingerprint
+        )
     return decided
 
 
 async def _events(
-    services: Services, command_id: str, user_id: str, decided: DecidedOutcome | None
+    services: Services,
+    command_id: str,
+    user_id: str,
+    fingerprint: bytes | None,
+    decided: DecidedOutcome | None,
 ) -> AsyncIterator[str]:
     ends_at = monotonic() + STREAM_SECONDS
     while decided is None:
         yield ": waiting\n\n"
         if monotonic() >= ends_at or services.outcome_poller.closing:
             return
-        decided = await services.outcome_poller.recorded(command_id, user_id, HEARTBEAT_SECONDS)
+        decided = await services.outcome_poller.recorded(
+            command_id, user_id, HEARTBEAT_SECONDS, fingerprint
+        )
     yield outcome_event(command_id, decided.document)
 
 

@@ -20,7 +20,7 @@ VIEWS = {
         "sale_starts_at sale_ends_at"
     ),
     "carts": "user_id id expires_at ticket_type_id event_id quantity",
-    "outcomes": "command_id user_id document",
+    "outcomes": "command_id user_id document fingerprint",
 }
 EARLIER, LATER = timedelta(hours=-1), timedelta(hours=1)
 

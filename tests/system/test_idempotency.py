@@ -4,11 +4,13 @@ import asyncio
 import json
 import time
 
+import httpx
 import pytest
 
 from shared.ids import id_at, new_id
+from tests.system.amqp import Document
 from tests.system.books import Books
-from tests.system.clients import Person, refused, succeeded
+from tests.system.clients import Person, eventually, refused, succeeded
 
 WINDOW_MS = 86_400_000
 
@@ -179,3 +181,61 @@ async def test_the_same_payload_in_another_notation_is_a_repetition(organizer: P
     ]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].content == answers[1].content
+
+
+async def read(person: Person, answer: httpx.Response, reads: str) -> Document:
+    """Read the outcome of what was answered 202, at the place that the answer names."""
+    assert answer.status_code == 202
+    place = answer.headers["location"].removeprefix("/v1")
+    if reads == "stream":
+        async with asyncio.timeout(20):
+            event = (await person.get(f"{place}/events")).text
+        outcome: Document = json.loads(event.partition("data: ")[2])
+        return outcome
+    return await eventually(
+        lambda: person.poll(
+            place.removeprefix("/commands/"), prefer="wait=20" if reads == "long poll" else None
+        ),
+        lambda outcome: outcome["status"] != "pending",
+        within_seconds=20,
+    )
+
+
+@pytest.mark.parametrize("of_another", ["user", "payload"])
+@pytest.mark.parametrize("reads", ["poll", "long poll", "stream"])
+async def test_a_reused_key_that_was_answered_202_reads_command_id_reused(
+    alice: Person, bob: Person, ticket_type_id: str, of_another: str, reads: str
+) -> None:
+    key = new_id()
+    assert (await alice.reserve(ticket_type_id, key=key)).status_code == 200
+    person, quantity = (bob, 1) if of_another == "user" else (alice, 2)
+
+    second = await person.reserve(ticket_type_id, quantity, key=key, prefer="respond-async")
+    told = await read(person, second, reads)
+
+    assert (told["command_id"], told["status"]) == (key, "refused")
+    assert told["refusal"]["code"] == "command_id_reused"
+    assert (await alice.outcome(key))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("of_another", ["user", "payload"])
+async def test_of_two_commands_under_one_key_at_once_one_is_told_that_it_reused_it(
+    alice: Person, bob: Person, ticket_type_id: str, of_another: str
+) -> None:
+    key = new_id()
+    person, quantity = (bob, 1) if of_another == "user" else (alice, 2)
+    first, second = await asyncio.gather(
+        alice.reserve(ticket_type_id, key=key, prefer="respond-async", via=0),
+        person.reserve(ticket_type_id, quantity, key=key, prefer="respond-async", via=1),
+    )
+    told = [await read(alice, first, "long poll"), await read(person, second, "long poll")]
+
+    (refused_one,) = [outcome for outcome in told if outcome["status"] == "refused"]
+    assert refused_one["refusal"]["code"] == "command_id_reused"
+    assert [outcome["status"] for outcome in told].count("succeeded") == 1
+
+
+async def test_a_place_with_a_malformed_fingerprint_is_invalid(alice: Person) -> None:
+    for suffix in (".", ".0", "." + "g" * 32, "." + "0" * 33, "." + "0" * 32 + ".0"):
+        answer = await alice.get(f"/commands/{new_id()}{suffix}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_command_id")

@@ -19,7 +19,7 @@ async def test_a_command_that_is_not_awaited_is_answered_202_with_its_location(
     answer = await alice.reserve(ticket_type_id, key=key, prefer=prefer)
     assert answer.status_code == 202
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["location"] == f"/v1/commands/{key}"
+    assert answer.headers["location"].startswith(f"/v1/commands/{key}")
     assert int(answer.headers["retry-after"]) >= 1
     document = answer.json()
     submitted_at = document.pop("submitted_at")

@@ -327,23 +327,27 @@ class TestAwaiting:
         await counter.queue()
         asked = command()
         document = outcome(from_json(asked.model_dump_json()))
-        counter.recorded.append(OutcomeRow(asked.command_id, asked.user_id, document))
+        counter.recorded.append(
+            OutcomeRow(asked.command_id, asked.user_id, document, asked.fingerprint())
+        )
         decided = await asyncio.wait_for(counter.publisher.submit(asked, 5), 2)
         assert decided is not None
         assert decided.document == document
 
-    @pytest.mark.parametrize("of_another", ["user", "submission"])
-    async def test_an_outcome_of_another_is_no_answer(self, counter: Counter, of_another: str):
+    @pytest.mark.parametrize("of_another", ["user", "payload"])
+    async def test_an_outcome_of_another_command_under_the_id_tells_that_it_was_reused(
+        self, counter: Counter, of_another: str
+    ):
+        """Also when the reply is lost: the worker refuses this command so, whenever it decides."""
         await counter.queue()
         asked = command()
-        earlier = command(asked.command_id, submitted_at=LONG_AGO)
-        if of_another == "user":
-            document = outcome(from_json(asked.model_dump_json()))
-            counter.recorded.append(OutcomeRow(asked.command_id, new_id(), document))
-        else:
-            document = outcome(from_json(earlier.model_dump_json()))
-            counter.recorded.append(OutcomeRow(asked.command_id, asked.user_id, document))
-        assert await counter.publisher.submit(asked, 0.8) is None
+        user_id = new_id() if of_another == "user" else asked.user_id
+        document = outcome(from_json(asked.model_dump_json()))
+        counter.recorded.append(OutcomeRow(asked.command_id, user_id, document, b"another"))
+        decided = await counter.publisher.submit(asked, 5)
+        assert decided is not None
+        assert decided.refusal is not None
+        assert decided.refusal["code"] == "command_id_reused"
 
     @pytest.mark.parametrize("after_seconds", [0.05, 0.7])
     async def test_who_leaves_while_waiting_leaves_nothing_behind(

@@ -11,6 +11,8 @@ from shared.commands import ReleaseCart
 from shared.ids import new_id
 from tests.builders import NOW
 
+FINGERPRINT = b"of what was recorded"
+
 
 class ReadModel:
     def __init__(self) -> None:
@@ -28,7 +30,7 @@ class ReadModel:
         document = (
             f'{{"command_id":"{command_id}","submitted_at":"2024-06-01T12:00:00Z","refusal":null}}'
         )
-        self.rows.append(OutcomeRow(command_id, user_id, document))
+        self.rows.append(OutcomeRow(command_id, user_id, document, FINGERPRINT))
         return document
 
 
