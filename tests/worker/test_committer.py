@@ -107,7 +107,7 @@ async def test_a_command_alone_is_taken_at_once(script: Script, committer: Commi
         assert ids(await committer.submit([command])) == [command.command_id]
 
 
-async def test_what_arrives_while_a_transaction_runs_goes_together_in_the_next(
+async def test_commands_that_arrive_during_a_transaction_share_the_next_one(
     script: Script, committer: Committer
 ) -> None:
     first = await all_lanes_busy(script, committer)
@@ -171,7 +171,7 @@ async def test_a_command_does_not_wait_for_a_batch_that_takes_long(
     await asyncio.gather(first, second)
 
 
-async def test_a_batch_takes_no_more_than_its_bound(script: Script, committer: Committer) -> None:
+async def test_a_batch_has_a_bound(script: Script, committer: Committer) -> None:
     await all_lanes_busy(script, committer)
     waiting = [asyncio.ensure_future(committer.submit(some(100))) for _ in range(7)]
     await asyncio.sleep(0.01)
@@ -202,7 +202,7 @@ async def test_due_users_go_with_the_batch(script: Script, committer: Committer)
 # --- faults that pass -----------------------------------------------------------------------
 
 
-async def test_a_passing_fault_is_waited_out_however_often_it_comes(
+async def test_a_transient_error_is_waited_out_each_time_it_occurs(
     script: Script, committer: Committer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(group_commit, "LONGEST_PAUSE_SECONDS", 0.002)
@@ -381,7 +381,7 @@ async def test_a_cancelled_waiter_does_not_harm_the_others(
         assert ids(answers[number]) == [c.command_id for c in messages[number]]
 
 
-async def test_stopping_abandons_what_is_not_decided(script: Script, committer: Committer) -> None:
+async def test_stopping_abandons_undecided_commands(script: Script, committer: Committer) -> None:
     busy = await all_lanes_busy(script, committer)
     waiting = asyncio.ensure_future(committer.submit(some(1)))
     await asyncio.sleep(0.01)

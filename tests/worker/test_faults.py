@@ -128,7 +128,7 @@ async def test_a_commit_whose_answer_was_lost_is_applied_once(
 
 
 @pytest.mark.parametrize("statement", [b"BEGIN", b"COMMIT"])
-async def test_what_is_told_after_an_answer_that_came_too_late_is_committed(
+async def test_an_outcome_sent_after_a_late_answer_is_committed(
     office: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
 ) -> None:
     """A frozen Postgres goes on with what it was sent; by then the worker has given up on it."""
@@ -209,7 +209,7 @@ async def _execute(office: Harness, statement: str) -> None:
         (asyncpg.PostgresSyntaxError, False),
     ],
 )
-def test_what_no_command_can_be_to_blame_for_passes(
+def test_an_error_that_no_command_can_cause_is_transient(
     error: type[asyncpg.PostgresError], passes: bool
 ) -> None:
     assert is_transient(error("it failed")) == passes

@@ -36,7 +36,7 @@ async def test_its_neighbours_succeed_and_it_gets_unprocessable(
     assert await office.recorded(bad) == [outcomes[13].document]
 
 
-async def test_its_outcome_is_recorded_and_asked_for_again_it_is_the_same(
+async def test_its_outcome_is_recorded_and_a_repetition_gets_the_same(
     office: Harness, committer: Committer
 ) -> None:
     bad = release_cart(await damaged_hold(office))
@@ -69,7 +69,7 @@ async def test_several_of_them_are_each_found(office: Harness, committer: Commit
     assert codes.count("succeeded") == 6
 
 
-async def test_a_due_cart_that_cannot_expire_fails_nobody_else_and_can_be_mended(
+async def test_a_due_cart_that_cannot_expire_fails_no_other_command_and_can_be_repaired(
     office: Harness, committer: Committer
 ) -> None:
     damaged, tickets = await damaged_hold(office), await office.ticket_type()

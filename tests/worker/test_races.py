@@ -243,7 +243,7 @@ async def test_a_ticket_type_created_while_its_event_is_cancelled_sells_nothing(
 # --- holds that are over --------------------------------------------------------------------
 
 
-async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: Harness) -> None:
+async def test_an_expired_hold_of_another_user_refuses_no_buyer(office: Harness) -> None:
     ann, tickets = await office.user(), await office.ticket_type(total=3)
     (bob,) = await office.due_carts(1, {tickets: 3})
 
@@ -252,7 +252,7 @@ async def test_an_expired_hold_of_somebody_else_refuses_nobody(office: Harness) 
     assert await office.held(tickets) == await office.reserved(tickets) == 3
 
 
-async def test_expired_holds_on_any_line_of_any_command_refuse_nobody(
+async def test_expired_holds_on_any_line_of_any_command_refuse_no_buyer(
     office: Harness,
 ) -> None:
     standing, seated = await office.ticket_types(2, total=2)
@@ -299,7 +299,7 @@ async def test_a_hold_that_its_owner_releases_as_it_expires_is_given_back_once(
         await office.apply(release_cart(ann))
 
 
-async def test_tickets_put_into_a_cart_in_its_last_moment_refuse_nobody_who_comes_after_it(
+async def test_tickets_put_into_a_cart_just_before_its_expiry_refuse_no_later_buyer(
     office: Harness,
 ) -> None:
     """Whoever looks for due carts does not see in them what is committed only later."""
@@ -386,7 +386,7 @@ async def test_the_same_registrations_in_opposite_orders_do_not_deadlock(
     assert await office.deadlocks() == deadlocks
 
 
-async def test_the_same_commands_of_nobody_in_opposite_orders_do_not_deadlock(
+async def test_commands_of_unknown_users_in_opposite_orders_do_not_deadlock(
     office: Harness, committer: Committer
 ) -> None:
     """A user who does not exist cannot be locked either, and the refusals are recorded."""

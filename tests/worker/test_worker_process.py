@@ -89,7 +89,7 @@ async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
     assert await office.held(tickets) == await office.reserved(tickets) == 1
 
 
-async def test_told_to_stop_it_finishes_what_it_has_taken(
+async def test_a_stopping_worker_finishes_the_messages_that_it_has_taken(
     office: Harness, worker: Process, client: QueueClient
 ) -> None:
     tickets, users = await office.ticket_type(total=1_000), await office.users(500)
@@ -107,7 +107,7 @@ async def test_told_to_stop_it_finishes_what_it_has_taken(
     assert await not_pushed(client) == 1, "only what it had not taken is left"
 
 
-async def test_cut_off_while_it_is_stopping_it_takes_no_more_than_it_was_sent_on_its_return(
+async def test_a_stopping_worker_that_reconnects_takes_only_what_arrives_before_its_cancel(
     office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The connection that is opened anew consumes as the one before did."""
@@ -133,11 +133,11 @@ async def test_cut_off_while_it_is_stopping_it_takes_no_more_than_it_was_sent_on
         assert await not_pushed(again) == 1
 
 
-async def test_told_to_stop_before_its_first_message_it_stops(worker: Process) -> None:
+async def test_a_worker_stops_before_its_first_message(worker: Process) -> None:
     await stop(worker)
 
 
-async def test_cut_off_from_the_broker_it_comes_back(
+async def test_a_worker_that_is_cut_off_from_the_broker_reconnects(
     office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type()
@@ -152,7 +152,7 @@ async def test_cut_off_from_the_broker_it_comes_back(
     await stop(worker)
 
 
-async def test_told_to_stop_while_it_is_cut_off_it_stops(
+async def test_a_worker_stops_while_it_is_cut_off(
     office: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The consumer that it would cancel has gone with its channel."""

@@ -115,7 +115,7 @@ def test_every_operation_is_described(name: str):
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if "/v1/" in name])
-def test_who_needs_a_token_says_so(name: str):
+def test_a_route_that_needs_a_token_documents_it(name: str):
     operation = OPERATIONS[name]
     assert ("security" in operation) == (name not in PUBLIC)
     if name not in PUBLIC:
@@ -124,7 +124,7 @@ def test_who_needs_a_token_says_so(name: str):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_command_has_its_headers_and_what_any_command_may_come_to(name: str):
+def test_a_command_documents_its_headers_and_common_answers(name: str):
     operation = OPERATIONS[name]
     headers = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
     assert headers == {"Idempotency-Key", "Prefer"}

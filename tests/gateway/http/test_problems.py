@@ -62,7 +62,7 @@ def test_a_problem_has_the_members_of_rfc_9457(code):
     assert document["detail"]
 
 
-def test_a_401_challenges_and_a_503_says_when_to_come_again():
+def test_a_401_has_a_challenge_and_a_503_a_retry_after():
     unauthenticated = ProblemError("unauthenticated").response()
     unavailable = ProblemError("broker_unavailable").response()
     assert unauthenticated.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
@@ -93,7 +93,7 @@ def test_a_refusal_keeps_its_data():
     }
 
 
-def test_validation_errors_are_few_and_without_what_was_sent():
+def test_validation_errors_are_bounded_and_do_not_quote_the_input():
     error = {"loc": ("password",), "msg": "too short", "input": "secret", "ctx": {"x": "secret"}}
     document = from_json(invalid_request([error] * 1_000, where="body").response().body)
     assert len(document["errors"]) == 20

@@ -42,7 +42,7 @@ async def refusal(asked: Request, model=ReservationBody) -> ProblemError:
 @pytest.mark.parametrize(
     "media_type", ["application/json", "Application/JSON", "application/json; charset=utf-8"]
 )
-async def test_it_is_read_in_whatever_pieces_it_comes(media_type: str):
+async def test_a_body_is_read_in_any_pieces(media_type: str):
     body = f'{{"items":[{ITEM}]}}'.encode()
     read = await read_json(request(body[:7], body[7:], content_type=media_type), ReservationBody)
     assert read.items[0].quantity == 2
@@ -74,7 +74,7 @@ async def test_without_end_is_not_read_to_its_end():
     assert (await refusal(request(*[b" " * 65_536] * 1_000, b""))).code == "body_too_large"
 
 
-async def test_nothing_is_lost_of_a_body_that_comes_later_than_its_headers():
+async def test_a_body_that_comes_after_its_head_is_read_completely():
     body = f'{{"items":[{ITEM}]}}'.encode()
     has_come = asyncio.Event()
     asyncio.get_running_loop().call_later(0.02, has_come.set)
@@ -88,7 +88,7 @@ async def test_nothing_is_lost_of_a_body_that_comes_later_than_its_headers():
     assert read.items[0].quantity == 2
 
 
-async def test_who_leaves_before_the_body_has_come():
+async def test_a_client_that_disconnects_before_its_body_ends_the_read():
     async def receive():
         return {"type": "http.disconnect"}
 

@@ -11,14 +11,14 @@ def outcome(command_id: str) -> str:
     return f'{{"command_id":"{command_id}","submitted_at":"{NOW.isoformat()}","refusal":null}}'
 
 
-async def test_the_outcome_of_another_command_in_its_place_is_no_answer(counter: Counter) -> None:
+async def test_the_outcome_of_another_command_in_its_place_is_not_used(counter: Counter) -> None:
     asked: ReleaseCart = release_cart(new_id())
     await counter.answer(await counter.queue(), lambda command, place: outcome(new_id()))
 
     assert await counter.publisher.submit(asked, 0.4) is None
 
 
-async def test_the_outcome_of_the_command_in_its_place_is(counter: Counter) -> None:
+async def test_the_outcome_of_the_command_in_its_place_is_used(counter: Counter) -> None:
     asked: ReleaseCart = release_cart(new_id())
     await counter.answer(
         await counter.queue(), lambda command, place: outcome(command["command_id"])

@@ -34,7 +34,7 @@ def test_a_user_has_a_bound_and_others_have_their_own():
     in_flight.enter(ADA, new_id())
 
 
-def test_who_has_none_is_forgotten():
+def test_a_user_without_commands_is_forgotten():
     in_flight = UserCommandLimit()
     for user in (ADA, ADA, BOB):
         in_flight.enter(user, new_id())
@@ -63,7 +63,7 @@ async def test_a_command_counts_until_a_worker_answers_also_if_no_client_waits(c
     assert await counter.publisher.submit(release_cart(ADA), 5) is not None
 
 
-async def test_commands_whose_replies_are_lost_count_no_longer(counter: Counter):
+async def test_commands_whose_replies_are_lost_no_longer_count(counter: Counter):
     await counter.queue()
     await fill(counter, ADA)
     counter.proxy.cut()

@@ -21,7 +21,7 @@ class Database:
         return answer
 
 
-async def test_who_comes_while_one_is_under_way_waits_for_the_next_one_together():
+async def test_callers_during_a_read_share_the_next_one():
     database, reads = Database(), SingleFlight[int]()
     first = asyncio.create_task(reads.read("page", database.ask))
     await asyncio.sleep(0.01)
@@ -43,7 +43,7 @@ async def test_other_questions_do_not_wait():
     assert await asyncio.gather(*asked) == [1, 2, 3]
 
 
-async def test_an_error_goes_to_all_who_asked_and_is_not_kept():
+async def test_an_error_reaches_all_callers_and_is_not_kept():
     reads = SingleFlight[int]()
 
     async def fail() -> int:
@@ -58,7 +58,7 @@ async def test_an_error_goes_to_all_who_asked_and_is_not_kept():
     assert await reads.read("page", database.ask) == 1
 
 
-async def test_who_leaves_takes_the_answer_from_nobody():
+async def test_a_caller_that_leaves_does_not_end_the_read_for_others():
     database, reads = Database(), SingleFlight[int]()
     leaving, staying = [asyncio.create_task(reads.read("page", database.ask)) for _ in range(2)]
     await asyncio.sleep(0.01)

@@ -67,7 +67,7 @@ async def test_a_refusal_is_a_problem_that_says_when_to_retry(guarded: Guarded):
     assert guarded.metrics.shed._value.get() == 10
 
 
-async def test_what_is_not_refused_reaches_the_app(guarded: Guarded):
+async def test_requests_that_are_not_shed_reach_the_app(guarded: Guarded):
     make_busy(guarded.overload)
     guarded.may_answer.set()
     for path in ("/v1/commands/x", "/health/live"):

@@ -87,7 +87,7 @@ def test_a_duplicate_in_one_batch_gets_the_same_document_to_the_letter() -> None
     assert batch.changes.changed_ticket_types[TICKETS].reserved == 1
 
 
-def test_a_duplicate_gets_what_was_recorded_even_where_it_would_fare_otherwise_now() -> None:
+def test_a_duplicate_gets_the_recorded_outcome_even_if_it_would_now_differ() -> None:
     command = reserve(ANN, {TICKETS: 1}, deadline=NOW + A_MOMENT)
     first = decide_batch(selling(1), [command], {})
     book = reopened(selling(0), now=NOW + HOLD)
@@ -202,7 +202,7 @@ def held_by_bob(quantity: int, **fields: object) -> Book:
     ],
 )
 @pytest.mark.parametrize("forced_refusal", [None, Unprocessable()])
-def test_what_the_record_has_no_place_for_is_refused_and_not_recorded(
+def test_a_command_past_retention_is_refused_and_not_recorded(
     age: timedelta, count: int, forced_refusal: Unprocessable | None
 ) -> None:
     command = reserve(ANN, {TICKETS: 1}, command_id=id_made_at(NOW - age))
@@ -247,7 +247,7 @@ def test_holds_that_are_over_expire_without_any_command() -> None:
     assert batch.changes.changed_ticket_types[TICKETS].reserved == 0
 
 
-def test_what_was_held_in_an_expired_cart_is_not_in_the_next() -> None:
+def test_the_items_of_an_expired_cart_are_not_in_the_next() -> None:
     book = held_by_bob(3, expires_at=NOW)
     expired = book.carts[BOB].id
     command = reserve(BOB, {TICKETS: 1})

@@ -63,7 +63,7 @@ def test_raising_takes_the_difference() -> None:
     assert reserved(book) == (5, 0)
 
 
-def test_setting_the_quantity_of_what_is_not_in_the_cart_adds_it() -> None:
+def test_setting_the_quantity_of_a_new_item_adds_it() -> None:
     book = holding({TICKETS: 3})
 
     decide(book, set_quantity(BUYER, OTHERS, 2))
@@ -218,7 +218,7 @@ def test_a_cart_opened_after_a_release_is_a_new_one() -> None:
     assert result.cart.expires_at == NOW + HOLD
 
 
-def test_an_item_taken_out_and_put_in_again_is_one_line() -> None:
+def test_an_item_that_is_removed_and_added_again_is_one_line() -> None:
     book = holding({TICKETS: 3, OTHERS: 1})
 
     decide(book, release_item(BUYER, TICKETS))
@@ -237,7 +237,7 @@ def test_releasing_an_empty_cart_succeeds_and_changes_nothing() -> None:
 @pytest.mark.parametrize("lines", [{}, {OTHERS: 1}], ids=["no cart", "a cart of other tickets"])
 @pytest.mark.parametrize("ticket_type_id", [TICKETS, UNKNOWN], ids=["known", "unknown"])
 @pytest.mark.parametrize("kind", ["set_quantity", "release_item"])
-def test_what_is_not_in_the_cart_cannot_be_taken_out(
+def test_an_item_that_is_not_in_the_cart_cannot_be_removed(
     lines: dict[str, int], ticket_type_id: str, kind: str
 ) -> None:
     commands = {
@@ -248,7 +248,7 @@ def test_what_is_not_in_the_cart_cannot_be_taken_out(
     assert decide(holding(lines), commands[kind]) == ItemNotInCart(ticket_type_id)
 
 
-def test_nobody_reaches_into_the_cart_of_another() -> None:
+def test_no_command_changes_the_cart_of_another_user() -> None:
     book, stranger = holding({TICKETS: 3}), new_id()
     book.user_ids.add(stranger)
 

@@ -73,7 +73,7 @@ def test_a_refusal_names_the_event() -> None:
     assert organize("cancel_event", {"event_id": UNKNOWN}) == EventNotFound(UNKNOWN)
 
 
-def test_an_event_gets_the_commands_id_and_belongs_to_who_asked() -> None:
+def test_an_event_gets_the_commands_id_and_its_user_as_organizer() -> None:
     book = a_book(users=[ORGANIZER])
     command = create_event(ORGANIZER, name="A match")
 
@@ -177,7 +177,7 @@ def test_an_event_ends_after_it_starts(changes: dict[str, Any], refused: bool) -
     assert (event.name == "A concert") is refused
 
 
-def test_who_may_change_an_event_is_checked_before_its_times() -> None:
+def test_the_right_to_change_an_event_is_checked_before_its_times() -> None:
     event = an_event(ORGANIZER)
     book = a_book(users=[STRANGER], events=[event])
 

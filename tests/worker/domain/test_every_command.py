@@ -76,7 +76,7 @@ def test_a_command_is_decided_until_its_deadline(make: Callable[..., Command]) -
 
 
 @pytest.mark.parametrize("kind", [kind for kind in COMMANDS if kind != "register_user"])
-def test_only_who_is_registered_may_ask_for_anything_but_registration(kind: str) -> None:
+def test_an_unknown_user_may_only_register(kind: str) -> None:
     assert decide(a_book(), COMMANDS[kind]()).code == "user_not_found"
 
 

@@ -75,7 +75,7 @@ def test_deciding_a_batch_again_changes_nothing(batch: list[Command]) -> None:
 
 @bounded
 @given(batches())
-def test_what_a_batch_changed_is_all_that_differs(batch: list[Command]) -> None:
+def test_only_noted_changes_differ_after_a_batch(batch: list[Command]) -> None:
     """`Changes` is all that is saved: what it does not name must be as it was."""
     before, book = opening_book(), opening_book()
 

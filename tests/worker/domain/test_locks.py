@@ -40,7 +40,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("command", "request_"), CASES, ids=lambda case: getattr(case, "kind", ""))
-def test_a_command_locks_what_it_decides_on(command: Command, request_: LockRequest) -> None:
+def test_a_command_locks_the_rows_that_it_decides_on(
+    command: Command, request_: LockRequest
+) -> None:
     assert lock_request([command]) == request_
 
 
@@ -48,7 +50,7 @@ def test_there_is_a_case_for_each_command() -> None:
     assert {type(command) for command, _ in CASES} == set(get_args(Command))
 
 
-def test_a_batch_locks_what_its_commands_lock_together() -> None:
+def test_a_batch_locks_the_rows_of_all_its_commands() -> None:
     bob = new_id()
 
     request = lock_request([reserve(ANN, {STANDING: 1}), set_quantity(bob, SEATED, 1)])

@@ -92,7 +92,7 @@ def test_an_event_that_was_ended_refuses_before_its_time_is_over() -> None:
     assert decision.code == "event_ended"
 
 
-def test_a_refusal_says_what_was_in_the_way() -> None:
+def test_a_refusal_names_its_reason() -> None:
     event = an_event()
     soon, past = NOW + A_MOMENT, NOW - A_MOMENT
     ended, cancelled = an_event(status="ended"), an_event(status="cancelled")
@@ -184,7 +184,7 @@ def test_an_earlier_line_decides_even_where_a_later_one_breaks_an_earlier_rule()
     assert decision.code == "insufficient_availability"
 
 
-def test_what_others_hold_is_not_available() -> None:
+def test_tickets_held_by_others_are_not_available() -> None:
     event = an_event()
     standing = a_ticket_type(event, total=5)
     cart = a_cart(NEIGHBOUR, {standing.id: 4})

@@ -98,7 +98,7 @@ def test_the_total_may_fall_to_what_is_committed() -> None:
         ("sale_ends_at", NOW, "sale_ends_at"),
     ],
 )
-def test_what_is_not_named_stays_as_it_is(field: str, value: Any, stored: str) -> None:
+def test_a_field_that_is_not_named_stays_unchanged(field: str, value: Any, stored: str) -> None:
     book, ticket_type = half_committed()
     as_it_was = {name: getattr(ticket_type, name) for name in TicketType.__slots__}
 
@@ -147,7 +147,7 @@ def test_a_ticket_type_gets_the_commands_id_and_all_of_it_is_available() -> None
     assert (created.reserved_quantity, created.sold_quantity) == (0, 0)
 
 
-def test_what_was_created_in_a_batch_sells_in_the_same_batch() -> None:
+def test_a_ticket_type_can_be_sold_in_the_batch_that_creates_it() -> None:
     event = an_event(ORGANIZER)
     book = a_book(users=[ORGANIZER, STRANGER], events=[event])
     created = decide(book, create_ticket_type(ORGANIZER, event.id, total_quantity=1)).ticket_type
@@ -174,7 +174,7 @@ def test_an_event_has_a_bounded_number_of_ticket_types(existing: int) -> None:
     assert hasattr(decide(book, create_ticket_type(ORGANIZER, other.id)), "ticket_type")
 
 
-def test_who_may_add_a_ticket_type_is_checked_before_how_many_there_are() -> None:
+def test_the_right_to_add_a_ticket_type_is_checked_before_their_number() -> None:
     event = an_event(ORGANIZER, status="cancelled")
     ticket_types = [a_ticket_type(event) for _ in range(MAX_TICKET_TYPES)]
     book = a_book(users=[ORGANIZER], events=[event], ticket_types=ticket_types)

@@ -31,7 +31,9 @@ def test_a_user_gets_the_id_that_the_command_names() -> None:
     ids=["the address", "the address in other letters", "the ID", "both"],
 )
 @pytest.mark.parametrize("registered", ["before", "in this batch"])
-def test_nobody_registers_with_what_is_taken(registered: str, user_id: str, email: str) -> None:
+def test_a_taken_address_or_id_cannot_be_registered(
+    registered: str, user_id: str, email: str
+) -> None:
     book = a_book(users=[ANN], emails=["ann@example.com"])
     if registered == "in this batch":
         book = a_book()
@@ -48,7 +50,7 @@ def test_the_address_is_kept_as_it_was_written() -> None:
     assert result.user.email == "Ann@Example.com"
 
 
-def test_who_registers_may_act_in_the_same_batch() -> None:
+def test_a_new_user_may_act_in_the_same_batch() -> None:
     book = a_book()
     decide(book, register_user(ANN))
 

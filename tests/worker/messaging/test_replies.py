@@ -46,9 +46,7 @@ async def answers() -> AsyncIterator[ReplySender]:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("closed"), ValueError("a bug"), OSError("gone")])
-async def test_a_channel_that_breaks_holds_up_no_other(
-    answers: ReplySender, error: Exception
-) -> None:
+async def test_a_broken_channel_blocks_no_other(answers: ReplySender, error: Exception) -> None:
     broken, sound = Channel(error), Channel()
     for channel in (broken, sound):
         answers.expect()
@@ -61,7 +59,7 @@ async def test_a_channel_that_breaks_holds_up_no_other(
 
 
 @pytest.mark.parametrize("merged", [False, True])
-async def test_what_the_broker_would_not_take_is_not_sent(
+async def test_a_reply_too_large_for_the_broker_is_not_sent(
     answers: ReplySender, monkeypatch: pytest.MonkeyPatch, merged: bool
 ) -> None:
     """It would close the channel, and every message that came through it would come again."""
@@ -83,7 +81,9 @@ async def test_what_the_broker_would_not_take_is_not_sent(
     assert channel.acknowledged == [3]
 
 
-async def test_what_is_settled_out_of_turn_waits_for_its_turn(answers: ReplySender) -> None:
+async def test_a_message_answered_out_of_order_is_acknowledged_in_order(
+    answers: ReplySender,
+) -> None:
     channel = Channel()
     acknowledger = AckBatcher(channel)
     for delivery_tag in (3, 2):

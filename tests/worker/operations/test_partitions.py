@@ -107,7 +107,7 @@ async def test_the_count_of_days_falls_by_itself(
     assert days_in_metrics() == 2
 
 
-async def test_a_day_goes_when_its_last_id_is_past_retention(own_engine: AsyncEngine) -> None:
+async def test_a_day_is_dropped_when_its_last_id_is_past_retention(own_engine: AsyncEngine) -> None:
     """The window and a day: an outcome is on record longer than its ID is accepted."""
     now = datetime.now(UTC)
     kept = Partitions(own_engine, COMMAND_WINDOW + DAY)
@@ -148,7 +148,7 @@ async def test_several_workers_at_once_make_each_day_once(own_engine: AsyncEngin
     assert [worker.days_ahead for worker in workers] == [4] * 4
 
 
-async def test_it_goes_on_after_a_fault_and_says_when_days_run_out(
+async def test_it_goes_on_after_a_fault_and_logs_when_days_run_out(
     own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(keeping, "RETRY_SECONDS", 0.02)
@@ -171,7 +171,7 @@ async def test_it_goes_on_after_a_fault_and_says_when_days_run_out(
     task.cancel()
 
 
-async def test_nobody_waits_for_a_drop_that_cannot_have_its_moment(
+async def test_no_session_waits_for_a_drop_that_cannot_get_its_lock(
     own_office: Harness, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "DROP_TRIES", 20)
@@ -226,7 +226,7 @@ async def test_a_stale_command_is_recorded_while_its_day_is_kept(office: Harness
     assert len(await office.recorded(stale)) == 1
 
 
-async def test_a_command_past_retention_is_stale_and_harms_nobody(
+async def test_a_command_past_retention_is_stale_and_affects_no_other(
     office: Harness, committer: Committer
 ) -> None:
     """Its refusal has no place on record, and needs none: it will always be the same."""

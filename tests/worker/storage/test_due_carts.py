@@ -22,7 +22,7 @@ def a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 @pytest.mark.parametrize("due", [1, 3, 4, 10], ids=lambda due: f"{due} due")
-async def test_however_many_due_carts_lie_on_a_ticket_type_they_refuse_nobody(
+async def test_any_number_of_due_carts_on_a_ticket_type_refuses_no_buyer(
     office: Harness, a_few_at_a_time: int, due: int
 ) -> None:
     ann, tickets = await office.user(), await office.ticket_type(total=due)
@@ -67,7 +67,7 @@ async def test_raising_a_quantity_takes_due_carts_along_too(
     assert summary(await office.apply(set_quantity(ann, tickets, 5))) == ["succeeded"]
 
 
-async def test_due_carts_that_nobody_asks_about_are_left_to_the_sweep(
+async def test_due_carts_that_no_command_needs_are_left_to_the_sweep(
     office: Harness,
 ) -> None:
     tickets = await office.ticket_type(total=5)

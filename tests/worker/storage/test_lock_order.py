@@ -99,7 +99,7 @@ async def test_a_reservation_locks_no_event(office: Harness) -> None:
             await office.apply(*commands)
 
 
-async def test_what_waits_for_a_lock_does_not_wait_for_ever(office: Harness) -> None:
+async def test_a_wait_for_a_lock_has_a_bound(office: Harness) -> None:
     statement = "SELECT current_setting(:name)"
     limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 

@@ -137,7 +137,7 @@ async def test_everything_that_a_command_says_is_stored(office: Harness) -> None
     ]
 
 
-async def test_lines_are_stored_as_they_are_raised_lowered_and_taken_out(
+async def test_raised_lowered_and_removed_lines_are_stored(
     office: Harness,
 ) -> None:
     ann, (standing, seated) = await office.user(), await office.ticket_types(2)
