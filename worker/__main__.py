@@ -1,4 +1,4 @@
-"""Starts a worker: reads the settings, wires the parts, serves until it is told to stop."""
+"""Starts a worker: reads the settings, wires the parts, serves until a signal stops it."""
 
 import asyncio
 import functools
@@ -37,16 +37,16 @@ from worker.storage.engine import create_engine
 from worker.telemetry import CONNECTIONS_IN_USE
 
 GC_THRESHOLD = 10_000
-"""A batch makes thousands of objects: looking for cycles can wait, but not for long. At 50,000
-a worker grew to 290 MB within a million commands; at 10,000 it stays at 106."""
+"""How many new objects start a collection of cycles. A batch makes thousands. At 50,000 a worker
+grew to 290 MB within a million commands; at 10,000 it stays at 106 MB."""
 
 HEARTBEAT_SECONDS = 10
 SPARE_CONNECTIONS = 4
-"""For the sweep, the partitions, the retention and the health check, beside one for each lane."""
+"""For the sweep, the partitions, the retention and the health check, besides one for each lane."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
-    """Wire a worker; nothing connects before the app starts."""
+    """Wire a worker. Nothing connects before the app starts."""
     tolerate_unreadable_properties()
     engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
     CONNECTIONS_IN_USE.set_function(cast("QueuePool", engine.pool).checkedout)
@@ -64,7 +64,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         reconnect_interval=0.5,
         default_channel=Channel(on_return_raises=True),
         apply_types=False,
-        logger=None,  # else two lines a message
+        logger=None,  # otherwise it logs two lines a message
     )
     answers = ReplySender()
     consumer = Consumer(broker, committer, answers, PoisonSuspects(isolation), settings.accounts)
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
             delete_closed_carts_forever(engine, settings.retention), name="retention"
         )
         binding = asyncio.create_task(ensure_binding(broker), name="bindings")
-        # What the start has made lives as long as the process: no collection need visit it.
+        # Objects made at the start live as long as the process: collections may skip them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
 
 
 class Server(uvicorn.Server):
-    """Stops with code 0: uvicorn's own would send itself the signal again, as if disobeyed."""
+    """Exits with code 0: uvicorn would raise the signal again after it has shut down."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = True
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     settings = read_settings(Settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    # At debug level it would write whole messages, and with them e-mail addresses.
+    # At debug level it logs whole messages, with e-mail addresses.
     logging.getLogger("aiormq").setLevel(logging.INFO)
     config = uvicorn.Config(
         create_app(settings),

@@ -1,7 +1,7 @@
-"""Group commit: what arrives while a transaction runs is decided together in the next one.
+"""Group commit: commands that arrive while a transaction runs are decided together in the next.
 
-Alone, a command is taken at once; under load a row lock, a round trip and an fsync are shared
-by hundreds. No timer holds anybody up while nothing else is done.
+A lone command is decided at once. Under load, hundreds of commands share a row lock, a round trip
+and an fsync. No timer delays a command while the worker is idle.
 """
 
 import asyncio
@@ -27,18 +27,20 @@ MAX_BATCH_COMMANDS = 500
 LANES = 2
 """Batches in flight: one is decided while another waits for its locks or its commit."""
 OVERLAP_COMMANDS = 100
-"""What is worth a lane beside one in flight: fewer cost less in the batch after that one. With
-messages of one command, batches are twice as large so, and commands a fifth cheaper."""
+"""How many waiting commands start a second batch beside one in flight. Fewer are cheaper in the
+next batch: with messages of one command, batches become twice as large, and commands cost a fifth
+less CPU."""
 OVERLAP_SECONDS = 0.05
-"""How long a batch may be in flight before fewer overtake it too: a fault may hold it up."""
+"""After this long in flight a batch may be delayed by a fault; any waiting command then starts the
+next one."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 MAX_CONFLICTS = 5
-"""How often a unique violation is taken for a race with another worker."""
+"""How often a unique violation counts as a race with another worker, and is retried."""
 MAX_TIMEOUTS = 3
-"""How often a batch may take too long before it is halved: a Postgres that is slow enough would
-never be done with a whole one."""
+"""How often a batch may time out before it is halved: a slow Postgres might never finish a whole
+batch."""
 
 
 class Apply(Protocol):
@@ -55,7 +57,7 @@ class Apply(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PendingWork:
-    """What one message, or the sweep, asks for; its future gets the outcomes."""
+    """The commands of one message, or the due users of one sweep; the future of their outcomes."""
 
     commands: Sequence[Command]
     due_users: Sequence[str]
@@ -65,7 +67,7 @@ class PendingWork:
 
 
 class Committer:
-    """Decides whatever is handed in, in batches, from `start` to `stop`."""
+    """Decides submitted commands in batches, from `start` to `stop`."""
 
     def __init__(self, apply: Apply) -> None:
         self._apply = apply
@@ -73,9 +75,9 @@ class Committer:
         self._waiting_commands = 0
         self._may_take = asyncio.Event()
         self._in_flight = 0
-        self._takes_long = False
+        self._is_overdue = False
         """Whether the newest batch has been in flight for `OVERLAP_SECONDS`."""
-        self._patience: asyncio.TimerHandle | None = None
+        self._overlap_timer: asyncio.TimerHandle | None = None
         self._lanes: list[asyncio.Task[None]] = []
 
     def submit(
@@ -83,8 +85,8 @@ class Committer:
     ) -> "asyncio.Future[list[EncodedOutcome]]":
         """Return a future of the outcome of each command, set once it is committed.
 
-        The due carts of `due_users` expire with them. A fault of Postgres is waited out,
-        however long it takes; the future is cancelled where the committer stops before.
+        The due carts of `due_users` expire in the same transaction. Transient faults of Postgres
+        are retried indefinitely. The future is cancelled if the committer stops before.
         """
         work = PendingWork(commands, due_users)
         self._waiting.append(work)
@@ -93,11 +95,11 @@ class Committer:
         return work.outcomes
 
     def start(self) -> None:
-        """Begin to take what waits."""
+        """Start deciding."""
         self._lanes = [asyncio.create_task(self._lane(), name=f"lane {n}") for n in range(LANES)]
 
     async def stop(self) -> None:
-        """Stop. What has not been decided is abandoned: its message is delivered again."""
+        """Stop. Undecided commands are abandoned; the broker redelivers their messages."""
         for lane in self._lanes:
             lane.cancel()
         await asyncio.gather(*self._lanes, return_exceptions=True)
@@ -120,13 +122,13 @@ class Committer:
             start = 0
             for work in batch:
                 end = start + len(work.commands)
-                if not work.outcomes.done():  # its connection, and so its handler, may be gone
+                if not work.outcomes.done():  # cancelled, if its connection was lost
                     work.outcomes.set_result(outcomes[start:end])
                 start = end
 
     async def _take(self) -> list[PendingWork]:
-        """Wait until a batch is worth it, and take all that fits into one."""
-        while not self._is_worth_a_batch():
+        """Wait until a batch is worthwhile, and return all that fits into one."""
+        while not self._is_batch_worthwhile():
             self._may_take.clear()
             await self._may_take.wait()
         batch = [self._waiting.popleft()]
@@ -136,26 +138,26 @@ class Committer:
             size += len(batch[-1].commands)
         self._waiting_commands -= size
         self._in_flight += 1
-        self._takes_long = False
-        if self._patience is not None:
-            self._patience.cancel()
+        self._is_overdue = False
+        if self._overlap_timer is not None:
+            self._overlap_timer.cancel()
         loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(OVERLAP_SECONDS, self._lose_patience)
+        self._overlap_timer = loop.call_later(OVERLAP_SECONDS, self._on_overlap_timer)
         return batch
 
-    def _is_worth_a_batch(self) -> bool:
+    def _is_batch_worthwhile(self) -> bool:
         return bool(self._waiting) and (
-            not self._in_flight or self._takes_long or self._waiting_commands >= OVERLAP_COMMANDS
+            not self._in_flight or self._is_overdue or self._waiting_commands >= OVERLAP_COMMANDS
         )
 
-    def _lose_patience(self) -> None:
-        self._takes_long = True
+    def _on_overlap_timer(self) -> None:
+        self._is_overdue = True
         self._may_take.set()
 
     async def _commit(
         self, commands: Sequence[Command], due_users: Sequence[str]
     ) -> list[EncodedOutcome]:
-        """Apply until it succeeds; what cannot is narrowed down to the command that fails."""
+        """Apply until it succeeds. A permanent error is bisected down to its command."""
         conflicts = timeouts = 0
         for pause in _backoff():
             try:
@@ -163,21 +165,22 @@ class Committer:
             except Exception as error:
                 conflicts += faults.sqlstate(error) == faults.CONFLICT
                 timeouts += faults.took_too_long(error)
-                stays = not faults.is_transient(error) or conflicts > MAX_CONFLICTS
-                is_too_much = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
-                if stays or is_too_much:
+                permanent = not faults.is_transient(error) or conflicts > MAX_CONFLICTS
+                is_too_large = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
+                if permanent or is_too_large:
                     return await self._bisect(commands, due_users, error)
                 RETRIES.inc()
-                logger.warning("a batch of %d is tried again: %s", len(commands), _line(error))
+                logger.warning("a batch of %d is retried: %s", len(commands), _line(error))
             await asyncio.sleep(pause)
         raise AssertionError("the pauses never end")
 
     async def _bisect(
         self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
     ) -> list[EncodedOutcome]:
-        """Save the neighbours of what cannot be applied.
+        """Apply the halves one by one.
 
-        A command is set aside, and a due cart left as it is, for whoever mends it by hand.
+        A single command that fails is refused. A single due cart that fails stays as it is, until
+        an operator repairs it.
         """
         if commands and due_users:
             outcomes = await self._commit(commands, ())
@@ -201,7 +204,7 @@ class Committer:
         self, command: Command, error: Exception, reason: Unprocessable | None = None
     ) -> EncodedOutcome:
         """Refuse a command undecided, because of `error`, and have it dead-lettered."""
-        logger.error("command %s is set aside", command.command_id, exc_info=error)
+        logger.error("command %s is refused", command.command_id, exc_info=error)
         reason = reason or Unprocessable()
         for pause in _backoff():
             try:
@@ -229,7 +232,7 @@ class Committer:
 
 
 def _backoff() -> Iterator[float]:
-    """Seconds to wait before each next attempt: doubled, bounded, and never in step."""
+    """Yield the seconds to wait before each attempt: doubled up to a bound, with jitter."""
     pause = FIRST_PAUSE_SECONDS
     while True:
         yield pause * random.uniform(0.5, 1.5)
@@ -237,5 +240,5 @@ def _backoff() -> Iterator[float]:
 
 
 def _line(error: Exception) -> str:
-    """The first line of an error: the rest quotes statements and their parameters."""
+    """Return the first line of an error: the rest quotes statements and their parameters."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

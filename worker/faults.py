@@ -1,4 +1,4 @@
-"""Tells faults of the infrastructure, which pass, from bugs, which stay."""
+"""Classifies errors as transient, which a retry may cure, or permanent."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from asyncpg import InterfaceError, InternalClientError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-PASSING_CLASSES = (
+TRANSIENT_CLASSES = (
     "08",  # connection exception
     "25",  # invalid transaction state: read-only while a standby is promoted
     "28",  # invalid authorization: a password that is being changed
@@ -20,40 +20,46 @@ PASSING_CLASSES = (
     "58",  # system error
 )
 
-LOST = (InterfaceError, InternalClientError, PoolTimeoutError, OSError, asyncio.TimeoutError)
-"""No answer: the connection has gone, or there was none."""
+CONNECTION_ERRORS = (
+    InterfaceError,
+    InternalClientError,
+    PoolTimeoutError,
+    OSError,
+    asyncio.TimeoutError,
+)
+"""The connection is lost, or there was none."""
 
 CONFLICT = "23505"
 """Unique violation: another worker has just recorded the same ID or e-mail address."""
-NOT_ALLOWED, NO_TABLE = "42501", "42P01"
-"""Rights that are being granted, and a table that is being restored: never a command's doing."""
-PASSING_STATES = (CONFLICT, NOT_ALLOWED, NO_TABLE)
+INSUFFICIENT_PRIVILEGE, UNDEFINED_TABLE = "42501", "42P01"
+"""Rights are being granted, or a table is being restored. No command can cause either."""
+TRANSIENT_STATES = (CONFLICT, INSUFFICIENT_PRIVILEGE, UNDEFINED_TABLE)
 CANCELED = "57014"
-"""A statement exceeded its time, or an operator ended it."""
+"""A statement timed out, or an operator cancelled it."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same transaction may succeed when it is run again later."""
+    """Return whether the same transaction may succeed later."""
     for cause in _chain(error):
         state = sqlstate(cause)
         if state is not None:
-            return state.startswith(PASSING_CLASSES) or state in PASSING_STATES
+            return state.startswith(TRANSIENT_CLASSES) or state in TRANSIENT_STATES
         if isinstance(cause, DBAPIError) and cause.connection_invalidated:
             return True
-        if isinstance(cause, LOST):
+        if isinstance(cause, CONNECTION_ERRORS):
             return True
     return False
 
 
 def took_too_long(error: BaseException) -> bool:
-    """Tell whether less to do might have been done in time."""
+    """Return whether a smaller transaction might have finished in time."""
     return sqlstate(error) == CANCELED or any(
         isinstance(cause, TimeoutError) for cause in _chain(error)
     )
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the SQLSTATE that an error carries, at any depth."""
+    """Return the SQLSTATE of an error or of one of its causes."""
     for cause in _chain(error):
         state = getattr(cause, "sqlstate", None)
         if isinstance(state, str):
@@ -62,7 +68,7 @@ def sqlstate(error: BaseException) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, and what it was raised from."""
+    """Yield the error and its causes."""
     seen: BaseException | None = error
     while seen is not None:
         yield seen

@@ -1,4 +1,4 @@
-"""The worker's metrics, and whether it is alive and ready."""
+"""The worker's metrics."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -22,9 +22,9 @@ BATCH_SECONDS = Histogram(
     "Seconds from the first lock to the commit.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
-RETRIES = Counter("holdfast_batch_retries_total", "Batches tried again after a passing fault.")
-DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands set aside.", ["reason"])
-CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold was over.")
+RETRIES = Counter("holdfast_batch_retries_total", "Batches retried after a transient fault.")
+DEAD_LETTERS = Counter("holdfast_dead_letters_total", "Commands dead-lettered.", ["reason"])
+CARTS_EXPIRED = Counter("holdfast_carts_expired_total", "Carts whose hold expired.")
 CARTS_DELETED = Counter(
     "holdfast_carts_deleted_total", "Closed carts deleted because they were past retention."
 )
@@ -40,9 +40,10 @@ ISOLATION_DEATHS = Counter(
     "holdfast_isolated_process_deaths_total", "Isolated processes that died deciding messages."
 )
 CONNECTIONS_IN_USE = Gauge(
-    "holdfast_database_connections_in_use", "Connections to Postgres lent out by the pool now."
+    "holdfast_database_connections_in_use",
+    "Connections to Postgres checked out of the pool.",
 )
-MESSAGES_IN_HAND = Gauge("holdfast_messages_in_hand", "Messages taken and not yet answered.")
+UNACKED_MESSAGES = Gauge("holdfast_messages_unacked", "Messages delivered, not yet acknowledged.")
 
 
 def observe_batch(batch: Batch, commands: int, seconds: float) -> None:

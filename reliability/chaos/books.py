@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import asyncpg
 
-from worker.audit.snapshot import CANNOT_LOOK, Report, audit, connect
+from worker.audit.snapshot import SNAPSHOT_ERRORS, Report, audit, connect
 
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 60
@@ -87,13 +87,13 @@ class Books:
             self._auditor.terminate()
 
     async def audit(self) -> Report:
-        """Look at the books once. Raises one of `CANNOT_LOOK`."""
+        """Look at the books once. Raises one of `SNAPSHOT_ERRORS`."""
         async with self._auditing:
             if self._auditor is None or self._auditor.is_closed():
                 self._auditor = await connect(self._url)
             try:
                 return await audit(self._auditor)
-            except CANNOT_LOOK:
+            except SNAPSHOT_ERRORS:
                 self._auditor.terminate()
                 raise
 
@@ -103,7 +103,7 @@ class Books:
 
     async def documents_or_none(self, command_ids: list[str]) -> dict[str, str]:
         """The same; none where Postgres is away."""
-        with suppress(*CANNOT_LOOK):
+        with suppress(*SNAPSHOT_ERRORS):
             return await self.documents(command_ids)
         return {}
 

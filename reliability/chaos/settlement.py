@@ -20,7 +20,7 @@ from reliability.chaos.service import Service
 from reliability.chaos.shop import Shop
 from reliability.chaos.site import Site
 from shared.topology import COMMANDS_QUEUE, DEAD_QUEUE
-from worker.audit.snapshot import CANNOT_LOOK
+from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 DRAIN_SECONDS = 30.0
 LOOK_EVERY_SECONDS = 0.5
@@ -148,7 +148,7 @@ async def _unbalanced(books: Books) -> Iterable[str]:
     await asyncio.sleep(SWEPT_SECONDS)
     try:
         report = await books.audit()
-    except CANNOT_LOOK as error:
+    except SNAPSHOT_ERRORS as error:
         return [f"I14: the books cannot be read: {error!r}"]
     return [f"I1, I2, I9: {each.check} {each.subject}: {each.detail}" for each in report.findings]
 

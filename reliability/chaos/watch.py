@@ -5,7 +5,7 @@ import time
 from typing import Self
 
 from reliability.chaos.books import Books
-from worker.audit.snapshot import CANNOT_LOOK
+from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 EVERY_SECONDS = 0.25
 MAX_FINDINGS = 50
@@ -47,7 +47,7 @@ class Watch:
         while not self._is_over:
             try:
                 await self._look()
-            except CANNOT_LOOK:
+            except SNAPSHOT_ERRORS:
                 self.failed_looks += 1
             # After a look that took longer, at once.
             next_at = max(next_at + EVERY_SECONDS, time.monotonic())

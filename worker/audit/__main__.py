@@ -1,6 +1,6 @@
-"""Looks at the books once, or again and again, and says what it finds.
+"""Audits the books once, or at an interval, and prints its findings.
 
-The exit code is 0 where the books balance, 1 where they do not, 2 where they could not be seen.
+The exit code is 0 if the books balance, 1 if they do not, 2 if they could not be read.
 """
 
 import argparse
@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field
 from shared.environment import PostgresUrl, read_settings
 from worker.audit.checks import CHECKS
 from worker.audit.metrics import AuditMetrics
-from worker.audit.snapshot import CANNOT_LOOK, Report, look
+from worker.audit.snapshot import SNAPSHOT_ERRORS, Report, take_snapshot
 
-BALANCED, UNBALANCED, NOT_SEEN = 0, 1, 2
+BALANCED, UNBALANCED, NOT_READ = 0, 1, 2
 """Exit codes."""
 
 Show = Callable[[Report], str]
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     database_url = read_settings(Settings).database_url
     show = as_json if options.json else as_text
     if options.watch is None:
-        return asyncio.run(_look(database_url, show, None))
+        return asyncio.run(_audit(database_url, show, None))
     metrics = AuditMetrics(registry := CollectorRegistry())
     if options.metrics is not None:
         start_http_server(options.metrics, addr=options.metrics_host, registry=registry)
@@ -45,19 +45,19 @@ async def _watch(
     database_url: str, show: Show, metrics: AuditMetrics, every_seconds: float
 ) -> None:
     while True:
-        await _look(database_url, show, metrics)
+        await _audit(database_url, show, metrics)
         await asyncio.sleep(every_seconds)
 
 
-async def _look(database_url: str, show: Show, metrics: AuditMetrics | None) -> int:
+async def _audit(database_url: str, show: Show, metrics: AuditMetrics | None) -> int:
     try:
-        report = await look(database_url)
-    except CANNOT_LOOK as error:
-        # Never its text alone: it may be empty, as that of a time-out.
-        sys.stderr.write(f"The books cannot be seen: {type(error).__name__}: {error}\n")
+        report = await take_snapshot(database_url)
+    except SNAPSHOT_ERRORS as error:
+        # The text alone may be empty, as that of a time-out is.
+        sys.stderr.write(f"The books cannot be read: {type(error).__name__}: {error}\n")
         if metrics:
             metrics.failed()
-        return NOT_SEEN
+        return NOT_READ
     sys.stdout.write(f"{show(report)}\n")
     sys.stdout.flush()
     if metrics:
@@ -89,13 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m worker.audit",
         description="Checks the books of the system in HOLDFAST_DATABASE_URL.",
-        epilog="Exit code: 0 they balance, 1 they do not, 2 they could not be seen.",
+        epilog="Exit code: 0 they balance, 1 they do not, 2 they could not be read.",
     )
-    parser.add_argument("--json", action="store_true", help="a JSON document a look, on one line")
-    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="look again and again")
-    parser.add_argument("--metrics", type=int, metavar="PORT", help="serve /metrics meanwhile")
+    parser.add_argument("--json", action="store_true", help="print each report as one line of JSON")
+    parser.add_argument("--watch", type=_seconds, metavar="SECONDS", help="audit at this interval")
+    parser.add_argument("--metrics", type=int, metavar="PORT", help="serve /metrics on this port")
     parser.add_argument(
-        "--metrics-host", default="127.0.0.1", metavar="HOST", help="where (127.0.0.1)"
+        "--metrics-host",
+        default="127.0.0.1",
+        metavar="HOST",
+        help="address of /metrics (127.0.0.1)",
     )
     return parser
 

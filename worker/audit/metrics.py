@@ -1,4 +1,4 @@
-"""What a monitor watches: findings, drift, and whether anybody still looks."""
+"""Metrics of the audit: findings, drift, and when it last ran."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -8,20 +8,22 @@ from worker.audit.snapshot import Report
 class AuditMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._findings = Gauge(
-            "holdfast_audit_findings", "What breaks a rule now.", ["check"], registry=registry
+            "holdfast_audit_findings", "Findings of the last audit.", ["check"], registry=registry
         )
         self._drift = Gauge(
             "holdfast_ticket_type_drift",
-            "Tickets reserved that lie in no active cart; only ticket types that drift.",
+            "Reserved tickets in no active cart; only ticket types that drift.",
             ["ticket_type_id"],
             registry=registry,
         )
-        self._seconds = Gauge("holdfast_audit_seconds", "The last look took.", registry=registry)
-        self._looked_at = Gauge(
-            "holdfast_audit_last_timestamp_seconds", "When it last looked.", registry=registry
+        self._seconds = Gauge("holdfast_audit_seconds", "How long it took.", registry=registry)
+        self._audited_at = Gauge(
+            "holdfast_audit_last_timestamp_seconds", "When the last audit ended.", registry=registry
         )
         self._failures = Counter(
-            "holdfast_audit_failures_total", "Times it could not look.", registry=registry
+            "holdfast_audit_failures_total",
+            "Audits that failed.",
+            registry=registry,
         )
 
     def observe(self, report: Report) -> None:
@@ -31,7 +33,7 @@ class AuditMetrics:
         for ticket_type_id, drift in report.drift.items():
             self._drift.labels(ticket_type_id).set(drift)
         self._seconds.set(report.seconds)
-        self._looked_at.set_to_current_time()
+        self._audited_at.set_to_current_time()
 
     def failed(self) -> None:
         self._failures.inc()

@@ -1,7 +1,7 @@
-"""Looks at the books once, in one snapshot.
+"""Checks the books in one snapshot of the database.
 
-What is found is wrong whatever commands are decided meanwhile. Nothing is locked that a
-command waits for.
+Findings are wrong whatever commands are decided meanwhile. No command waits for a lock of the
+audit.
 """
 
 import time
@@ -14,11 +14,11 @@ from worker.audit.checks import CHECKS, DRIFT
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
-"""A check that takes longer gives way to the commands."""
+"""A check that takes longer is cancelled, so that it does not slow commands down."""
 MAX_EXAMPLES = 20
-"""Of each kind of finding; the others are counted."""
+"""Listed for each check; further findings are only counted."""
 
-CANNOT_LOOK = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+SNAPSHOT_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 Connection = Any
 """An asyncpg connection; the package is not typed."""
@@ -34,14 +34,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one look at the books showed."""
+    """What one snapshot of the books showed."""
 
     counts: dict[str, int]
     """How many findings each check has."""
     findings: list[Finding]
     """Up to `MAX_EXAMPLES` of each check."""
     drift: dict[str, int]
-    """By ticket type: tickets reserved that lie in no active cart. All that drift, no others."""
+    """Reserved tickets that are in no active cart, by ID of the ticket types that drift."""
     seconds: float
 
     @property
@@ -50,13 +50,13 @@ class Report:
 
 
 async def audit(connection: Connection) -> Report:
-    """Look at the books in one snapshot. Raises one of `CANNOT_LOOK`."""
+    """Check the books in one snapshot. Raises one of `SNAPSHOT_ERRORS`."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return await audit_in_transaction(connection)
 
 
 async def audit_in_transaction(connection: Connection) -> Report:
-    """The same, in a transaction of the caller's: it should be REPEATABLE READ."""
+    """Check the books in a transaction of the caller, which should be REPEATABLE READ."""
     started = time.perf_counter()
     counts: dict[str, int] = {}
     findings: list[Finding] = []
@@ -72,7 +72,7 @@ async def audit_in_transaction(connection: Connection) -> Report:
 
 
 async def connect(database_url: str) -> Connection:
-    """Connect as an auditor: nothing can be written, and no statement takes for ever."""
+    """Connect read-only, with a timeout for each statement."""
     return await asyncpg.connect(
         database_url,
         timeout=CONNECT_SECONDS,
@@ -85,8 +85,8 @@ async def connect(database_url: str) -> Connection:
     )
 
 
-async def look(database_url: str) -> Report:
-    """Connect, look once, and leave. Raises one of `CANNOT_LOOK`."""
+async def take_snapshot(database_url: str) -> Report:
+    """Connect, check the books once, and disconnect. Raises one of `SNAPSHOT_ERRORS`."""
     connection = await connect(database_url)
     try:
         return await audit(connection)

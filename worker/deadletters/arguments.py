@@ -26,20 +26,20 @@ class Arguments:
 
 
 def read_arguments(given: Sequence[str]) -> Arguments:
-    """Raises `SystemExit` with code 2 where they are wrong."""
+    """Parse the command line. Raises SystemExit with code 2 where it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m worker.deadletters",
-        description="Look at dead letters, hand them in again, drop them. The broker is the one "
+        description="Lists, shows, republishes and drops dead letters. The broker is the one "
         "that HOLDFAST_BROKER_URL names.",
-        epilog="Exit codes: 0 done; 1 not all of it could be done; 2 wrong usage; "
+        epilog="Exit codes: 0 done; 1 partly done; 2 wrong usage; "
         "3 the broker or its dead letters cannot be reached.",
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|show|retry|drop")
-    actions.add_parser("list", help="say what is there, oldest first")
+    actions.add_parser("list", help="list them, oldest first")
     show = actions.add_parser("show", help="print one with its body and headers")
     show.add_argument("--reveal", action="store_true", help="also e-mail addresses and hashes")
     retry = actions.add_parser(
-        "retry", help="hand in again: what has an outcome keeps it, nothing is applied twice"
+        "retry", help="republish: a command with an outcome keeps it, none is applied twice"
     )
     retry.add_argument("--body", type=Path, metavar="FILE", help="corrected commands, for one")
     retry.add_argument(
@@ -50,10 +50,10 @@ def read_arguments(given: Sequence[str]) -> Arguments:
         metavar="SECONDS",
         help="how long to wait for the outcomes (default %(default)s)",
     )
-    drop = actions.add_parser("drop", help="remove for good")
+    drop = actions.add_parser("drop", help="remove permanently")
     drop.add_argument("--yes", action="store_true", help="do not ask")
     for action in (retry, drop):
-        action.add_argument("--all", action="store_true", help="all that are looked at")
+        action.add_argument("--all", action="store_true", help="all that are fetched")
         action.add_argument("--reason", help="those with this reason")
     for action in (show, retry, drop):
         several = "+" if action is show else "*"
@@ -64,7 +64,7 @@ def read_arguments(given: Sequence[str]) -> Arguments:
             "--limit",
             type=int,
             default=MAX_LETTERS if action is not actions.choices["list"] else DEFAULT_LETTERS,
-            help=f"how many to look at, the oldest first; at most {MAX_LETTERS}",
+            help=f"how many to fetch, the oldest first; at most {MAX_LETTERS}",
         )
     found = vars(parser.parse_args(given))
     arguments = Arguments(**found | {"ids": tuple(found.get("ids", ()))})

@@ -1,23 +1,24 @@
-"""Says what is in dead letters: lines for people, documents for machines."""
+"""Formats dead letters, as lines or as JSON documents, and masks secrets in them."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import from_json
 
-from worker.deadletters.masking import mask_text, masked
-from worker.deadletters.message import DeadLetter
+from shared.commands import Command, Line
+from worker.deadletters.queue import DeadLetter
 
 MAX_ERROR_CHARACTERS = 100
-"""Of a line; the whole error is in `show`."""
+"""In a line of `list`; `show` prints the whole error."""
 MAX_SHOWN_CHARACTERS = 300_000
-"""Of a body: more than the largest message that can be read."""
+"""In a body: more than the largest message that can be read."""
 
 
 def table(letters: list[DeadLetter], now: datetime) -> Iterator[str]:
-    """A line for each letter below one with the names of the columns."""
+    """Yield a heading, then a line for each letter."""
     rows = [("#", "ID", "AGE", "REASON", "COMMANDS", "ERROR")]
     for number, letter in enumerate(letters, 1):
         error = mask_text(letter.error)[:MAX_ERROR_CHARACTERS]
@@ -29,7 +30,7 @@ def table(letters: list[DeadLetter], now: datetime) -> Iterator[str]:
 
 
 def summary(letter: DeadLetter) -> dict[str, Any]:
-    """What `list` tells of a letter."""
+    """Return what `list --json` prints of a letter."""
     return {
         "id": letter.id,
         "reason": letter.reason,
@@ -41,8 +42,8 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def page(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
-    """All that is known of a letter; its secrets only where they are to be revealed."""
+def details(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
+    """Return what `show` prints of a letter, with its secrets only if `reveal`."""
     headers = json.loads(json.dumps(dict(letter.headers), default=_plain))
     if not reveal:
         headers = {name: _mask_header(content) for name, content in headers.items()}
@@ -64,7 +65,7 @@ def _body(body: bytes, *, reveal: bool) -> Any:
         else:
             return content if reveal else masked(content)
     if not reveal:
-        return f"{len(body)} bytes, no JSON or too much of it; --reveal shows them"
+        return f"{len(body)} bytes, no JSON, or too long; --reveal prints them"
     return body[:MAX_SHOWN_CHARACTERS].decode(errors="replace")
 
 
@@ -83,7 +84,7 @@ def _plain(content: Any) -> str:
 
 
 def _age(letter: DeadLetter, now: datetime) -> str:
-    """How long it has been dead, in the largest unit that counts at least one."""
+    """Return the time since it was dead-lettered, in its largest whole unit."""
     if letter.died_at is None:
         return "?"
     seconds = max((now - letter.died_at) // timedelta(seconds=1), 0)
@@ -91,3 +92,40 @@ def _age(letter: DeadLetter, now: datetime) -> str:
         if seconds >= size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+# --- secrets: e-mail addresses and password hashes ------------------------------------------
+
+MASK = "***"
+SECRET_FIELDS = {"email", "password_hash"}
+SHOWN_FIELDS = {field for kind in get_args(Command) for field in kind.model_fields}.union(
+    Line.model_fields
+) - SECRET_FIELDS
+
+_SECRET = re.compile(r"[^\s\"'<>@]+@[^\s\"'<>@]+|\$argon2\S*")
+
+
+def masked(value: Any) -> Any:
+    """Return JSON content without its secrets.
+
+    An unreadable command may hold a secret anywhere, so text in a field that no command has is
+    masked as a whole.
+    """
+    if isinstance(value, dict):
+        return {mask_text(name): _masked_field(name, content) for name, content in value.items()}
+    if isinstance(value, list):
+        return [masked(content) for content in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
+def mask_text(text: str) -> str:
+    """Return a text without e-mail addresses and password hashes."""
+    return _SECRET.sub(MASK, text)
+
+
+def _masked_field(name: str, content: Any) -> Any:
+    if name in SHOWN_FIELDS or isinstance(content, dict):
+        return masked(content)
+    if isinstance(content, list):
+        return [_masked_field(name, one) for one in content]
+    return MASK if isinstance(content, str) else content

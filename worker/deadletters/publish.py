@@ -1,4 +1,4 @@
-"""Copies what cannot be applied to the dead letters, where an operator finds it."""
+"""Publishes commands that were not applied to the dead-letter queue, for an operator."""
 
 import asyncio
 import contextlib
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 CONFIRM_TIMEOUT_SECONDS = 5
 PAUSE_SECONDS = 1
 MAX_ERROR_CHARACTERS = 2_000
-"""Of a header: the broker closes the connection over headers that exceed one frame, 128 KiB."""
+"""In a header: the broker closes a connection whose headers exceed one frame, 128 KiB."""
 
 
 async def publish_dead_letter(
     broker: RabbitBroker, body: bytes, reason: str, error: str, correlation_id: str | None
 ) -> None:
-    """Return once the broker has the letter on disk, however often that takes."""
+    """Return once the broker has confirmed the letter. Tries again indefinitely."""
     DEAD_LETTERS.labels(reason).inc()
-    logger.warning("a command goes to the dead letters (%s): %s", reason, error)
+    logger.warning("a command is dead-lettered (%s): %s", reason, error)
     while True:
         try:
             await broker.publish(
@@ -50,8 +50,8 @@ async def publish_dead_letter(
                 },
             )
         except Exception as fault:
-            logger.warning("a dead letter is sent again: %s", type(fault).__name__)
-            # Where nobody waits for one, the queue may be gone for long.
+            logger.warning("a dead letter is published again: %s", type(fault).__name__)
+            # The queue may have been deleted.
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CONFIRM_TIMEOUT_SECONDS):
                     await declare_dead_letters(broker)
@@ -61,18 +61,18 @@ async def publish_dead_letter(
 
 
 async def declare_dead_letters(broker: RabbitBroker) -> None:
-    """Declare the dead letters, or take them as they are where they were declared otherwise."""
+    """Declare the dead-letter queue, or keep it if it exists with other arguments."""
     connection = await broker.connect()
     exchange = await broker.declare_exchange(DEAD_EXCHANGE)
     dead_queue = DEAD_QUEUE
-    # On a channel of its own: a difference closes it.
+    # On its own channel: the broker closes it if the arguments differ.
     channel = await cast("UnderlayConnection", connection.transport).connection.channel()
     try:
         arguments: FieldTable = {**topology.DEAD_ARGUMENTS}
         await channel.queue_declare(topology.DEAD_QUEUE, durable=True, arguments=arguments)
         await channel.close()
     except ChannelPreconditionFailed as difference:
-        logger.warning("the dead letters stay as they are: %s", difference)
+        logger.warning("the dead-letter queue keeps its arguments: %s", difference)
         dead_queue = OTHER_DEAD_QUEUE
     queue = await broker.declare_queue(dead_queue)
     await queue.bind(exchange, DEAD_QUEUE.routing())

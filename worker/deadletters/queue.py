@@ -1,33 +1,119 @@
-"""The dead letters at the broker: held while somebody looks, put back in their order at the end."""
+"""The dead-letter queue: its messages are held while an operator reads them, then requeued."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from pydantic import ValidationError
 
 from shared import topology
-from shared.ids import new_id
-from worker.deadletters.message import DeadLetter
+from shared.commands import Command
+from shared.ids import is_uuid7, new_id, unix_ms
+from shared.messages import Unreadable, read_commands
+from shared.outcomes import Outcome, decode_outcome
 
 MAX_LETTERS = 1_000
 MAX_HELD_BYTES = 256 * 1024 * 1024
-"""What is held at a time, and hidden from others; past either bound the rest is not looked at."""
+"""How much is held at a time, hidden from others. Past either bound the rest stays unread."""
 BROKER_TIMEOUT_SECONDS = 10.0
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 DEFAULT_ACCOUNT = "guest"
-"""Of a URL that names none."""
+"""The account of a URL that names none."""
+FIRST_DEATH_HEADER = "x-first-death-reason"
+DEATHS_HEADER = "x-death"
+DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One message of the dead-letter queue: its commands, why it is there, and since when."""
+
+    message: AbstractIncomingMessage
+
+    @property
+    def id(self) -> str:
+        """The message ID, or a digest of the body where its publisher gave none."""
+        digest = hashlib.blake2b(self.message.body, digest_size=DIGEST_BYTES).hexdigest()
+        return self.message.message_id or f"body-{digest}"
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        return self.message.headers
+
+    @cached_property
+    def entries(self) -> list[Command | Unreadable]:
+        return read_commands(self.message.body)
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        return [entry for entry in self.entries if isinstance(entry, Unreadable)]
+
+    @property
+    def command_ids(self) -> list[str]:
+        return [entry.command_id for entry in self.entries if entry.command_id]
+
+    @property
+    def kinds(self) -> str:
+        """The kinds of its readable commands: `reserve_tickets x3, end_event`."""
+        kinds = Counter(str(entry.kind or "unreadable") for entry in self.entries)
+        return ", ".join(f"{kind} x{n}" if n > 1 else kind for kind, n in kinds.items())
+
+    @property
+    def reason(self) -> str:
+        """The worker's reason, or the broker's: `delivery_limit` after too many redeliveries."""
+        given = self.headers.get(topology.REASON_HEADER) or self.headers.get(FIRST_DEATH_HEADER)
+        return str(given or "unknown")
+
+    @property
+    def error(self) -> str:
+        """What went wrong, in one line."""
+        outcome = self._outcome
+        if outcome is not None and outcome.refusal is not None:
+            return outcome.refusal.detail
+        if said := self.headers.get(topology.ERROR_HEADER):
+            return str(said).partition("\n")[0]
+        return "redelivered more often than the broker allows" if self._deaths else ""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its command has a recorded outcome, which republishing does not change."""
+        return self._outcome is not None and self._outcome.decided_at is not None
+
+    @property
+    def died_at(self) -> datetime | None:
+        """When it was dead-lettered; None where no header says so."""
+        if topology.REASON_HEADER in self.headers and is_uuid7(self.message.message_id or ""):
+            return datetime.fromtimestamp(unix_ms(self.message.message_id or "") / 1000, UTC)
+        times = [death.get("time") for death in self._deaths]
+        return next((time for time in times if isinstance(time, datetime)), None)
+
+    @property
+    def _deaths(self) -> list[dict[str, Any]]:
+        deaths = self.headers.get(DEATHS_HEADER) or []
+        return [death for death in deaths if isinstance(death, dict)]
+
+    @cached_property
+    def _outcome(self) -> Outcome | None:
+        """The outcome that the worker put into its headers."""
+        try:
+            return decode_outcome(str(self.headers.get(topology.ERROR_HEADER, "")))
+        except ValidationError:
+            return None
 
 
 @dataclass
 class DeadLetterQueue:
-    """The dead letters that are held, oldest first, and how many more there are."""
+    """The dead letters that are held, oldest first, and how many more are in the queue."""
 
     channel: AbstractChannel
     queue: AbstractQueue
@@ -38,13 +124,13 @@ class DeadLetterQueue:
     _reply_queue: str = ""
     _last: AbstractIncomingMessage | None = None
 
-    async def hand_in(
+    async def republish(
         self, letter: DeadLetter, body: bytes | None = None
     ) -> "asyncio.Future[list[dict[str, Any]]]":
-        """Send its commands, or those in `body`, to the workers again; the letter goes after that.
+        """Publish its commands, or those in `body`, to the workers, then remove the letter.
 
-        Return a future of their outcomes. Where the broker does not confirm this raises, and the
-        letter stays.
+        Return a future of their outcomes. Raises aio-pika's errors, OSError or TimeoutError where
+        the broker does not confirm; the letter then stays.
         """
         if not self._reply_queue:
             await self._expect_replies()
@@ -56,7 +142,7 @@ class DeadLetterQueue:
             letter.message.body if body is None else body,
             content_type="application/json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-            # Returns are told apart by it.
+            # aiormq matches returned messages by it.
             message_id=new_id(),
             correlation_id=correlation_id,
             reply_to=self._reply_queue,
@@ -71,11 +157,11 @@ class DeadLetterQueue:
         return answer
 
     async def drop(self, letter: DeadLetter) -> None:
-        """Remove a letter for good."""
+        """Remove a letter permanently."""
         await letter.message.ack()
 
-    async def look(self, limit: int) -> None:
-        """Take up to `limit` letters in hand."""
+    async def fetch(self, limit: int) -> None:
+        """Hold up to `limit` letters."""
         held_bytes = 0
         while len(self.letters) < limit and held_bytes < MAX_HELD_BYTES:
             message = await self.queue.get(fail=False, timeout=BROKER_TIMEOUT_SECONDS)
@@ -84,18 +170,18 @@ class DeadLetterQueue:
             self._last = message
             self.letters.append(DeadLetter(message))
             held_bytes += len(message.body)
-        # Where an operator was cut off, the queue gives them in another order.
+        # After an operator's connection broke, the queue returns them in another order.
         self.letters.sort(key=lambda letter: letter.died_at or LONG_AGO)
         left = await self.channel.declare_queue(topology.DEAD_QUEUE, passive=True)
         self.more = left.declaration_result.message_count or 0
 
-    async def put_back(self) -> None:
-        """Give back all that is still held, in its order.
+    async def requeue(self) -> None:
+        """Return all held letters to the queue, in their order.
 
-        What is given back is put behind all that was given back before. So the others among
-        these are taken in hand, too; those behind them nobody has looked at yet.
+        The broker puts returned messages behind those that were returned before. So the rest of
+        these is fetched too, and all are returned together.
         """
-        if self.channel.is_closed:  # and what was held, at its place again
+        if self.channel.is_closed:  # the broker has requeued them
             return
         last = self._last
         while last is not None and last.redelivered:
@@ -115,16 +201,16 @@ class DeadLetterQueue:
 
 
 @asynccontextmanager
-async def opened(broker_url: str, limit: int) -> AsyncIterator[DeadLetterQueue]:
-    """Hold up to `limit` dead letters. Nobody else sees these until the end."""
+async def open_queue(broker_url: str, limit: int) -> AsyncIterator[DeadLetterQueue]:
+    """Hold up to `limit` dead letters. No other consumer gets them meanwhile."""
     connection = await aio_pika.connect(broker_url, timeout=BROKER_TIMEOUT_SECONDS)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
         queue = await channel.get_queue(topology.DEAD_QUEUE)
         account = unquote(urlsplit(broker_url).username or DEFAULT_ACCOUNT)
-        shelf = DeadLetterQueue(channel, queue, account)
+        letters = DeadLetterQueue(channel, queue, account)
         try:
-            await shelf.look(limit)
-            yield shelf
+            await letters.fetch(limit)
+            yield letters
         finally:
-            await shelf.put_back()
+            await letters.requeue()

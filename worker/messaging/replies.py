@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 from shared.outcomes import encode_merged_reply, encode_reply
 from shared.topology import MERGE_REPLIES_HEADER
 from worker.messaging.library_patches import Delivery
-from worker.telemetry import MESSAGES_IN_HAND
+from worker.telemetry import UNACKED_MESSAGES
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class ReplySender:
 
     def _count(self, change: int) -> None:
         self._expected += change
-        MESSAGES_IN_HAND.set(self._expected)
+        UNACKED_MESSAGES.set(self._expected)
         if self._expected:
             self._none_expected.clear()
         else:

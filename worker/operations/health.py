@@ -1,4 +1,4 @@
-"""Tells whether the worker is alive, whether it can work, and what it has done."""
+"""Serves liveness, readiness and metrics of the worker."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ async def _postgres(engine: AsyncEngine) -> bool:
 
 
 async def _rabbitmq(broker: RabbitBroker) -> bool:
-    """Asks the broker whether the queue has a consumer: the local flag can be wrong."""
+    """Return whether the queue has a consumer. Asks the broker: the local flag can be wrong."""
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
             queue = await broker.declare_queue(COMMANDS_QUEUE)

@@ -1,4 +1,4 @@
-"""Keeps a partition ready for the outcomes of each day, and drops those past retention."""
+"""Creates a partition of the outcomes for each day ahead, and drops those past retention."""
 
 import asyncio
 import logging
@@ -15,25 +15,25 @@ from worker.telemetry import PARTITIONS_AHEAD
 logger = logging.getLogger(__name__)
 
 DAYS_AHEAD = 4
-"""How many days after today are made ready: as long may all workers be away without any harm."""
+"""How many days after today get a partition. All workers may be down for as long."""
 ALARM_DAYS_AHEAD = 3
-"""Fewer: for a day or longer none could be made."""
+"""With fewer days ahead, no partition could be created for at least a day."""
 
 INTERVAL_SECONDS = 3_600.0
 RETRY_SECONDS = 5.0
 DROP_TRIES = 100
 DROP_PAUSE_SECONDS = 0.05
-"""A drop never waits for its lock, for others would wait behind it: it looks in now and then."""
+"""A drop never waits for its lock, since other transactions would queue behind it. It retries."""
 
 LOCK_NOT_AVAILABLE = "55P03"
 
 
 class NoPartitionError(OSError):
-    """Today's outcomes have no place; it passes when somebody makes one."""
+    """Today's outcomes have no partition. Transient: it is created again and again."""
 
 
 class Partitions:
-    """The partitions of the outcomes, as far as this worker knows them."""
+    """The partitions of the outcomes that this worker knows of."""
 
     def __init__(self, engine: AsyncEngine, retention: timedelta) -> None:
         self._engine = engine
@@ -44,22 +44,22 @@ class Partitions:
 
     @property
     def days_ahead(self) -> int:
-        """For how many days after today there is a place; less than 0 where today has none."""
+        """How many days after today have a partition; -1 if today has none."""
         return -1 if self._end is None else (self._end - _today()).days - 1
 
     async def keep(self) -> None:
-        """Make and drop what is due, for ever."""
+        """Create and drop partitions, indefinitely."""
         while True:
             pause_seconds = INTERVAL_SECONDS
             try:
                 await self.make()
                 await self.drop()
             except Exception as error:
-                logger.warning("the partitions are seen to again: %s", _line(error))
+                logger.warning("creating and dropping partitions is retried: %s", _line(error))
                 pause_seconds = RETRY_SECONDS
             if self.days_ahead < ALARM_DAYS_AHEAD:
                 logger.error(
-                    "partitions for outcomes are ready for %d days after today, and not for %d: "
+                    "partitions exist for %d days after today instead of %d: "
                     "when they run out, no command is decided",
                     max(self.days_ahead, 0),
                     DAYS_AHEAD,
@@ -72,15 +72,15 @@ class Partitions:
             await self._make_today()
 
     async def make(self) -> None:
-        """Make the partitions that are missing. Raises where the clocks here and there differ."""
+        """Create missing partitions. Raises if the clocks of worker and Postgres differ by days."""
         async with self._engine.begin() as connection:
             until = {"until": _today() + timedelta(days=DAYS_AHEAD)}
             self._end = (await connection.execute(MAKE_PARTITIONS, until)).scalar_one()
 
     async def drop(self) -> int:
-        """Drop what is past retention, once a moment comes in which nobody is at the outcomes.
+        """Drop partitions past retention, at a moment when no transaction uses the outcomes.
 
-        Return how many went. Where no such moment comes, they stay until the next round.
+        Return their number; 0 if there was no such moment until the last attempt.
         """
         before = (datetime.now(UTC) - self._retention).date()
         for _ in range(DROP_TRIES):
@@ -92,7 +92,7 @@ class Partitions:
                 if faults.sqlstate(error) != LOCK_NOT_AVAILABLE:
                     raise
             await asyncio.sleep(DROP_PAUSE_SECONDS * random.uniform(0.5, 1.5))
-        logger.info("old outcomes are dropped later: somebody was at them all the time")
+        logger.info("old outcomes are dropped later: the table was always in use")
         return 0
 
     async def _make_today(self) -> None:
@@ -109,7 +109,7 @@ def _today() -> date:
 
 
 def _line(error: Exception) -> str:
-    """The first line of an error: the rest quotes the statement."""
+    """Return the first line of an error: the rest quotes the statement."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 

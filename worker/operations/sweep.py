@@ -1,4 +1,4 @@
-"""Hands due carts to the committer: no hold waits for its owner to come back."""
+"""Expires due carts through the committer, also those that no command asks for."""
 
 import asyncio
 import logging
@@ -13,24 +13,24 @@ logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
 MAX_CARTS = 500
-"""How many carts one round hands over; a full round is followed by the next at once."""
+"""How many carts one round expires. After a full round the next follows without a pause."""
 
 
 async def sweep(engine: AsyncEngine, committer: Committer) -> None:
-    """Expire due carts, for ever."""
+    """Expire due carts, indefinitely."""
     while True:
         try:
             swept = await sweep_once(engine, committer)
         except Exception as error:
-            logger.warning("the sweep is tried again: %s", type(error).__name__)
+            logger.warning("the sweep is retried: %s", type(error).__name__)
             swept = 0
         if swept < MAX_CARTS:
-            # Never in step with the sweeps of other workers.
+            # With jitter: the sweeps of several workers should not coincide.
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.5, 1.0))
 
 
 async def sweep_once(engine: AsyncEngine, committer: Committer) -> int:
-    """Expire up to `MAX_CARTS` due carts and return how many there were."""
+    """Expire up to `MAX_CARTS` due carts and return their number."""
     async with engine.connect() as connection:
         due = (await connection.execute(DUE_USERS, {"limit": MAX_CARTS})).scalars().all()
     if due:

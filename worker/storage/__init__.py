@@ -1,1 +1,1 @@
-"""The book in Postgres: the schema, and the set-based statements that lock, read and save it."""
+"""The book in Postgres: the schema, and set-based statements that lock, read and save it."""

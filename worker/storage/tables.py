@@ -1,7 +1,7 @@
 """The schema `booking`, declared once; the migrations bring a database to it.
 
-The checks and unique indexes are the last line of defence, never the mechanism: the worker
-decides under locks and does not lean on them.
+The checks and unique indexes are the last line of defence. The worker decides under locks and does
+not rely on them.
 """
 
 from sqlalchemy import (
@@ -71,7 +71,7 @@ ticket_types = Table(
     CheckConstraint("reserved + sold <= total", name="availability"),
     CheckConstraint("sale_starts_at < sale_ends_at", name="sale"),
     Index("ticket_types_by_event", "event_id"),
-    # A hot row is rewritten with every batch: room on its page keeps its updates there (HOT).
+    # Every batch updates a hot row: free space keeps its versions on one page (HOT).
     postgresql_with={"fillfactor": "50"},
 )
 
@@ -105,14 +105,14 @@ outcomes = Table(
     "outcomes",
     metadata,
     Column("command_id", Uuid, primary_key=True),
-    # No foreign key: a command of a user that does not exist has an outcome, too.
+    # No foreign key: a command of an unknown user has an outcome too.
     Column("user_id", Uuid, nullable=False),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("document", Text, nullable=False),
     # Whether the command is to be copied to the dead letters before its message is acknowledged.
     Column("dead_letter", Boolean, nullable=False, server_default=false()),
     Column("decided_at", DateTime(timezone=True), nullable=False),
-    # A partition for each UTC day of the ID. There is none for all other IDs: where an outcome
-    # can no longer be found, none can be recorded.
+    # A partition for each UTC day of the ID, and none for other IDs: where an outcome can no
+    # longer be found, none can be recorded.
     postgresql_partition_by="RANGE (command_id)",
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reliability.chaos.faults.processes import halted, send
 from reliability.chaos.faults.scene import Fault, Scene
-from worker.audit.snapshot import CANNOT_LOOK
+from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 COMMIT_SECONDS = 3.0
 """How long to wait for the next COMMIT."""
@@ -172,7 +172,7 @@ async def fill_wal_disk(scene: Scene) -> bool:
 async def _wants_a_segment(scene: Scene, log: "_Log") -> bool:
     """Have the segments used up that there are, until Postgres panics for want of another."""
     for _ in range(MAX_SEGMENTS):
-        with suppress(*CANNOT_LOOK):
+        with suppress(*SNAPSHOT_ERRORS):
             await scene.books.switch_wal()
         if await log.says(PANIC, SEGMENT_SECONDS):
             return True
@@ -187,7 +187,7 @@ async def _start_if_ended(scene: Scene) -> None:
             await scene.books.deadlocks()
         except ConnectionRefusedError:
             await asyncio.to_thread(scene.site.postgres.restart)
-        except CANNOT_LOOK:
+        except SNAPSHOT_ERRORS:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         else:
             return

@@ -49,6 +49,6 @@ async def test_an_operator_may_retry_a_dead_letter(
     code, told = await run("worker.deadletters", "retry", "--reason", "not_allowed", **broker)
 
     assert code == 0
-    assert [o["status"] for one in told["handed_in"] for o in one["outcomes"]] == ["succeeded"]
+    assert [o["status"] for one in told["republished"] for o in one["outcomes"]] == ["succeeded"]
     assert await publisher.held() == 1
     assert await letters() == []

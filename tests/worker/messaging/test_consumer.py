@@ -79,7 +79,7 @@ async def handled(client: QueueClient) -> None:
     await client.ask([release_cart(new_id())])
 
     async def nothing_waits() -> bool:
-        return telemetry.MESSAGES_IN_HAND._value.get() == 0
+        return telemetry.UNACKED_MESSAGES._value.get() == 0
 
     await eventually(nothing_waits)
 

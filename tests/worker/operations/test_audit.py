@@ -81,7 +81,7 @@ def test_every_check_has_a_breakage() -> None:
 async def test_books_that_balance_have_no_findings(office: Harness, database_url: str) -> None:
     tickets = await office.ticket_type()
     await office.apply(*[reserve(user, {tickets: 2}) for user in await office.users(3)])
-    report = await snapshot.look(database_url)
+    report = await snapshot.take_snapshot(database_url)
     assert (report.balanced, report.findings, report.drift) == (True, [], {})
 
 
@@ -116,14 +116,14 @@ def _literal(statement: str, names: dict[str, str]) -> str:
 
 async def test_the_drift_is_told_in_tickets(office: Harness, database_url: str) -> None:
     async with drifting(office) as ticket:
-        assert (await snapshot.look(database_url)).drift == {ticket: 3}
+        assert (await snapshot.take_snapshot(database_url)).drift == {ticket: 3}
 
 
 async def test_there_are_only_so_many_examples(office: Harness, database_url: str) -> None:
     tickets = await office.ticket_types(snapshot.MAX_EXAMPLES + 5)
     async with office.engine.begin() as connection:
         await connection.execute(SHIFT, {"ids": tickets, "by": 1})
-    report = await snapshot.look(database_url)
+    report = await snapshot.take_snapshot(database_url)
     async with office.engine.begin() as connection:
         await connection.execute(SHIFT, {"ids": tickets, "by": -1})
     assert report.counts["drift"] == snapshot.MAX_EXAMPLES + 5
@@ -210,7 +210,7 @@ def test_books_that_cannot_be_seen_are_not_balanced(database_url: str) -> None:
     nowhere = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
     away = run(nowhere)
     assert away.returncode == 2
-    assert "cannot be seen" in away.stderr
+    assert "cannot be read" in away.stderr
     assert "nobody" not in away.stderr
 
 

@@ -25,7 +25,7 @@ from worker.deadletters import publish
 from worker.deadletters import queue as dead_letter_queue
 from worker.deadletters.__main__ import run
 from worker.deadletters.arguments import read_arguments
-from worker.deadletters.masking import masked
+from worker.deadletters.formatting import masked
 from worker.deadletters.publish import declare_dead_letters, publish_dead_letter
 
 DONE, NOT_ALL_DONE, WRONG_USAGE, UNREACHABLE = range(4)
@@ -34,7 +34,7 @@ EMAIL = "canary@example.com"
 
 @pytest.fixture
 async def broker(broker_url: str) -> AsyncIterator[RabbitBroker]:
-    """What the worker buries with; no dead letters are there yet."""
+    """The worker's broker; no dead letters are there yet."""
     default = Channel(on_return_raises=True)
     broker = RabbitBroker(broker_url, logger=None, default_channel=default)
     await declare_dead_letters(broker)
@@ -129,7 +129,7 @@ async def test_what_is_beyond_the_bound_is_said(broker: RabbitBroker, operator: 
 
     assert await operator.run("list", "--limit", "2") == DONE
     assert len(operator.out.splitlines()) == 3
-    assert operator.err == "3 more were not looked at (--limit)\n"
+    assert operator.err == "3 more were not fetched (--limit)\n"
 
 
 async def test_large_letters_are_not_all_held_at_once(
@@ -148,7 +148,7 @@ async def test_an_operator_who_is_cut_off_loses_nothing(
     await bury_some(broker, 5)
     before = {letter["id"] for letter in await operator.list()}
 
-    async with dead_letter_queue.opened(broker_url, 3) as held:
+    async with dead_letter_queue.open_queue(broker_url, 3) as held:
         await held.channel.close()
 
     # Those that were held come back, and not always to their place.
@@ -250,8 +250,8 @@ async def test_what_has_an_outcome_keeps_it_and_does_not_come_back(
 
         assert await operator.run("retry", "--json", "--all") == DONE
 
-        (handed_in,) = json.loads(operator.out)["handed_in"]
-        assert [one["code"] for one in handed_in["outcomes"]] == ["unprocessable"]
+        (republished,) = json.loads(operator.out)["republished"]
+        assert [one["code"] for one in republished["outcomes"]] == ["unprocessable"]
         assert await office.recorded(bad) == recorded
         assert await client.no_more_dead_letters()
 
@@ -351,7 +351,7 @@ async def test_what_the_broker_does_not_take_stays(
         finally:
             await queue.bind(topology.COMMANDS_EXCHANGE, topology.COMMANDS_ROUTING_KEY)
 
-    assert "the broker did not take it" in operator.err
+    assert "not confirmed" in operator.err
     assert await operator.list() == before
 
 
@@ -377,7 +377,7 @@ async def test_what_came_back_too_often_is_told_and_can_be_handed_in(
                 await eventually(buried)
             (letter,) = await mine.list()
             assert letter["reason"] == "delivery_limit"
-            assert letter["error"] == "came back more often than the broker allows"
+            assert letter["error"] == "redelivered more often than the broker allows"
             assert letter["set_aside_at"]
             await deployment.add("worker", deployment.workers).start()
 
@@ -421,7 +421,7 @@ async def test_a_letter_that_is_not_there_is_told(broker: RabbitBroker, operator
 
     for action in ("show", "retry", "drop --yes"):
         assert await operator.run(*action.split(), "nothing") == NOT_ALL_DONE
-        assert "nothing: there is no such dead letter" in operator.err
+        assert "nothing: no such dead letter" in operator.err
     assert len(await operator.list()) == 1
 
 
