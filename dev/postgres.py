@@ -101,7 +101,10 @@ def _private(home: MakeHome, stack: ExitStack) -> Server:
 
 
 def create_database(url: str, name: str) -> None:
-    """Makes the database unless it is there; `url` says on which server and as whom."""
+    """Create the database unless it exists; `url` names the server and the user.
+
+    Raises `Unavailable` if the user may not create it.
+    """
     finish(_create(url, name))
 
 
@@ -110,13 +113,20 @@ def drop_database(url: str, name: str) -> None:
 
 
 async def _create(url: str, name: str) -> None:
+    # First: where the database is there, its user needs no right to create one.
+    try:
+        await (await asyncpg.connect(with_last_part(url, name), timeout=CONNECT_SECONDS)).close()
+    except asyncpg.InvalidCatalogNameError:
+        pass
+    else:
+        return
     try:
         await _execute(url, f'CREATE DATABASE "{name}" TEMPLATE template0')
     except asyncpg.DuplicateDatabaseError:
         pass
     except asyncpg.InsufficientPrivilegeError as refused:
         raise Unavailable(
-            f"the Postgres user at {shown(url)} may not create the database {name}."
+            f"there is no database {name} at {shown(url)}, and its user may not create one."
         ) from refused
 
 

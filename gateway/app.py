@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Match, Route
+from starlette.staticfiles import StaticFiles
 
 from gateway.http.openapi import DESCRIPTION, TAGS, DescribedApi
 from gateway.http.problems import ProblemError, invalid_request
@@ -66,6 +67,9 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
+        # The pages of FastAPI load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
         # Ours are at /metrics; FastAPI's would look into the environment at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -73,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
     # Before FastAPI's own, and not by include_router, which matches each request twice.
     routes = [route for router in ROUTERS for route in router.routes]
     app.router.routes[:0] = routes
+    app.mount(service.STATIC_PATH, StaticFiles(directory=service.STATIC_DIRECTORY))
     add_head(routes)
     add_middleware(app, services)
     register_exception_handlers(app)

@@ -1,8 +1,10 @@
-"""Health and metrics, for whoever runs the gateway."""
+"""The documentation page, health and metrics."""
 
 import asyncio
+from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.http.json_response import JsonResponse
@@ -11,9 +13,24 @@ from gateway.http.problems import ProblemError
 from gateway.services import Services, services_of
 
 PING_TIMEOUT_SECONDS = 2
+STATIC_PATH = "/static"
+STATIC_DIRECTORY = Path(__file__).parents[1] / "static"
+SWAGGER_UI = f"{STATIC_PATH}/swagger-ui"
 
 router = APIRouter(tags=["service"])
 WELL = JsonResponse(b'{"status":"ok"}')
+
+
+@router.get("/docs", include_in_schema=False)
+async def documentation(request: Request) -> Response:
+    """Swagger UI, from files of this process: it works without the internet."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="Holdfast",
+        swagger_js_url=f"{SWAGGER_UI}/swagger-ui-bundle.js",
+        swagger_css_url=f"{SWAGGER_UI}/swagger-ui.css",
+        swagger_favicon_url=f"{SWAGGER_UI}/favicon-32x32.png",
+    )
 
 
 @router.get("/health/live", summary="Does the process run?", response_model=dict[str, str])

@@ -119,7 +119,8 @@ def _schema(model: Any, schemas: dict[str, Any], mode: JsonSchemaMode) -> dict[s
     """Return the JSON schema of `model`, and add the schemas that it refers to to `schemas`."""
     schema = TypeAdapter(model).json_schema(mode=mode, ref_template="#/components/schemas/{model}")
     schemas.update(_without_discriminators(schema.pop("$defs", {})))
-    return _without_discriminators(schema)
+    described: dict[str, Any] = _without_discriminators(schema)
+    return described
 
 
 def _without_discriminators(schema: Any) -> Any:
