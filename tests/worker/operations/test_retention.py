@@ -14,7 +14,7 @@ from tests.builders import id_made_at, release_cart, reserve
 from tests.conftest import migrate
 from tests.databases import copy_of
 from tests.worker.harness import Harness, eventually
-from worker.audit.snapshot import look
+from worker.audit.snapshot import take_snapshot
 from worker.operations import retention
 from worker.operations.retention import delete_batch, delete_closed_carts
 from worker.storage.engine import create_engine
@@ -238,10 +238,10 @@ async def test_the_books_balance_while_carts_are_deleted_and_sold(
         if number % 2:
             await own_office.apply(release_cart(user))
         if number % 20 == 0:
-            assert (await look(own_url)).balanced
+            assert (await take_snapshot(own_url)).balanced
 
     assert await deleting == 300
-    assert (await look(own_url)).balanced
+    assert (await take_snapshot(own_url)).balanced
     assert await own_office.reserved(tickets) == await own_office.held(tickets) == 30
 
 
