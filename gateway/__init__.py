@@ -1,1 +1,1 @@
-"""HTTP in, commands out: checks who asks, hands the command to the broker, awaits the outcome."""
+"""HTTP in, commands out: authenticates, publishes the command, awaits the outcome."""

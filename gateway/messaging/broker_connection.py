@@ -18,10 +18,10 @@ _log = logging.getLogger(__name__)
 async def keep_connected(
     broker_url: str, name: str, serve: Callable[[AbstractConnection], Awaitable[None]]
 ) -> None:
-    """Call `serve` with each connection in turn, for ever; it returns when it lost its channel.
+    """Call `serve` with each new connection, indefinitely; it returns when its channel is lost.
 
-    Plain connections instead of aio-pika's robust ones: who publishes must know at once that
-    there is none, and wait for nobody.
+    These are plain connections and not aio-pika's robust ones, because a publisher must learn at
+    once that there is no connection, instead of waiting for one.
     """
     # Without a heartbeat a half-open connection is noticed after minutes.
     url = URL(broker_url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
@@ -34,7 +34,7 @@ async def keep_connected(
                 raise
             _log.warning("%s: the connection to the broker was lost", name)
         except Exception as error:
-            # Whatever it was, the next attempt may find it mended; it must never end the loop.
+            # No error may end the loop: the next attempt may succeed.
             _log.warning("%s: no connection to the broker: %r", name, error)
         await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -44,7 +44,7 @@ async def _serve_once(url: URL, serve: Callable[[AbstractConnection], Awaitable[
     try:
         await serve(connection)
     finally:
-        # A broker that is gone answers no farewell.
+        # A broker that is gone does not answer the close.
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.close()
 

@@ -118,7 +118,7 @@ class Queries:
         return Cart(rows[0]["id"], "active", rows[0]["expires_at"], items)
 
     async def outcomes(self, command_ids: list[str]) -> list[OutcomeRow]:
-        """Return what is recorded under these IDs, whoever's it is."""
+        """Return the outcomes of these IDs, of any user."""
         return [OutcomeRow(**row) for row in await self._rows(_OUTCOMES, ids=command_ids)]
 
     async def ping(self) -> None:

@@ -1,4 +1,4 @@
-"""Lets requests that ask the same at the same time share one question to the database."""
+"""Lets equal reads that arrive together share one query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -8,18 +8,18 @@ Answer = TypeVar("Answer")
 
 
 class SingleFlight(Generic[Answer]):
-    """Who asks while the same question is under way goes along with the next one, together.
+    """Callers that arrive during an equal read share the next one.
 
-    Never with the one under way: that may have been answered before a commit which the asker
-    has already seen. So no answer is older than its question, and no timer is needed.
+    They do not share the read in progress: it may have seen the database before a commit that the
+    caller already knows of. So no answer is older than its request, without any timer.
     """
 
     def __init__(self) -> None:
-        self._under_way: dict[Hashable, asyncio.Task[None]] = {}
+        self._in_progress: dict[Hashable, asyncio.Task[None]] = {}
         self._next: dict[Hashable, tuple[asyncio.Task[None], list[asyncio.Future[Answer]]]] = {}
 
     async def read(self, question: Hashable, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Return the answer of `ask`, which is called for many askers at once."""
+        """Return the answer of `ask`, which is called once for many callers."""
         return await self.begin(question, ask)
 
     def begin(
@@ -29,8 +29,8 @@ class SingleFlight(Generic[Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         planned = self._next.get(question)
         if planned is None:
-            askers = [answer]
-            self._next[question] = asyncio.create_task(self._ask(question, ask, askers)), askers
+            callers = [answer]
+            self._next[question] = asyncio.create_task(self._ask(question, ask, callers)), callers
         else:
             planned[1].append(answer)
         return answer
@@ -39,20 +39,20 @@ class SingleFlight(Generic[Answer]):
         self,
         question: Hashable,
         ask: Callable[[], Awaitable[Answer]],
-        askers: list[asyncio.Future[Answer]],
+        callers: list[asyncio.Future[Answer]],
     ) -> None:
-        if before := self._under_way.get(question):
+        if before := self._in_progress.get(question):
             await asyncio.wait([before])
-        self._under_way[question], _ = self._next.pop(question)
+        self._in_progress[question], _ = self._next.pop(question)
         try:
             answer = await ask()
         except Exception as error:
-            for asker in askers:
-                if not asker.done():
-                    asker.set_exception(error)
+            for caller in callers:
+                if not caller.done():
+                    caller.set_exception(error)
         else:
-            for asker in askers:
-                if not asker.done():  # who has left is cancelled
-                    asker.set_result(answer)
+            for caller in callers:
+                if not caller.done():  # the future of a caller that left is cancelled
+                    caller.set_result(answer)
         finally:
-            del self._under_way[question]
+            del self._in_progress[question]

@@ -1,9 +1,9 @@
-"""The rules that the books keep at every moment, each a statement that finds what breaks it."""
+"""The rules of the books, each with a statement that finds its violations."""
 
 from dataclasses import dataclass
 
 OVERDUE_SECONDS = 5
-"""The sweep comes by every second; who is this late is not swept at all."""
+"""The sweep runs every second; a cart that is this late is not swept at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class Check:
     name: str
     rule: str
     statement: str
-    """Gives a row for each thing that breaks the rule: which one, and how."""
+    """Returns a row for each violation: its subject and a detail."""
 
 
 CHECKS = (

@@ -1,4 +1,4 @@
-"""Keeps the queue of commands bound: unbound, it gets nothing, and the gateway answers 503."""
+"""Keeps the queue of commands bound: unbound, it gets nothing, and gateways answer 503."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 5
 
 
 async def ensure_binding(broker: RabbitBroker) -> None:
-    """Bind the queue again and again, for ever: where it is bound, that changes nothing."""
+    """Bind the queue every `INTERVAL_SECONDS`, indefinitely; binding is idempotent."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
@@ -22,5 +22,5 @@ async def ensure_binding(broker: RabbitBroker) -> None:
                 exchange = await broker.declare_exchange(COMMANDS_EXCHANGE)
                 queue = await broker.declare_queue(COMMANDS_QUEUE)
                 await queue.bind(exchange, COMMANDS_QUEUE.routing())
-        except Exception as error:  # the broker is away; FastStream is about it
+        except Exception as error:  # the broker is away; FastStream reconnects
             logger.info("the queue of commands is bound later: %s", type(error).__name__)

@@ -55,7 +55,7 @@ class Consumer:
         poison_suspects: PoisonSuspects,
         accounts: frozenset[str] = frozenset(),
     ) -> None:
-        """Commands of the broker's `accounts` are applied; where none is named, everybody's."""
+        """Apply commands of the broker's `accounts` only, or of all if none is named."""
         self._accounts = accounts
         self._broker = broker
         self._committer = committer
@@ -71,8 +71,8 @@ class Consumer:
         subscriber = broker.subscriber(
             COMMANDS_QUEUE,
             COMMANDS_EXCHANGE,
-            # Replies leave through this channel, too. Nobody waits for their confirms: a reply
-            # that is lost is found in the read model.
+            # Replies leave through this channel too, without confirms: the outcome of a lost
+            # reply is in the read model.
             channel=Channel(prefetch_count=PREFETCH_MESSAGES, publisher_confirms=False),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
@@ -203,13 +203,13 @@ class Consumer:
 
 
 def _is_suspect(raw: Delivery) -> bool:
-    """Whether it came back so often that it may be what ends the workers."""
+    """Tell whether a message came back so often that it may be what ends the workers."""
     redeliveries = raw.headers.get(topology.DELIVERY_COUNT_HEADER, 0)
     return isinstance(redeliveries, int) and redeliveries >= MIN_SUSPECT_REDELIVERIES
 
 
 def _refuse_account(raw: Delivery) -> Unreadable:
-    """Of a message whose content nobody looks at: its account hands in no commands."""
+    """Refuse a message unread, because its account may not send commands."""
     account = f"the account {raw.user_id}" if raw.user_id else "an account that is not named"
-    error = f"user_id: {account} may not hand in commands"
+    error = f"user_id: {account} may not send commands"
     return Unreadable(error, raw.body, reason="not_allowed")

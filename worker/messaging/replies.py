@@ -22,12 +22,12 @@ from worker.telemetry import UNACKED_MESSAGES
 logger = logging.getLogger(__name__)
 
 SEND_TIMEOUT_SECONDS = 5
-"""How long a connection may take what is written to it; a dead one takes nothing."""
+"""How long a connection may take to accept what is written to it; a dead one never does."""
 
 
 MAX_REPLY_BYTES = 8 << 20
-"""A broker closes the channel over a larger message (RabbitMQ 4: 16 MiB), and all that came through
-it would come again, for ever."""
+"""A broker closes the channel over a larger message (RabbitMQ 4: 16 MiB), and all messages of the
+channel would be redelivered indefinitely."""
 
 
 class AckBatcher:
@@ -59,7 +59,7 @@ class AckBatcher:
 
 @dataclass(slots=True)
 class PendingReply:
-    """The outcomes of one message's commands, on their way to whoever asked."""
+    """The outcomes of one message's commands, to be sent to its sender."""
 
     message: Delivery
     documents: list[str]
@@ -67,7 +67,7 @@ class PendingReply:
 
 
 class ReplySender:
-    """Takes answers as they come, and sends what has gathered while it sent the last ones."""
+    """Sends replies; those that arrive during one round are sent together in the next."""
 
     def __init__(self) -> None:
         self._waiting: deque[PendingReply] = deque()
@@ -77,11 +77,11 @@ class ReplySender:
         self._none_expected.set()
 
     def expect(self) -> None:
-        """Note that a message was taken: an answer will follow."""
+        """Note that a message was taken: its reply will follow."""
         self._count(+1)
 
     def put(self, answer: PendingReply) -> None:
-        """Have an answer sent."""
+        """Queue a reply."""
         self._waiting.append(answer)
         self._arrived.set()
 
@@ -90,7 +90,7 @@ class ReplySender:
         await self._none_expected.wait()
 
     async def send(self) -> None:
-        """Send answers, for ever."""
+        """Send replies, indefinitely."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -101,8 +101,8 @@ class ReplySender:
                     async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                         await _send(acknowledger, group)
                 except Exception as error:
-                    # Whatever it is, the next answers must go out. Mostly the channel has closed:
-                    # its messages come again, and are recalled.
+                    # No error may stop the next replies. Mostly the channel has closed: then its
+                    # messages are delivered again, and their outcomes recalled.
                     logger.warning("%d answers are left to a next delivery: %r", len(group), error)
                     await _close(acknowledger.channel)
             self._count(-len(answers))
@@ -117,7 +117,7 @@ class ReplySender:
 
 
 def _by_channel(answers: list[PendingReply]) -> list[tuple[AckBatcher, list[PendingReply]]]:
-    """The answers grouped by the channel of their messages: one, unless it was opened anew."""
+    """Group replies by the channel of their messages: one, unless it was reopened."""
     groups: dict[AckBatcher, list[PendingReply]] = {}
     for answer in answers:
         groups.setdefault(answer.acknowledger, []).append(answer)
@@ -143,7 +143,7 @@ async def _send(acknowledger: AckBatcher, answers: list[PendingReply]) -> None:
 
 
 def _merge(replies: dict[str, list[str]]) -> list[bytes]:
-    """The replies to several messages in one, or one each where that would be too large."""
+    """Merge the replies to several messages, or make one each if that would be too large."""
     together = encode_merged_reply(replies)
     if len(together) <= MAX_REPLY_BYTES:
         return [together]
@@ -151,7 +151,7 @@ def _merge(replies: dict[str, list[str]]) -> list[bytes]:
 
 
 async def _close(channel: aiormq.Channel) -> None:
-    """Have the broker deliver again what is not acknowledged: on a live channel it never would."""
+    """Make the broker redeliver unacknowledged messages, which it never does on a live channel."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await channel.close()
@@ -160,7 +160,7 @@ async def _close(channel: aiormq.Channel) -> None:
 async def _publish(
     channel: aiormq.Channel, body: bytes, reply_to: str, correlation_id: str | None
 ) -> None:
-    """Send a reply. If its queue has gone it is dropped: the outcome is in the read model."""
+    """Send a reply. The broker drops it if its queue is gone: the outcome is in the read model."""
     if len(body) > MAX_REPLY_BYTES:
         logger.warning("a reply of %d bytes is left to the read model", len(body))
         return

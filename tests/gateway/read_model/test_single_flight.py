@@ -67,4 +67,4 @@ async def test_a_caller_that_leaves_does_not_end_the_read_for_others():
         await leaving
     database.may_answer.set()
     assert await staying == 1
-    assert (reads._under_way, reads._next) == ({}, {})
+    assert (reads._in_progress, reads._next) == ({}, {})

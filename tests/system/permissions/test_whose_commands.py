@@ -55,7 +55,7 @@ async def test_a_command_of_another_account_is_set_aside(
 
     letter = await publisher.dead_letter()
     assert letter.headers["x-reason"] == "not_allowed"
-    assert letter.headers["x-error"] == f"user_id: {said} may not hand in commands"
+    assert letter.headers["x-error"] == f"user_id: {said} may not send commands"
     assert await publisher.held() == 0
     succeeded(await publisher.buyer.reserve(publisher.tickets, 1))
 
@@ -82,4 +82,4 @@ async def test_a_sender_that_is_not_allowed_gets_a_reply(
 
     refusal: Document = outcome["refusal"]
     assert refusal["code"] == "unprocessable"
-    assert "may not hand in commands" in refusal["detail"]
+    assert "may not send commands" in refusal["detail"]
