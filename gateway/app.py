@@ -24,6 +24,7 @@ from gateway.identity.user_loader import UserLoader
 from gateway.messaging.broker_connection import keep_connected
 from gateway.messaging.replies import DecidedOutcome, Replies
 from gateway.messaging.submit import Publisher
+from gateway.messaging.user_limit import MAX_WAITS_PER_USER, UserLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
@@ -122,6 +123,7 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         queries=queries,
         catalogue=SingleFlight(),
         outcome_poller=outcome_poller,
+        user_waits=UserLimit(MAX_WAITS_PER_USER, "too_many_waits"),
         publisher=publisher,
         overload=Overload(
             metrics,

@@ -10,6 +10,7 @@ from gateway.identity.passwords import Passwords
 from gateway.identity.tokens import Tokens
 from gateway.messaging.replies import Replies
 from gateway.messaging.submit import Publisher
+from gateway.messaging.user_limit import UserLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries
 from gateway.read_model.single_flight import SingleFlight
@@ -25,6 +26,8 @@ class Services:
     catalogue: SingleFlight[Response]
     """Pages that anybody may read, as they are sent."""
     outcome_poller: OutcomePoller
+    user_waits: UserLimit
+    """Of streams and long polls."""
     publisher: Publisher
     overload: Overload
     replies: Replies

@@ -32,6 +32,7 @@ GatewayCode = Literal[
     "unsupported_transfer_coding",
     "too_many_attempts",
     "too_many_commands",
+    "too_many_waits",
     "overloaded",
     "broker_unavailable",
     "database_unavailable",
@@ -120,6 +121,9 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
         501, "The only transfer coding that is supported is chunked."
     ),
     "too_many_attempts": ProblemSpec(429, "Too many passwords were wrong; try again later."),
+    "too_many_waits": ProblemSpec(
+        429, "You wait for too many outcomes at once: end some of the streams and long polls."
+    ),
     "too_many_commands": ProblemSpec(
         429, "Too many of your commands are in flight. This one was not accepted; try again."
     ),

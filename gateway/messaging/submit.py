@@ -17,7 +17,7 @@ from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 from gateway.messaging.in_flight_messages import InFlightMessages
 from gateway.messaging.replies import DecidedOutcome
 from gateway.messaging.submission import Submission
-from gateway.messaging.user_limit import UserCommandLimit
+from gateway.messaging.user_limit import MAX_COMMANDS_PER_USER, UserLimit
 from gateway.read_model.outcome_poller import OutcomePoller, result_within
 from gateway.telemetry import Metrics
 from shared.commands import Command
@@ -51,7 +51,7 @@ class Publisher:
     """Queues commands, publishes them in batches, and matches replies to them."""
 
     def __init__(self, reply_to: str, outcome_poller: OutcomePoller, metrics: Metrics) -> None:
-        self.user_limit = UserCommandLimit()
+        self.user_limit = UserLimit(MAX_COMMANDS_PER_USER, "too_many_commands")
         self._reply_to = reply_to
         self._outcome_poller = outcome_poller
         self._metrics = metrics

@@ -1,10 +1,12 @@
 """The outcome of a command: at once, by long poll, or as server-sent events."""
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from time import monotonic
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from gateway.http.ids import is_stale, read_submission_id
 from gateway.http.json_response import JsonResponse
@@ -34,7 +36,9 @@ end it wherever Unicode does, and lose the rest of the document.
 """
 
 router = APIRouter(prefix="/v1", tags=["commands"])
-PROBLEMS = problem_responses("invalid_command_id", "command_not_found", *USER_PROBLEMS, "internal")
+PROBLEMS = problem_responses(
+    "invalid_command_id", "command_not_found", "too_many_waits", *USER_PROBLEMS, "internal"
+)
 
 
 @router.get(
@@ -95,11 +99,8 @@ async def follow_command(request: Request) -> Response:
     decided = await _outcome(services, command_id, user_id, fingerprint)
     if decided is not None and request.headers.get("last-event-id") == command_id:
         return Response(status_code=204, headers={"Cache-Control": "no-store"})
-    return StreamingResponse(
-        _events(services, command_id, user_id, fingerprint, decided),
-        media_type="text/event-stream",
-        headers=STREAM_HEADERS,
-    )
+    events = _events(services, command_id, user_id, fingerprint, decided)
+    return OutcomeStream(events, services.user_waits.counted(user_id, command_id))
 
 
 async def _outcome(
@@ -114,10 +115,24 @@ async def _outcome(
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        decided = await services.outcome_poller.recorded(
-            command_id, user_id, wait_seconds, fingerprint
-        )
+        with services.user_waits.counted(user_id, command_id):
+            decided = await services.outcome_poller.recorded(
+                command_id, user_id, wait_seconds, fingerprint
+            )
     return decided
+
+
+class OutcomeStream(StreamingResponse):
+    """The server-sent events of a command. It counts as a wait of its user while it lasts."""
+
+    def __init__(self, events: AsyncIterator[str], count: AbstractContextManager[None]) -> None:
+        super().__init__(events, headers=STREAM_HEADERS, media_type="text/event-stream")
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events. Raises `too_many_waits` before anything is sent."""
+        with self._count:
+            await super().__call__(scope, receive, send)
 
 
 async def _events(

@@ -257,7 +257,7 @@ MUTANTS = (
         "commands_of_a_user_without_bound",
         "one user takes all the gateway can bear",
         "gateway/messaging/user_limit.py",
-        "        if count >= MAX_COMMANDS_PER_USER:\n",
+        "        if count >= self.maximum:\n",
         "        if False:\n",
         (TEST_IN_FLIGHT,),
     ),

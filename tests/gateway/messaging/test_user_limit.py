@@ -1,12 +1,18 @@
 """How many commands of one user may be under way."""
 
+import asyncio
+
+import httpx
 import pytest
 
 from gateway.app import create_app
 from gateway.http.problems import ProblemError
-from gateway.messaging import user_limit
 from gateway.messaging.submit import BrokerUnavailableError
-from gateway.messaging.user_limit import MAX_COMMANDS_PER_USER, UserCommandLimit
+from gateway.messaging.user_limit import (
+    MAX_COMMANDS_PER_USER,
+    MAX_WAITS_PER_USER,
+    UserLimit,
+)
 from gateway.server import overload
 from gateway.services import Services
 from shared.ids import new_id
@@ -22,7 +28,7 @@ RELEASE = Ask("DELETE /v1/cart")
 
 
 def test_a_user_has_a_bound_and_others_have_their_own():
-    in_flight = UserCommandLimit()
+    in_flight = UserLimit(MAX_COMMANDS_PER_USER, "too_many_commands")
     for _ in range(MAX_COMMANDS_PER_USER):
         in_flight.enter(ADA, new_id())
     for _ in range(2):
@@ -35,7 +41,7 @@ def test_a_user_has_a_bound_and_others_have_their_own():
 
 
 def test_a_user_without_commands_is_forgotten():
-    in_flight = UserCommandLimit()
+    in_flight = UserLimit(MAX_COMMANDS_PER_USER, "too_many_commands")
     for user in (ADA, ADA, BOB):
         in_flight.enter(user, new_id())
     for user in (ADA, BOB, ADA):
@@ -86,7 +92,7 @@ async def test_through_http_too_many_commands_are_429(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(services.tokens, "_find_user", user)
     monkeypatch.setattr(services.publisher, "_exchange", object())
-    monkeypatch.setattr(user_limit, "MAX_COMMANDS_PER_USER", 0)
+    monkeypatch.setattr(services.publisher.user_limit, "maximum", 0)
     refused = await answer(app, services, RELEASE)
     assert refused["status"] == 429
     assert b'"code":"too_many_commands"' in refused["body"]
@@ -112,3 +118,46 @@ async def test_a_command_is_refused_where_workers_fell_behind_while_it_was_read(
     assert b"retry-after" in dict(refused["headers"])
     assert services.metrics.shed._value.get() == 1
     assert services.publisher.user_limit._counts == {}
+
+
+@pytest.mark.parametrize("path", ["", "/events"])
+async def test_a_user_has_a_bounded_number_of_streams_and_long_polls(
+    monkeypatch: pytest.MonkeyPatch, path: str
+):
+    app = create_app(SETTINGS)
+    services: Services = app.state.services
+    waiting: list[asyncio.Future[None]] = []
+
+    async def user(user_id: str) -> User:
+        return User(user_id, "ada@example.com")
+
+    async def look(*_: object) -> None:
+        return None
+
+    async def recorded(*_: object) -> None:
+        waiting.append(asyncio.get_running_loop().create_future())
+        await waiting[-1]
+        services.outcome_poller.closing = True
+
+    monkeypatch.setattr(services.tokens, "_find_user", user)
+    monkeypatch.setattr(services.outcome_poller, "look", look)
+    monkeypatch.setattr(services.outcome_poller, "recorded", recorded)
+    client = httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://gateway",
+        headers={"Authorization": f"Bearer {services.tokens.issue(ADA)}", "Prefer": "wait=30"},
+    )
+    url = f"/v1/commands/{new_id()}{path}"
+    asks = [asyncio.create_task(client.get(url)) for _ in range(MAX_WAITS_PER_USER)]
+    async with asyncio.timeout(20):
+        while len(waiting) < MAX_WAITS_PER_USER:
+            await asyncio.sleep(0.01)
+
+    refused = await client.get(url)
+
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_waits")
+    assert refused.headers["retry-after"] == "1"
+    for future in waiting:
+        future.set_result(None)
+    assert {(await one).status_code for one in asks} == {200}
+    assert services.user_waits._counts == {}
