@@ -67,6 +67,26 @@ KEY_HEADER: dict[str, Any] = {
     " the same request under the same key.",
     "schema": {"type": "string", "format": "uuid"},
 }
+IF_NONE_MATCH_HEADER: dict[str, Any] = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of what the client has; 304 where that is still the answer.",
+    "schema": {"type": "string"},
+}
+CACHEABLE: dict[int | str, dict[str, Any]] = {
+    200: {
+        "headers": {
+            name: {"description": description, "schema": {"type": "string"}}
+            for name, description in (
+                ("ETag", "Names these bytes, for `If-None-Match`."),
+                ("Cache-Control", "How long any cache may keep the page."),
+            )
+        }
+    },
+    304: {"description": "The client has this page already, as `If-None-Match` says."},
+}
+"""The answers of a page that any cache may keep."""
 
 SCHEMAS = "#/components/schemas/"
 

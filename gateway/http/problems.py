@@ -7,6 +7,7 @@ from typing import Any, Literal, assert_never, cast
 from pydantic_core import ErrorDetails, to_json
 from starlette.responses import Response
 
+from gateway.http.json_response import NO_STORE
 from shared.refusals import REFUSALS, RefusalCode
 
 MEDIA_TYPE = "application/problem+json"
@@ -200,7 +201,7 @@ def problem_response(
         "code": code,
         **more,
     }
-    all_headers = dict(headers or {})
+    all_headers = {"Cache-Control": NO_STORE, **(headers or {})}
     if status == 401:
         # RFC 9110, section 15.5.2: a 401 always challenges.
         all_headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')

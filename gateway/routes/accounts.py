@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from gateway.http.envelope import new_user_envelope
+from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
     Succeeded,
     command_responses,
@@ -35,7 +36,6 @@ from shared.fields import MAX_EMAIL_CHARACTERS, Email, normal_email
 from shared.outcomes import User, UserResult
 
 FORM = "application/x-www-form-urlencoded"
-NOT_STORED = {"Cache-Control": "no-store"}
 
 router = APIRouter(prefix="/v1", tags=["accounts"])
 _USER = TypeAdapter(User)
@@ -172,7 +172,7 @@ async def create_token(request: Request) -> Response:
         user_id = await _user_with_password(services, email, login.password)
     services.login_throttle.remember_device(account, address)
     token = Token(access_token=services.tokens.issue(user_id))
-    return Response(token.model_dump_json(), headers=NOT_STORED, media_type="application/json")
+    return JsonResponse(token.model_dump_json().encode())
 
 
 @router.get(
@@ -187,7 +187,7 @@ async def read_me(request: Request) -> Response:
     user = await services_of(request).queries.user(await current_user(request))
     if user is None:
         raise ProblemError("unauthenticated")
-    return Response(_USER.dump_json(user), media_type="application/json")
+    return JsonResponse(_USER.dump_json(user))
 
 
 def _normal_email(text: str) -> str | None:

@@ -8,10 +8,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.http.caching import PublicPage, unless_client_has_it
 from gateway.http.envelope import command_envelope
 from gateway.http.ids import read_id
-from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
+    CACHEABLE,
+    IF_NONE_MATCH_HEADER,
     Succeeded,
     command_responses,
     describe_request,
@@ -211,9 +213,9 @@ async def change_ticket_type(request: Request) -> Response:
     "/events",
     summary="List events",
     response_model=Events,
-    responses=problem_responses(
-        "invalid_request", "database_unavailable", "overloaded", "internal"
-    ),
+    responses=CACHEABLE
+    | problem_responses("invalid_request", "database_unavailable", "overloaded", "internal"),
+    openapi_extra=describe_request(token=False, parameters=[IF_NONE_MATCH_HEADER]),
 )
 async def list_events(
     request: Request,
@@ -231,18 +233,20 @@ async def list_events(
         events = await services.queries.events(limit + 1, after)
         items = events[:limit]
         next_cursor = _cursor(items[-1]) if len(events) > limit else None
-        return JsonResponse(_EVENTS.dump_json(Events(items, next_cursor)))
+        return PublicPage(_EVENTS.dump_json(Events(items, next_cursor)))
 
-    return await services.catalogue.read((limit, after), page)
+    return unless_client_has_it(request, await services.catalogue.read((limit, after), page))
 
 
 @router.get(
     "/events/{event_id}",
     summary="Look at an event",
     response_model=EventPage,
-    responses=problem_responses(
+    responses=CACHEABLE
+    | problem_responses(
         "event_not_found", "invalid_request", "database_unavailable", "overloaded", "internal"
     ),
+    openapi_extra=describe_request(token=False, parameters=[IF_NONE_MATCH_HEADER]),
 )
 async def read_event(request: Request) -> Response:
     """An event with its ticket types and what is left of each."""
@@ -253,9 +257,9 @@ async def read_event(request: Request) -> Response:
         event = await services.queries.event(event_id)
         if event is None:
             return ProblemError("event_not_found", event_id=event_id).response()
-        return JsonResponse(_EVENT_PAGE.dump_json(event))
+        return PublicPage(_EVENT_PAGE.dump_json(event))
 
-    return await services.catalogue.read(event_id, page)
+    return unless_client_has_it(request, await services.catalogue.read(event_id, page))
 
 
 def _cursor(event: Event) -> str:

@@ -11,7 +11,8 @@ from gateway.http.json_response import JsonResponse
 async def test_json_is_sent_as_starlette_would(status: int, headers: dict[str, str] | None):
     document = '{"name": "Zoë"}'.encode()
     ours = await sent(JsonResponse(document, status, headers))
-    theirs = await sent(Response(document, status, headers, "application/json"))
+    all_headers = {**(headers or {}), "Cache-Control": "no-store"}
+    theirs = await sent(Response(document, status, all_headers, "application/json"))
     assert ours == theirs
 
 

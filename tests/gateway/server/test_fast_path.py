@@ -193,11 +193,13 @@ async def answer(way: ASGIApp, services: Services, ask: Ask) -> dict[str, Any]:
     headers = {"idempotency-key": KEY, **ask.headers}
     if not ask.anonymous:
         headers["authorization"] = f"Bearer {services.tokens.issue(ME)}"
-    body = iter([ask.body])
+    bodies = [ask.body]
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": next(body), "more_body": False}
+        if not bodies:  # the client stays
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": bodies.pop(), "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
