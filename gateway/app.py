@@ -29,6 +29,7 @@ from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
 from gateway.routes import accounts, cart, catalogue, commands, service
+from gateway.server.cross_origin import allow_origins
 from gateway.server.fast_path import FastPath
 from gateway.server.load_shedding import LoadSheddingMiddleware
 from gateway.server.overload import Overload
@@ -81,6 +82,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.mount(service.STATIC_PATH, StaticFiles(directory=service.STATIC_DIRECTORY))
     add_head(routes)
     add_middleware(app, services)
+    if settings.cors_origins:
+        allow_origins(app, settings.cors_origins)
     register_exception_handlers(app)
     return app
 

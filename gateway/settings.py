@@ -1,5 +1,6 @@
 """What the gateway reads from the environment, once, at its start."""
 
+import re
 from datetime import timedelta
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from shared.environment import BrokerUrl, PostgresUrl
 MIN_SECRET_BYTES = 32
 MAX_ACCEPTED_SECRETS = 8
 MAX_PROXY_HOPS = 8
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""A scheme, a host and perhaps a port (RFC 6454, section 6.2)."""
 
 
 def _long_enough(secret: str) -> str:
@@ -23,11 +27,33 @@ def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
+def _origins(text: str) -> list[str]:
+    return [_origin(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers write it: in lower case, without its scheme's own port."""
+    origin = text.lower()
+    if origin != "*" and not _ORIGIN.fullmatch(origin):
+        raise PydanticCustomError(
+            "origin", "must be * or origins such as https://shop.example, separated by commas"
+        )
+    scheme, _, port = origin.rpartition(":")
+    return scheme if DEFAULT_PORTS.get(scheme.partition(":")[0]) == port else origin
+
+
+def _all_or_some(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in origins and len(origins) > 1:
+        raise PydanticCustomError("origin", "must not name origins beside *")
+    return origins
+
+
 Secret = Annotated[str, AfterValidator(_long_enough)]
 Secrets = Annotated[
     tuple[Secret, ...], Field(max_length=MAX_ACCEPTED_SECRETS), BeforeValidator(_lines)
 ]
 """One a line: a secret may hold any other character."""
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins), AfterValidator(_all_or_some)]
 
 
 class Settings(BaseModel):
@@ -53,6 +79,8 @@ class Settings(BaseModel):
     """How many are checked in a minute; many people may share an address."""
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=MAX_PROXY_HOPS)] = 0
     """How many proxies stand before the gateway, each adding to X-Forwarded-For."""
+    cors_origins: Origins = Field(default=(), validate_default=False)
+    """The origins whose pages may use the gateway from a browser; `*`: all."""
 
     @property
     def command_deadline(self) -> timedelta:

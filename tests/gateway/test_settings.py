@@ -27,6 +27,18 @@ def test_further_secrets_are_one_a_line():
     assert read(jwt_accepted_secrets=f"{ONE}\n\n{OTHER}\n").jwt_accepted_secrets == (ONE, OTHER)
 
 
+def test_origins_are_read_as_browsers_write_them():
+    assert read().cors_origins == ()
+    assert read(cors_origins="*").cors_origins == ("*",)
+    written = "https://Shop.example:443, http://[::1]:80,http://localhost:5173,https://x.example:80"
+    assert read(cors_origins=written).cors_origins == (
+        "https://shop.example",
+        "http://[::1]",
+        "http://localhost:5173",
+        "https://x.example:80",
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -42,6 +54,12 @@ def test_further_secrets_are_one_a_line():
         ("wrong_passwords_per_address", "0"),
         ("trusted_proxy_hops", "-1"),
         ("trusted_proxy_hops", "all"),
+        ("cors_origins", "shop.example"),
+        ("cors_origins", "https://shop.example/"),
+        ("cors_origins", f"https://ada:{ONE}@shop.example"),
+        ("cors_origins", "https://*.example"),
+        ("cors_origins", "null"),
+        ("cors_origins", "*, https://shop.example"),
     ],
 )
 def test_a_bad_value_names_its_variable_and_no_secret(name: str, value: str):
