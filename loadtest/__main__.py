@@ -4,15 +4,15 @@ import sys
 
 import uvloop
 
-from loadtest.amqp import BrokerError
 from loadtest.arguments import read_arguments
-from loadtest.desk import PreparationError
-from loadtest.http_run import run_http
+from loadtest.http.run import run_http
 from loadtest.options import QueueOptions
 from loadtest.progress import Progress, say
-from loadtest.queue_run import run_queue
-from loadtest.report import write_report
-from loadtest.wording import summary
+from loadtest.queue.amqp import BrokerError
+from loadtest.queue.client import PreparationError
+from loadtest.queue.run import run_queue
+from loadtest.report.page import write_report
+from loadtest.report.wording import summary
 
 
 def main() -> int:

@@ -1,10 +1,10 @@
-"""Tells whoever waits what is going on, a line at a time."""
+"""Prints the progress of a run, a line at a time."""
 
 import sys
 import time
 
-from loadtest.figures import milliseconds
-from loadtest.timeline import Second
+from loadtest.measure.timeline import Second
+from loadtest.report.figures import milliseconds
 
 STEP_EVERY_SECONDS = 1.0
 

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 
 from dev.search import Unavailable
 from dev.services import services
-from loadtest.amqp import BrokerError
 from loadtest.bench.arguments import read_arguments
 from loadtest.bench.cases import ALL, GROWTH, HOT_ROW, SHORT, Case
 from loadtest.bench.deployment import Deployment
-from loadtest.bench.fill import Amounts
-from loadtest.bench.growth import measure_growth
-from loadtest.bench.growth_summary import write_growth
-from loadtest.bench.memory import measure_memory
-from loadtest.bench.memory_summary import write_memory
+from loadtest.bench.growth.fill import Amounts
+from loadtest.bench.growth.measure import measure_growth
+from loadtest.bench.growth.summary import write_growth
+from loadtest.bench.memory.measure import measure_memory
+from loadtest.bench.memory.summary import write_memory
 from loadtest.bench.picture import picture
 from loadtest.bench.rounds import Round, one_round
 from loadtest.bench.summary import markdown, summarise, write_json
-from loadtest.desk import PreparationError
 from loadtest.progress import say
-from loadtest.result import machine
+from loadtest.queue.amqp import BrokerError
+from loadtest.queue.client import PreparationError
+from loadtest.report.result import machine
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from loadtest.bench.fill import Amounts
+from loadtest.bench.growth.fill import Amounts
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 SECONDS = 8.0

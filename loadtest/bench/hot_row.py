@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
-from loadtest.desk import PreparationError
+from loadtest.queue.client import PreparationError
 
 CLIENTS = 16
 THREADS = 2

@@ -5,17 +5,17 @@ from typing import Any, assert_never
 
 import uvloop
 
+from loadtest.bench.baseline_run import run_baseline
 from loadtest.bench.cases import Case
 from loadtest.bench.cpu import CpuMeter
 from loadtest.bench.deployment import Deployment
+from loadtest.bench.growth.known_buyers import run_with_known_buyers
 from loadtest.bench.hot_row import measure_hot_row
-from loadtest.bench.known_buyers import run_with_known_buyers
-from loadtest.bench.ordinary import run_baseline
-from loadtest.http_run import run_http
+from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, QueueOptions
 from loadtest.progress import Progress
-from loadtest.queue_run import run_queue
-from loadtest.result import Result
+from loadtest.queue.run import run_queue
+from loadtest.report.result import Result
 
 WARM_UP_SECONDS = 1.0
 """At the start of each run, beside the measured seconds."""

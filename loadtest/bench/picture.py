@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from loadtest.bench.summary import GROUPS, Line
-from loadtest.figures import count
+from loadtest.report.figures import count
 
 WIDTH, NAMES, FIGURES = 860, 260, 150
 ROW, GROUP, TOP = 24, 34, 84

@@ -8,8 +8,8 @@ from itertools import groupby
 from loadtest.bench.cases import HOT_ROW, Case
 from loadtest.bench.deployment import Deployment
 from loadtest.bench.measure import Measured, measure
-from loadtest.figures import count, milliseconds
 from loadtest.progress import say
+from loadtest.report.figures import count, milliseconds
 
 Round = Mapping[Case, Measured]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from loadtest.bench.cases import HOT_ROW, Case
 from loadtest.bench.rounds import Round
-from loadtest.figures import count, milliseconds
-from loadtest.result import machine
+from loadtest.report.figures import count, milliseconds
+from loadtest.report.result import machine
 
 GROUPS = {
     "a": "The limit of one transaction for each reservation",

@@ -16,15 +16,15 @@ import uvloop
 from dev.interruption import cancel_on_signals
 from dev.search import Unavailable
 from dev.services import services
-from loadtest.amqp import BrokerError
 from loadtest.arguments import MAX_CONNECTIONS
 from loadtest.bench.deployment import Deployment
-from loadtest.desk import PreparationError
-from loadtest.figures import count, milliseconds
-from loadtest.histogram import Histogram
+from loadtest.measure.histogram import Histogram
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, run_overload
 from loadtest.progress import Progress, say
+from loadtest.queue.amqp import BrokerError
+from loadtest.queue.client import PreparationError
+from loadtest.report.figures import count, milliseconds
 
 MAX_SECONDS = 3_000
 """Tokens live an hour."""

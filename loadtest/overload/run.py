@@ -3,20 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from loadtest.auditor import DatabaseAuditor
-from loadtest.counter import Counter
-from loadtest.desk import PreparationError
-from loadtest.figures import milliseconds
-from loadtest.http_stage import set_stage_over_http
+from loadtest.checks.auditors import DatabaseAuditor
+from loadtest.http.client import HttpClient
+from loadtest.http.fixtures import set_fixtures_over_http
 from loadtest.options import HttpOptions
-from loadtest.overload.flood import Flood
+from loadtest.overload.load_generator import LoadGenerator
 from loadtest.overload.tally import Tally
 from loadtest.progress import Progress
+from loadtest.queue.client import PreparationError
+from loadtest.report.figures import milliseconds
 from loadtest.workload import Workload
 
 WARM_UP_SECONDS = 3.0
-PEAK_VISITORS = (200, 800)
-"""Who is served, and asks again at once: the peak is the better of the two."""
+PEAK_CONNECTIONS = (200, 800)
+"""In a closed loop: the peak is the better of the two."""
 ORDINARY_SHARE = 0.5
 """The load before and after, beside the peak: an ordinary day."""
 NORMAL_P99_SECONDS = 0.25
@@ -37,7 +37,7 @@ class OverloadOptions:
     connections: int = 4_000
     buyers: int = 1_000
     patient: bool = False
-    """Whether visitors come again no sooner than they were told."""
+    """Whether clients honour Retry-After."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class OverloadResult:
 
 async def run_overload(options: OverloadOptions, progress: Progress) -> OverloadResult:
     """Raises `PreparationError` or `BrokerError`."""
-    stage, tokens = await set_stage_over_http(
+    fixtures, tokens = await set_fixtures_over_http(
         HttpOptions(
             Workload(buyers=options.buyers),
             (options.url,),
@@ -74,45 +74,52 @@ async def run_overload(options: OverloadOptions, progress: Progress) -> Overload
     result = OverloadResult(
         peak_seconds=options.peak_seconds, overload_seconds=round(options.seconds)
     )
-    flood = Flood(options.url, stage.ticket_type_ids[0], tokens, patient=options.patient)
+    load_generator = LoadGenerator(
+        options.url, fixtures.ticket_type_ids[0], tokens, patient=options.patient
+    )
     try:
-        await _measure(flood, options, result, progress)
+        await _measure(load_generator, options, result, progress)
     except (OSError, TimeoutError) as error:
         raise PreparationError(
             f"A connection could not be opened: {error or 'no answer'}."
         ) from None
     finally:
-        flood.close()
-    auditor = DatabaseAuditor(options.database_url, stage)
-    late = await _late_outcomes(options.url, flood, tokens)
+        load_generator.close()
+    auditor = DatabaseAuditor(options.database_url, fixtures)
+    late = await _late_outcomes(options.url, load_generator, tokens)
     (held,) = await auditor.held()
     result.findings = [
-        *(f"{count:,} times {what}." for what, count in flood.findings.faults.items()),
-        *flood.findings.examples,
-        *compare(flood.total, late, await auditor.recorded(), held.granted or 0),
+        *(f"{count:,} times {what}." for what, count in load_generator.findings.faults.items()),
+        *load_generator.findings.examples,
+        *compare(load_generator.total, late, await auditor.recorded(), held.granted or 0),
     ]
     return result
 
 
 async def _measure(
-    flood: Flood, options: OverloadOptions, result: OverloadResult, progress: Progress
+    load_generator: LoadGenerator,
+    options: OverloadOptions,
+    result: OverloadResult,
+    progress: Progress,
 ) -> None:
-    for visitors in PEAK_VISITORS:
-        await flood.open(visitors)
-        await flood.closed_loop(visitors, WARM_UP_SECONDS, lambda _: None)
-        peak = await flood.closed_loop(
-            visitors, options.peak_seconds, lambda tally: progress.say(f"peak      {line(tally)}")
+    for connections in PEAK_CONNECTIONS:
+        await load_generator.open(connections)
+        await load_generator.closed_loop(connections, WARM_UP_SECONDS, lambda _: None)
+        peak = await load_generator.closed_loop(
+            connections,
+            options.peak_seconds,
+            lambda tally: progress.say(f"peak      {line(tally)}"),
         )
         result.peak = max(result.peak, peak, key=lambda tally: tally.decided)
     ordinary_rate = ORDINARY_SHARE * result.peak_rate
-    before = await flood.open_loop(
+    before = await load_generator.open_loop(
         ordinary_rate,
         options.before_seconds,
         lambda tally: progress.say(f"before    {line(tally)}"),
     )
     normal_p99 = max(NORMAL_P99_SECONDS, 2 * (before.served_times.percentile(99) or 0.0))
-    await flood.open(options.connections)
-    result.overload = await flood.open_loop(
+    await load_generator.open(options.connections)
+    result.overload = await load_generator.open_loop(
         options.times * result.peak_rate,
         options.seconds,
         lambda tally: progress.say(f"overload  {line(tally)}"),
@@ -130,8 +137,8 @@ async def _measure(
         elif result.normal_after_seconds is None:
             result.normal_after_seconds = seconds
 
-    await flood.open_loop(ordinary_rate, options.afterwards_seconds, afterwards)
-    await flood.drain()
+    await load_generator.open_loop(ordinary_rate, options.afterwards_seconds, afterwards)
+    await load_generator.drain()
 
 
 def line(tally: Tally) -> str:
@@ -172,11 +179,13 @@ def compare(total: Tally, late: Sequence[bool | None], recorded: int, granted: i
     return findings
 
 
-async def _late_outcomes(url: str, flood: Flood, tokens: Sequence[str]) -> list[bool | None]:
+async def _late_outcomes(
+    url: str, load_generator: LoadGenerator, tokens: Sequence[str]
+) -> list[bool | None]:
     """Ask what became of each 202: whether it succeeded, or None where nothing did."""
     late: list[bool | None] = []
-    async with Counter(url) as counter:
-        for command_id, buyer in flood.findings.pending:
-            status = (await counter.outcome(command_id, tokens[buyer]))["status"]
+    async with HttpClient(url) as client:
+        for command_id, buyer in load_generator.findings.pending:
+            status = (await client.outcome(command_id, tokens[buyer]))["status"]
             late.append(None if status == "pending" else status == "succeeded")
     return late

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from loadtest.histogram import Histogram
+from loadtest.measure.histogram import Histogram
 
 MAX_PENDING_KEPT = 1_000_000
 MAX_EXAMPLES = 5

@@ -15,12 +15,12 @@ import httpx
 from dev.interruption import cancel_on_signals, stop_on_signals
 from dev.progress import say
 from reliability.chaos.arguments import Options, read_arguments
-from reliability.chaos.books import Books
-from reliability.chaos.opening import Mint
-from reliability.chaos.round import Ground, Result, run_round
+from reliability.chaos.checks.database import Database
+from reliability.chaos.clients.fixtures import TokenIssuer
+from reliability.chaos.round import Result, RunContext, run_round
 from reliability.chaos.schedule import schedule
-from reliability.chaos.site import Site, site
 from reliability.chaos.summary import as_json, as_text, reached, summary
+from reliability.chaos.system.system_under_test import SystemUnderTest, system
 
 MAX_ROUNDS = 100
 SETUP_SECONDS = 30.0
@@ -51,7 +51,7 @@ async def _run(options: Options) -> dict[str, Any]:
 
 
 async def run(
-    options: Options, worker_module: str = "reliability.chaos.crashing_worker"
+    options: Options, worker_module: str = "reliability.chaos.system.crashing_worker"
 ) -> dict[str, Any]:
     """Return the summary; cancelled, of the rounds that are over.
 
@@ -62,15 +62,15 @@ async def run(
     started_at = time.monotonic()
     results: list[Result] = []
     say(f"chaos, {profile.name} profile, seed {options.seed}: starting a system …")
-    async with site(
+    async with system(
         profile.hold_seconds,
         with_small_disk="disk-full" in profile.faults,
         with_wal_disk="wal-disk-full" in profile.faults,
         worker_module=worker_module,
     ) as built:
         try:
-            async with Books(built.database_url) as books:
-                ground = await _ground(built, books)
+            async with Database(built.database_url) as database:
+                run_context = await _run_context(built, database)
                 for number in range(MAX_ROUNDS):
                     missing = _missing(options, built, results)
                     commands = profile.commands - sum(each.commands for each in results)
@@ -80,7 +80,7 @@ async def run(
                     faults = schedule(profile, missing, random.Random(seed), first=number == 0)
                     say(f"round {seed}: {len(faults)} faults")
                     share = _share(commands, missing, profile.faults_a_round)
-                    results.append(await run_round(ground, profile, faults, share, seed))
+                    results.append(await run_round(run_context, profile, faults, share, seed))
                     for violation in results[-1].violations:
                         say(f"  VIOLATED {violation}")
         except asyncio.CancelledError:
@@ -98,13 +98,13 @@ async def run(
     return summary(options.seed, profile.name, results, in_all, seconds, stopped=stopped)
 
 
-async def _ground(built: Site, books: Books) -> Ground:
+async def _run_context(built: SystemUnderTest, database: Database) -> RunContext:
     async with httpx.AsyncClient(timeout=SETUP_SECONDS, trust_env=False) as http:
-        mint = await Mint.learn(built.jwt_secret, built.gateways[0].url, http)
-    return Ground(built, books, mint)
+        token_issuer = await TokenIssuer.from_log_in(built.jwt_secret, built.gateways[0].url, http)
+    return RunContext(built, database, token_issuer)
 
 
-def _missing(options: Options, built: Site, results: Sequence[Result]) -> dict[str, int]:
+def _missing(options: Options, built: SystemUnderTest, results: Sequence[Result]) -> dict[str, int]:
     """How far each target still is."""
     so_far = reached(built, results)
     missing = {
@@ -119,7 +119,7 @@ def _share(commands: int, missing: dict[str, int], faults_a_round: int) -> int:
     return commands // rounds
 
 
-def _keep_logs(built: Site, folder: Path) -> None:
+def _keep_logs(built: SystemUnderTest, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for service in built.workers + built.gateways:
         if service.log.exists():

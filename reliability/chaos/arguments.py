@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reliability.chaos.faults import broker, postgres, processes
 from reliability.chaos.faults.catalogue import FAULTS
-from reliability.chaos.faults.scene import Fault
+from reliability.chaos.faults.context import Fault
 
 SHORT_SEED = 4
 

@@ -1,4 +1,4 @@
-"""One round: open the shop, let buyers buy while things break, wait for silence, and check."""
+"""Runs one round: creates fixtures, injects faults under load, waits for quiescence, checks."""
 
 import asyncio
 import random
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 
 from dev.progress import say
 from reliability.chaos.arguments import Profile
-from reliability.chaos.books import Books
-from reliability.chaos.clients import USERS, Clients
-from reliability.chaos.courier import Courier
-from reliability.chaos.faults.scene import Fault, Scene
-from reliability.chaos.opening import Mint, open_shop
-from reliability.chaos.pace import Pace
-from reliability.chaos.record import Record
-from reliability.chaos.recovery import Recoveries
-from reliability.chaos.settlement import drained, settle
-from reliability.chaos.site import Site
-from reliability.chaos.watch import Watch
+from reliability.chaos.checks.database import Database
+from reliability.chaos.checks.monitor import Monitor
+from reliability.chaos.checks.quiescence import check_at_rest, drained
+from reliability.chaos.checks.record import Record
+from reliability.chaos.checks.recovery import Recoveries
+from reliability.chaos.clients.fixtures import TokenIssuer, open_workload
+from reliability.chaos.clients.load_generator import USERS, LoadGenerator
+from reliability.chaos.clients.queue_client import QueueClient
+from reliability.chaos.clients.rate_limiter import RateLimiter
+from reliability.chaos.faults.context import Fault, FaultContext
+from reliability.chaos.system.system_under_test import SystemUnderTest
 
 BEFORE_THE_FIRST_SECONDS = 2.0
 BETWEEN_FAULTS_SECONDS = (0.1, 0.8)
@@ -48,59 +48,72 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class RunContext:
     """What stays from one round to the next."""
 
-    site: Site
-    books: Books
-    mint: Mint
+    system: SystemUnderTest
+    database: Database
+    token_issuer: TokenIssuer
 
 
 async def run_round(
-    ground: Ground, profile: Profile, faults: Sequence[Fault], commands: int, seed: str
+    run_context: RunContext, profile: Profile, faults: Sequence[Fault], commands: int, seed: str
 ) -> Result:
     """Break what is scheduled while at least so many commands are decided."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     result = Result()
     record = Record(result.recoveries.succeeded)
-    site, books = ground.site, ground.books
+    system, database = run_context.system, run_context.database
     async with (
-        Courier(site.rabbit.url, random.Random(chance.random())) as courier,
-        Watch(books) as watch,
+        QueueClient(system.rabbit.url, random.Random(rng.random())) as queue_client,
+        Monitor(database) as monitor,
     ):
-        opening = await open_shop(courier, chance, USERS)
-        record.prepared = opening.command_ids
+        fixtures = await open_workload(queue_client, rng, USERS)
+        record.prepared = fixtures.command_ids
         pause_seconds = profile.long_pause_seconds
-        scene = Scene(site, books, courier, record, random.Random(chance.random()), pause_seconds)
-        urls = [gateway.url for gateway in site.gateways]
-        pace = Pace(profile.commands_per_second)
+        context = FaultContext(
+            system, database, queue_client, record, random.Random(rng.random()), pause_seconds
+        )
+        urls = [gateway.url for gateway in system.gateways]
+        rate_limiter = RateLimiter(profile.commands_per_second)
         async with (
-            Clients(opening, urls, ground.mint, courier, books, record, pace, chance) as clients,
+            LoadGenerator(
+                fixtures,
+                urls,
+                run_context.token_issuer,
+                queue_client,
+                database,
+                record,
+                rate_limiter,
+                rng,
+            ) as clients,
             _said(record, result),
         ):
             await asyncio.sleep(BEFORE_THE_FIRST_SECONDS)
             ends_at = time.monotonic() + profile.strike_seconds
             loud = [fault for fault in faults if not fault.quiet]
-            await _strike_all(loud, scene, clients, result, profile, ends_at)
+            await _strike_all(loud, context, clients, result, profile, ends_at)
             while len(record.entries) < commands:
                 clients.check()
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
             await clients.close()
             for fault in faults:
                 if fault.quiet and time.monotonic() < ends_at:
-                    result.violations += await drained(site)
-                    await _strike_quietly(fault, scene, clients, result)
+                    result.violations += await drained(system)
+                    await _strike_quietly(fault, context, clients, result)
                     await clients.rest()
-        result.violations += await settle(site, books, record, result.recoveries, opening.shop)
-        result.violations += [*watch.findings, *scene.findings, *record.strange]
-    _sum_up(result, record, watch)
+        result.violations += await check_at_rest(
+            system, database, record, result.recoveries, fixtures.workload
+        )
+        result.violations += [*monitor.findings, *context.findings, *record.strange]
+    _sum_up(result, record, monitor)
     return result
 
 
 async def _strike_all(
     faults: Sequence[Fault],
-    scene: Scene,
-    clients: Clients,
+    context: FaultContext,
+    clients: LoadGenerator,
     result: Result,
     profile: Profile,
     ends_at: float,
@@ -112,7 +125,7 @@ async def _strike_all(
             break
         result.recoveries.fault_begins()
         began_at = time.monotonic()
-        hit = await fault.strike(scene)
+        hit = await fault.strike(context)
         took_seconds = time.monotonic() - began_at
         (result.struck if hit else result.missed)[fault.name] += 1
         if not hit:
@@ -124,23 +137,25 @@ async def _strike_all(
             await result.recoveries.settled()
             after = "never" if recovery.seconds is None else f"{recovery.seconds:.2f} s"
             say(f"  {fault.name}: took {took_seconds:.1f} s, a new success after {after}")
-            await scene.site.all_ready()
-        await asyncio.sleep(scene.chance.uniform(*BETWEEN_FAULTS_SECONDS))
+            await context.system.all_ready()
+        await asyncio.sleep(context.rng.uniform(*BETWEEN_FAULTS_SECONDS))
     await result.recoveries.settled()
 
 
-async def _strike_quietly(fault: Fault, scene: Scene, clients: Clients, result: Result) -> None:
-    """Strike, and mend by hand what does not mend itself: it is a violation all the same."""
+async def _strike_quietly(
+    fault: Fault, context: FaultContext, clients: LoadGenerator, result: Result
+) -> None:
+    """Inject, and mend by hand what does not mend itself: it is a violation all the same."""
     result.struck[fault.name] += 1
     result.recoveries.fault_begins()
-    await fault.strike(scene)
+    await fault.strike(context)
     recovery = result.recoveries.fault_ends(fault.group, fault.within_seconds)
     clients.probe()
     if await result.recoveries.settled(2 * fault.within_seconds):
         say(f"  {fault.name}: a new success after {recovery.seconds:.2f} s")
         return
     say(f"  {fault.name}: no recovery; the workers are started again")
-    for worker in scene.site.workers:
+    for worker in context.system.workers:
         worker.signal(signal.SIGKILL)
     clients.check()
 
@@ -164,12 +179,12 @@ async def _said(record: Record, result: Result) -> AsyncIterator[None]:
         saying.cancel()
 
 
-def _sum_up(result: Result, record: Record, watch: Watch) -> None:
+def _sum_up(result: Result, record: Record, monitor: Monitor) -> None:
     result.commands = len(record.entries)
     result.unknown = sum(entry.unknown for entry in record.entries.values())
     result.answers = record.answers
     for entry in record.entries.values():
         if entry.way == "queue" and entry.documents:
             result.answers["reply"] += 1
-    result.looks, result.failed_looks = watch.looks, watch.failed_looks
-    result.slowest_look_seconds = watch.slowest_look_seconds
+    result.looks, result.failed_looks = monitor.looks, monitor.failed_looks
+    result.slowest_look_seconds = monitor.slowest_look_seconds

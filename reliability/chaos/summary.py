@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from reliability.chaos.recovery import Recoveries
+from reliability.chaos.checks.recovery import Recoveries
 from reliability.chaos.round import Result
-from reliability.chaos.site import Site
+from reliability.chaos.system.system_under_test import SystemUnderTest
 
 GOALS_SECONDS = {"worker": 2.0, "all workers": 2.0, "postgres": 5.0, "broker": 15.0}
 """To the first new success."""
@@ -45,7 +45,7 @@ def summary(
         "faults_that_met_nobody": dict(sorted(missed.items())),
         "totals": reached,
         "recovery_seconds": recoveries.figures(),
-        "looks_at_the_books": sum(result.looks for result in results),
+        "database_checks": sum(result.looks for result in results),
         "looks_without_postgres": sum(result.failed_looks for result in results),
         "slowest_look_seconds": round(max(each.slowest_look_seconds for each in results), 3),
         "violations": [finding for result in results for finding in result.violations],
@@ -69,7 +69,7 @@ def as_text(summed: dict[str, Any]) -> str:
     for group, figures in summed["recovery_seconds"].items():
         lines.append(f"           {group:<15} {_recovery(group, figures)}")
     lines.append(
-        f"books      looked at {summed['looks_at_the_books']:,} times, the longest look"
+        f"database   audited {summed['database_checks']:,} times, the longest audit"
         f" {summed['slowest_look_seconds']:.2f} s"
     )
     violations = summed["violations"]
@@ -78,7 +78,7 @@ def as_text(summed: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def reached(site: Site, results: Sequence[Result]) -> dict[str, int]:
+def reached(system: SystemUnderTest, results: Sequence[Result]) -> dict[str, int]:
     """How often what the targets count has happened."""
     struck: Counter[str] = Counter()
     for result in results:
@@ -86,16 +86,16 @@ def reached(site: Site, results: Sequence[Result]) -> dict[str, int]:
     everything = struck["everything-killed"]
     return {
         "worker-kills": sum(
-            code == -signal.SIGKILL for worker in site.workers for code in worker.deaths
+            code == -signal.SIGKILL for worker in system.workers for code in worker.deaths
         ),
         "gateway-kills": sum(
-            code == -signal.SIGKILL for gateway in site.gateways for code in gateway.deaths
+            code == -signal.SIGKILL for gateway in system.gateways for code in gateway.deaths
         ),
         "broker-restarts": everything
         + sum(struck[name] for name in ("broker-kill", "broker-restart", "broker-app-restart")),
         "postgres-restarts": everything
         + sum(number for name, number in struck.items() if name in POSTGRES_RESTARTS),
-        "lost-commits": site.proxies["worker postgres"].commits_lost,
+        "lost-commits": system.proxies["worker postgres"].commits_lost,
     }
 
 

@@ -3,7 +3,7 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 
-from loadtest.counter import Counter
+from loadtest.http.client import HttpClient
 from reliability.fuzzing.fuzzer import Fixtures
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (of a system that lives for minutes)
@@ -15,7 +15,7 @@ async def create_fixtures(url: str) -> Fixtures:
     email = f"fuzzer-{secrets.token_hex(6)}@example.org"
     now = datetime.now(UTC)
     starts_at = (now + timedelta(days=30)).isoformat()
-    async with Counter(url) as client:
+    async with HttpClient(url) as client:
         await client.post("/v1/users", {"email": email, "password": PASSWORD})
         token = await client.log_in(email, PASSWORD)
         times = {"starts_at": starts_at, "ends_at": (now + timedelta(days=31)).isoformat()}

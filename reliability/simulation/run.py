@@ -1,4 +1,4 @@
-"""One seed: a box office, its buyers and its faults, from the first command to the last answer."""
+"""Runs one seed: workers, clients and faults, from the first command to the last answer."""
 
 import asyncio
 import logging
@@ -10,14 +10,20 @@ from datetime import timedelta
 from hashlib import blake2b
 from random import Random
 
-from reliability.simulation.audit import LONGEST_OVERDUE, Order, Watch, audit, order_of_decisions
-from reliability.simulation.broker import Broker
+from reliability.simulation.clients import Clients
+from reliability.simulation.fakes.broker import Broker
+from reliability.simulation.fakes.postgres import restart
+from reliability.simulation.fakes.tables import Database
+from reliability.simulation.fakes.virtual_time import NothingLeftError, VirtualLoop, run
 from reliability.simulation.faults import Faults
-from reliability.simulation.ledger import Ledger
-from reliability.simulation.people import People
-from reliability.simulation.postgres import restart
-from reliability.simulation.tables import Database
-from reliability.simulation.virtual_time import NothingLeftError, VirtualLoop, run
+from reliability.simulation.invariants import (
+    LONGEST_OVERDUE,
+    Order,
+    ReplyMonitor,
+    check_invariants,
+    order_of_decisions,
+)
+from reliability.simulation.model import Model
 from reliability.simulation.worker import Worker
 from worker.domain.book import Rules
 
@@ -42,13 +48,13 @@ class Verdict:
 
 
 def simulate(seed: int, *, trace: bool = False) -> Verdict:
-    """Run a seed and audit it."""
+    """Run a seed and check the invariants."""
     verdict = Verdict(seed)
     # The committer and the sweep draw their pauses from the one of the module.
     global_random.seed(seed)
     with _quiet_worker(), order_of_decisions() as order:
         try:
-            run(lambda loop: _Office(loop, seed, verdict, trace).open(order))
+            run(lambda loop: _Run(loop, seed, verdict, trace).open(order))
         except NothingLeftError:
             verdict.violations.append("everybody waits, and nothing will ever happen")
     return verdict
@@ -66,7 +72,7 @@ def _quiet_worker() -> Iterator[None]:
         logger.setLevel(before)
 
 
-class _Office:
+class _Run:
     """Everything that takes part in a run."""
 
     def __init__(self, loop: VirtualLoop, seed: int, verdict: Verdict, trace: bool) -> None:
@@ -77,12 +83,12 @@ class _Office:
         self._rules = Rules(timedelta(seconds=random.choice((0.5, 1.5, 3))), COMMAND_WINDOW)
         self._faults = Faults(Random(random.getrandbits(64)), self._note)
         self._database = Database(loop.now, Random(random.getrandbits(64)))
-        self._people = People(loop, Random(random.getrandbits(64)), self._database)
-        self._watch = Watch(self._database)
+        self._clients = Clients(loop, Random(random.getrandbits(64)), self._database)
+        self._monitor = ReplyMonitor(self._database)
         self._broker = Broker(
-            self._faults, self._watch, self._people.take_reply, Random(seed).randrange
+            self._faults, self._monitor, self._clients.take_reply, Random(seed).randrange
         )
-        self._ledger = Ledger(self._database.tables, self._rules.hold, COMMAND_WINDOW)
+        self._model = Model(self._database.tables, self._rules.hold, COMMAND_WINDOW)
         self._workers: list[Worker] = []
         loop.set_exception_handler(self._on_error)
 
@@ -105,9 +111,9 @@ class _Office:
 
     def _close(self, order: Order) -> None:
         verdict = self._verdict
-        findings = audit(self._ledger, self._database, self._broker, self._people, order)
-        verdict.violations += [*self._watch.violations, *findings]
-        verdict.commands = len(self._people.record)
+        findings = check_invariants(self._model, self._database, self._broker, self._clients, order)
+        verdict.violations += [*self._monitor.violations, *findings]
+        verdict.commands = len(self._clients.record)
         history = [row.document for done in self._database.history for row in done.outcomes]
         verdict.digest = blake2b("".join(history).encode(), digest_size=8).hexdigest()
 
@@ -115,7 +121,9 @@ class _Office:
         """Let everybody ask for what they want, and await their answers."""
         visitors = self._random.randint(1, 4)
         commands = self._random.choice((2, 5, 5, 10))
-        await asyncio.gather(*(self._people.visit(self._broker, commands) for _ in range(visitors)))
+        await asyncio.gather(
+            *(self._clients.visit(self._broker, commands) for _ in range(visitors))
+        )
 
     async def _settle(self) -> None:
         """Wait until nothing is in the queue and no hold is left that is over."""

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
-from reliability.simulation.broker import Broker, Channel
+from reliability.simulation.fakes.broker import Broker, Channel
+from reliability.simulation.fakes.postgres import Engine
+from reliability.simulation.fakes.tables import Database
+from reliability.simulation.fakes.virtual_time import RUNNING
 from reliability.simulation.faults import Faults, forever
-from reliability.simulation.postgres import Engine
-from reliability.simulation.tables import Database
-from reliability.simulation.virtual_time import RUNNING
 from worker import apply as unit_of_work
 from worker.committer import Committer
 from worker.domain.book import Rules

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dev.processes import REPOSITORY
-from reliability.chaos import invariants
+from reliability.chaos.checks import invariants
 from reliability.chaos.faults.catalogue import FAULTS
 
 

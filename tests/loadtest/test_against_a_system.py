@@ -10,14 +10,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from loadtest.amqp import BrokerError
 from loadtest.bench.hot_row import measure_hot_row
-from loadtest.desk import PreparationError
-from loadtest.http_run import run_http
+from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, Mode, QueueOptions
 from loadtest.progress import Progress
-from loadtest.queue_run import run_queue
-from loadtest.result import Result
+from loadtest.queue.amqp import BrokerError
+from loadtest.queue.client import PreparationError
+from loadtest.queue.run import run_queue
+from loadtest.report.result import Result
 from loadtest.workload import Workload
 from tests.deployment import JWT_SECRET, Deployment
 

@@ -7,7 +7,7 @@ from pamqp import commands, frame
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from loadtest.amqp_frames import FrameReader, PublishFrames, body_size, confirm, method_id, replies
+from loadtest.queue.frames import FrameReader, PublishFrames, body_size, confirm, method_id, replies
 from shared.ids import new_id
 
 CHANNEL = 1

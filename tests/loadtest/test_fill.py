@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from dev.services import services
-from loadtest.bench.fill import Amounts, Filled, fill
-from loadtest.bench.whole_books import check_whole_books
+from loadtest.bench.growth.fill import Amounts, Filled, fill
+from loadtest.bench.growth.whole_books import check_whole_books
 from shared.ids import is_uuid7, unix_ms
 from shared.outcomes import CartResult, decode_outcome
 from tests.conftest import migrate

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from loadtest.histogram import MAX_SECONDS, Histogram
+from loadtest.measure.histogram import MAX_SECONDS, Histogram
 
 
 def test_nothing_has_no_percentile() -> None:

@@ -6,17 +6,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from loadtest.http_load import HttpLoad
+from loadtest.fixtures import Account, Fixtures
+from loadtest.http.load_generator import HttpLoad
 from loadtest.options import HttpOptions
 from loadtest.progress import Progress
-from loadtest.run import run
-from loadtest.stage import Account, Stage
+from loadtest.runner import run
 from loadtest.workload import Workload
 
 STALL_SECONDS = 1.0
 SECONDS = 2.0
 RATE = 50.0
-STAGE = Stage(Account("organizer", ""), "event", ["type"], [Account("buyer", "")])
+STAGE = Fixtures(Account("organizer", ""), "event", ["type"], [Account("buyer", "")])
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -59,10 +59,10 @@ async def look(url: str, rate_per_second: float | None) -> HttpLoad:
 async def test_latency_is_counted_from_when_a_request_was_due() -> None:
     async with a_server([], STALL_SECONDS) as url:
         load = await look(url, RATE)
-    assert load.ledger.asked == pytest.approx(SECONDS * RATE, abs=2)
-    assert load.ledger.unanswered == 0
+    assert load.counters.asked == pytest.approx(SECONDS * RATE, abs=2)
+    assert load.counters.unanswered == 0
     # All requests due during the stall waited, half a second on average, and not just the first.
-    kept_waiting = STALL_SECONDS * RATE / load.ledger.asked * 100
+    kept_waiting = STALL_SECONDS * RATE / load.counters.asked * 100
     assert (load.timeline.latency.percentile(100 - kept_waiting / 2) or 0) > STALL_SECONDS * 0.4
     assert max(second.backlog for second in load.timeline.seconds) >= STALL_SECONDS * RATE * 0.8
 
@@ -77,13 +77,13 @@ async def test_a_closed_loop_waits_with_the_server() -> None:
 async def test_who_is_told_to_come_again_asks_again() -> None:
     async with a_server([UNAVAILABLE]) as url:
         load = await look(url, 5)
-    assert load.ledger.tries_again == 1
-    assert load.ledger.unanswered == 0
+    assert load.counters.tries_again == 1
+    assert load.counters.unanswered == 0
     assert load.timeline.latency.max_seconds > 1.0
 
 
 async def test_what_is_due_while_the_server_stalls_is_sent_after_the_end() -> None:
     async with a_server([], SECONDS + 0.5) as url:
         load = await look(url, RATE)
-    assert load.ledger.asked == pytest.approx(SECONDS * RATE, abs=2)
-    assert (load.ledger.unanswered, load.ledger.not_sent) == (0, 0)
+    assert load.counters.asked == pytest.approx(SECONDS * RATE, abs=2)
+    assert (load.counters.unanswered, load.counters.not_sent) == (0, 0)

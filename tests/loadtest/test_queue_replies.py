@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from loadtest.queue_load import Pace, QueueLoad
-from loadtest.stage import Account, Stage
+from loadtest.fixtures import Account, Fixtures
+from loadtest.queue.load_generator import QueueLoad, SendRate
 from loadtest.workload import Workload
 
-STAGE = Stage(Account("organizer", ""), "event", ["type"], [Account("buyer", "")])
+STAGE = Fixtures(Account("organizer", ""), "event", ["type"], [Account("buyer", "")])
 COMMANDS = 3
 
 
@@ -40,7 +40,7 @@ def outcome(command: dict[str, Any], refusal: str | None = None) -> dict[str, An
 
 async def a_load(repeats: float = 0.0) -> tuple[QueueLoad, SilentLink]:
     """Return a load that has sent its first message."""
-    pace = Pace(COMMANDS, messages_in_flight=1)
+    pace = SendRate(COMMANDS, messages_in_flight=1)
     load = QueueLoad(Workload(buyers=1, repeats=repeats), STAGE, pace, warm_up_seconds=0)
     link = SilentLink()
     load._link = link
@@ -61,10 +61,10 @@ async def test_each_outcome_is_entered(
     if turned_round:
         documents = [dict(reversed(each.items())) for each in documents]
     load._on_reply(name, json.dumps(documents, separators=separators).encode())
-    assert load.ledger.faults == {}
-    assert load.ledger.answered == load.ledger.asked == COMMANDS
-    assert (load.ledger.succeeded, dict(load.ledger.refusals)) == (2, {"sale_ended": 1})
-    assert load.ledger.granted == [2]
+    assert load.counters.faults == {}
+    assert load.counters.answered == load.counters.asked == COMMANDS
+    assert (load.counters.succeeded, dict(load.counters.refusals)) == (2, {"sale_ended": 1})
+    assert load.counters.granted == [2]
 
 
 async def test_outcomes_in_another_order_are_a_fault() -> None:
@@ -72,15 +72,15 @@ async def test_outcomes_in_another_order_are_a_fault() -> None:
     ((name, commands),) = link.sent
     documents = [outcome(each) for each in reversed(commands)]
     load._on_reply(name, json.dumps(documents).encode())
-    assert load.ledger.faults["an outcome of another command"] == 2
+    assert load.counters.faults["an outcome of another command"] == 2
 
 
 async def test_too_few_outcomes_are_a_fault() -> None:
     load, link = await a_load()
     ((name, commands),) = link.sent
     load._on_reply(name, json.dumps([outcome(commands[0])]).encode())
-    assert load.ledger.faults.total() == 1
-    assert load.ledger.unanswered == COMMANDS
+    assert load.counters.faults.total() == 1
+    assert load.counters.unanswered == COMMANDS
 
 
 async def test_a_reply_that_comes_twice_is_a_fault() -> None:
@@ -89,11 +89,11 @@ async def test_a_reply_that_comes_twice_is_a_fault() -> None:
     reply = json.dumps([outcome(each) for each in commands]).encode()
     load._on_reply(name, reply)
     load._on_reply(name, reply)
-    assert load.ledger.faults["a reply to no message of ours"] == 1
+    assert load.counters.faults["a reply to no message of ours"] == 1
 
 
 async def test_what_the_broker_does_not_take_has_no_outcome() -> None:
     load, _ = await a_load()
     load._on_confirm(1, False, False)
-    assert load.ledger.not_accepted == COMMANDS
-    assert load.ledger.unanswered == 0
+    assert load.counters.not_accepted == COMMANDS
+    assert load.counters.unanswered == 0

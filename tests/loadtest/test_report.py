@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.books import Line, Verdict
-from loadtest.charts import MAX_POINTS, Series, chart, nice_ticks, thin
-from loadtest.report import html, write_report
-from loadtest.result import Result
-from loadtest.timeline import Second
+from loadtest.checks.balance import Line, Verdict
+from loadtest.measure.timeline import Second
+from loadtest.report.charts import MAX_POINTS, Series, chart, nice_ticks, thin
+from loadtest.report.page import html, write_report
+from loadtest.report.result import Result
 
 BALANCED = Verdict("the database", [Line("a type", 500, 120, 120)], [], [])
 RESULT = Result(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.schedule import Schedule
+from loadtest.measure.schedule import Schedule
 
 
 def test_requests_are_due_at_a_fixed_rate() -> None:

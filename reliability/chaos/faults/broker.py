@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
+from reliability.chaos.checks.record import Record
+from reliability.chaos.clients.http_buyers import UNAVAILABLE
+from reliability.chaos.faults.context import Fault, FaultContext
 from reliability.chaos.faults.processes import send
-from reliability.chaos.faults.scene import Fault, Scene
-from reliability.chaos.http_buyers import UNAVAILABLE
-from reliability.chaos.record import Record
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_QUEUE, COMMANDS_ROUTING_KEY
 
 ALARM_SECONDS = 8.0
@@ -28,41 +28,41 @@ NO_DISK, SOME_DISK = "10000GB", "50MB"
 WAYS = ("worker rabbitmq", "gateway rabbitmq")
 
 
-async def kill(scene: Scene) -> bool:
-    await asyncio.to_thread(scene.site.rabbit.kill)
-    await asyncio.to_thread(scene.site.rabbit.start)
+async def kill(context: FaultContext) -> bool:
+    await asyncio.to_thread(context.system.rabbit.kill)
+    await asyncio.to_thread(context.system.rabbit.start)
     return True
 
 
-async def restart(scene: Scene) -> bool:
-    await asyncio.to_thread(scene.site.rabbit.restart)
+async def restart(context: FaultContext) -> bool:
+    await asyncio.to_thread(context.system.rabbit.restart)
     return True
 
 
-async def freeze(scene: Scene) -> bool:
-    await scene.site.all_ready()
-    pids = scene.site.rabbit_pids()
+async def freeze(context: FaultContext) -> bool:
+    await context.system.all_ready()
+    pids = context.system.rabbit_pids()
     send(pids, signal.SIGSTOP)
-    async with _taking_nothing(scene):
-        await asyncio.sleep(scene.long_pause_seconds)
+    async with _taking_nothing(context):
+        await asyncio.sleep(context.long_pause_seconds)
     send(pids, signal.SIGCONT)
     return True
 
 
-async def memory_alarm(scene: Scene) -> bool:
-    return await _alarm(scene, "set_vm_memory_high_watermark", NO_MEMORY, SOME_MEMORY)
+async def memory_alarm(context: FaultContext) -> bool:
+    return await _alarm(context, "set_vm_memory_high_watermark", NO_MEMORY, SOME_MEMORY)
 
 
-async def disk_alarm(scene: Scene) -> bool:
-    return await _alarm(scene, "set_disk_free_limit", NO_DISK, SOME_DISK)
+async def disk_alarm(context: FaultContext) -> bool:
+    return await _alarm(context, "set_disk_free_limit", NO_DISK, SOME_DISK)
 
 
-async def _alarm(scene: Scene, setting: str, raised: str, lowered: str) -> bool:
-    control = scene.site.rabbit.control
-    await scene.site.all_ready()
+async def _alarm(context: FaultContext, setting: str, raised: str, lowered: str) -> bool:
+    control = context.system.rabbit.control
+    await context.system.all_ready()
     await asyncio.to_thread(control, setting, raised)
     try:
-        async with _taking_nothing(scene):
+        async with _taking_nothing(context):
             await asyncio.sleep(ALARM_SECONDS)
     finally:
         await asyncio.to_thread(control, setting, lowered)
@@ -70,7 +70,7 @@ async def _alarm(scene: Scene, setting: str, raised: str, lowered: str) -> bool:
 
 
 @asynccontextmanager
-async def _taking_nothing(scene: Scene) -> AsyncIterator[None]:
+async def _taking_nothing(context: FaultContext) -> AsyncIterator[None]:
     """Add to the findings what gateways say that they must not while the broker takes nothing.
 
     All are to be ready by then: the first message of a new connection is taken in spite of an
@@ -78,7 +78,7 @@ async def _taking_nothing(scene: Scene) -> AsyncIterator[None]:
     """
     since = time.monotonic()
     yield
-    scene.findings += wrong_answers(scene.record, since, time.monotonic())
+    context.findings += wrong_answers(context.record, since, time.monotonic())
 
 
 def wrong_answers(record: Record, since: float, until: float) -> Iterable[str]:
@@ -87,27 +87,27 @@ def wrong_answers(record: Record, since: float, until: float) -> Iterable[str]:
     if all(answer.status != UNAVAILABLE for answer in answers):
         yield f"row 13: no gateway answered 503 in {until - since:.1f} s without the broker"
     for answer in answers:
-        # The outcome of one that was handed in before may well have been found in the books.
+        # The outcome of one that was handed in before may well have been read from the database.
         is_new = answer.entry.began_at >= since + LAST_TAKEN_SECONDS
         if is_new and 200 <= answer.status < 300:
             yield f"row 13: {answer.entry.id} got {answer.status} while the broker took nothing"
 
 
-async def restart_app(scene: Scene) -> bool:
+async def restart_app(context: FaultContext) -> bool:
     for act in ("stop_app", "start_app"):
-        await asyncio.to_thread(scene.site.rabbit.control, act)
+        await asyncio.to_thread(context.system.rabbit.control, act)
     return True
 
 
-async def delete_queue(scene: Scene) -> bool:
-    connection = await aio_pika.connect(scene.site.rabbit.url, timeout=CONNECT_SECONDS)
+async def delete_queue(context: FaultContext) -> bool:
+    connection = await aio_pika.connect(context.system.rabbit.url, timeout=CONNECT_SECONDS)
     async with connection:
         await (await connection.channel()).queue_delete(COMMANDS_QUEUE)
     return True
 
 
-async def delete_binding(scene: Scene) -> bool:
-    connection = await aio_pika.connect(scene.site.rabbit.url, timeout=CONNECT_SECONDS)
+async def delete_binding(context: FaultContext) -> bool:
+    connection = await aio_pika.connect(context.system.rabbit.url, timeout=CONNECT_SECONDS)
     async with connection:
         channel = await connection.channel()
         queue = await channel.get_queue(COMMANDS_QUEUE, ensure=False)
@@ -115,31 +115,31 @@ async def delete_binding(scene: Scene) -> bool:
     return True
 
 
-async def cut(scene: Scene) -> bool:
+async def cut(context: FaultContext) -> bool:
     for way in WAYS:
-        scene.site.proxies[way].cut(CUT_SHARE, scene.chance)
+        context.system.proxies[way].cut(CUT_SHARE, context.rng)
     return True
 
 
-async def stall(scene: Scene) -> bool:
-    proxy = scene.site.proxies[scene.chance.choice(WAYS)]
+async def stall(context: FaultContext) -> bool:
+    proxy = context.system.proxies[context.rng.choice(WAYS)]
     proxy.stall()
     await asyncio.sleep(STALL_SECONDS)
     proxy.flow()
     return True
 
 
-async def half_open(scene: Scene) -> bool:
+async def half_open(context: FaultContext) -> bool:
     for way in WAYS:
-        scene.site.proxies[way].swallow()
+        context.system.proxies[way].swallow()
     return True
 
 
-async def triplicate(scene: Scene) -> bool:
+async def triplicate(context: FaultContext) -> bool:
     """Publish every message of the queue's buyers three times, the copies out of order."""
-    scene.courier.copies = COPIES
+    context.queue_client.copies = COPIES
     await asyncio.sleep(COPIES_SECONDS)
-    scene.courier.copies = 1
+    context.queue_client.copies = 1
     return True
 
 

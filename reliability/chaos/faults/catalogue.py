@@ -3,15 +3,15 @@
 import asyncio
 
 from reliability.chaos.faults import broker, postgres, processes
-from reliability.chaos.faults.scene import Fault, Scene
+from reliability.chaos.faults.context import Fault, FaultContext
 
 
-async def kill_everything(scene: Scene) -> bool:
+async def kill_everything(context: FaultContext) -> bool:
     """As when the lights go out and on again, but for what only the disk would lose."""
     await asyncio.gather(
-        postgres.kill(scene),
-        broker.kill(scene),
-        processes.kill_all(scene, scene.site.workers + scene.site.gateways),
+        postgres.kill(context),
+        broker.kill(context),
+        processes.kill_all(context, context.system.workers + context.system.gateways),
     )
     return True
 

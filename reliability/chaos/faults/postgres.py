@@ -8,8 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from reliability.chaos.faults.context import Fault, FaultContext
 from reliability.chaos.faults.processes import halted, send
-from reliability.chaos.faults.scene import Fault, Scene
 from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 COMMIT_SECONDS = 3.0
@@ -35,32 +35,32 @@ LOOK_EVERY_SECONDS = 0.02
 WAYS = ("worker postgres", "gateway postgres")
 
 
-async def restart(scene: Scene) -> bool:
+async def restart(context: FaultContext) -> bool:
     """As `pg_ctl restart -m immediate` does."""
     with suppress(ProcessLookupError):
-        os.kill(scene.site.postgres.pid, signal.SIGQUIT)
-    await asyncio.to_thread(scene.site.postgres.restart)
+        os.kill(context.system.postgres.pid, signal.SIGQUIT)
+    await asyncio.to_thread(context.system.postgres.restart)
     return True
 
 
-async def kill(scene: Scene) -> bool:
-    await asyncio.to_thread(scene.site.postgres.kill)
-    await asyncio.to_thread(scene.site.postgres.start)
+async def kill(context: FaultContext) -> bool:
+    await asyncio.to_thread(context.system.postgres.kill)
+    await asyncio.to_thread(context.system.postgres.start)
     return True
 
 
-async def restart_in_transaction(scene: Scene) -> bool:
+async def restart_in_transaction(context: FaultContext) -> bool:
     """Restart it while a worker has saved and not committed."""
-    worker = await halted(scene, "after save")
-    await restart(scene)
+    worker = await halted(context, "after save")
+    await restart(context)
     if worker is not None:
         worker.signal(signal.SIGCONT)
     return worker is not None
 
 
-async def restart_at_commit(scene: Scene) -> bool:
+async def restart_at_commit(context: FaultContext) -> bool:
     """Restart it between a COMMIT and its answer."""
-    proxy = scene.site.proxies["worker postgres"]
+    proxy = context.system.proxies["worker postgres"]
     proxy.commit_held.clear()
     proxy.commits_to_hold = 1
     try:
@@ -70,15 +70,15 @@ async def restart_at_commit(scene: Scene) -> bool:
         return False
     finally:
         proxy.commits_to_hold = 0
-    await restart(scene)
+    await restart(context)
     proxy.cut()
     return True
 
 
-async def lose_commits(scene: Scene) -> bool:
+async def lose_commits(context: FaultContext) -> bool:
     """Let COMMITs through and cut their connections before the answers are back."""
-    proxy = scene.site.proxies["worker postgres"]
-    wanted = scene.chance.randint(1, MAX_COMMITS_LOST)
+    proxy = context.system.proxies["worker postgres"]
+    wanted = context.rng.randint(1, MAX_COMMITS_LOST)
     before = proxy.commits_lost
     proxy.commits_to_lose = wanted
     give_up_at = asyncio.get_running_loop().time() + COMMIT_SECONDS
@@ -90,58 +90,58 @@ async def lose_commits(scene: Scene) -> bool:
     return proxy.commits_lost > before
 
 
-async def terminate(scene: Scene) -> bool:
-    return await scene.books.terminate(scene.chance.randint(1, MAX_TERMINATED)) > 0
+async def terminate(context: FaultContext) -> bool:
+    return await context.database.terminate(context.rng.randint(1, MAX_TERMINATED)) > 0
 
 
-async def freeze(scene: Scene) -> bool:
-    pids = scene.site.postgres_pids()
+async def freeze(context: FaultContext) -> bool:
+    pids = context.system.postgres_pids()
     send(pids, signal.SIGSTOP)
-    await asyncio.sleep(scene.long_pause_seconds)
+    await asyncio.sleep(context.long_pause_seconds)
     send(pids, signal.SIGCONT)
     return True
 
 
-async def half_open(scene: Scene) -> bool:
+async def half_open(context: FaultContext) -> bool:
     for way in WAYS:
-        scene.site.proxies[way].swallow()
+        context.system.proxies[way].swallow()
     return True
 
 
-async def half_close(scene: Scene) -> bool:
+async def half_close(context: FaultContext) -> bool:
     for way in WAYS:
-        scene.site.proxies[way].half_close()
+        context.system.proxies[way].half_close()
     return True
 
 
-async def cut(scene: Scene) -> bool:
+async def cut(context: FaultContext) -> bool:
     for way in WAYS:
-        scene.site.proxies[way].cut(CUT_SHARE, scene.chance)
+        context.system.proxies[way].cut(CUT_SHARE, context.rng)
     return True
 
 
-async def stall(scene: Scene) -> bool:
-    proxy = scene.site.proxies[scene.chance.choice(WAYS)]
+async def stall(context: FaultContext) -> bool:
+    proxy = context.system.proxies[context.rng.choice(WAYS)]
     proxy.stall()
     await asyncio.sleep(STALL_SECONDS)
     proxy.flow()
     return True
 
 
-async def delay(scene: Scene) -> bool:
-    proxy = scene.site.proxies["worker postgres"]
+async def delay(context: FaultContext) -> bool:
+    proxy = context.system.proxies["worker postgres"]
     proxy.delay_seconds = DELAY_SECONDS
     await asyncio.sleep(STALL_SECONDS)
     proxy.delay_seconds = 0
     return True
 
 
-async def fill_disk(scene: Scene) -> bool:
+async def fill_disk(context: FaultContext) -> bool:
     """Leave no room for another page of a table."""
-    disk = scene.site.disk
+    disk = context.system.disk
     if disk is None:  # only root may mount one
         return False
-    log = _Log(scene.site.postgres.log)
+    log = _Log(context.system.postgres.log)
     disk.fill()
     try:
         hit = await log.says(NO_SPACE, NOTICED_SECONDS)
@@ -151,42 +151,42 @@ async def fill_disk(scene: Scene) -> bool:
     return hit
 
 
-async def fill_wal_disk(scene: Scene) -> bool:
+async def fill_wal_disk(context: FaultContext) -> bool:
     """Leave no room for another segment of the write-ahead log: a COMMIT finds none, and Postgres
     panics. It restarts in vain, or ends, and then it is started, as an operator would.
     """
-    disk = scene.site.wal_disk
+    disk = context.system.wal_disk
     if disk is None:
         return False
-    log = _Log(scene.site.postgres.log)
+    log = _Log(context.system.postgres.log)
     disk.fill()
     try:
-        hit = await _wants_a_segment(scene, log)
+        hit = await _wants_a_segment(context, log)
         await asyncio.sleep(FULL_SECONDS)
     finally:
         disk.empty()
-    await _start_if_ended(scene)
+    await _start_if_ended(context)
     return hit
 
 
-async def _wants_a_segment(scene: Scene, log: "_Log") -> bool:
+async def _wants_a_segment(context: FaultContext, log: "_Log") -> bool:
     """Have the segments used up that there are, until Postgres panics for want of another."""
     for _ in range(MAX_SEGMENTS):
         with suppress(*SNAPSHOT_ERRORS):
-            await scene.books.switch_wal()
+            await context.database.switch_wal()
         if await log.says(PANIC, SEGMENT_SECONDS):
             return True
     return False
 
 
-async def _start_if_ended(scene: Scene) -> None:
+async def _start_if_ended(context: FaultContext) -> None:
     """Wait until Postgres answers, or see to it."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at:
         try:
-            await scene.books.deadlocks()
+            await context.database.deadlocks()
         except ConnectionRefusedError:
-            await asyncio.to_thread(scene.site.postgres.restart)
+            await asyncio.to_thread(context.system.postgres.restart)
         except SNAPSHOT_ERRORS:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         else:

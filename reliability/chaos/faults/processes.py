@@ -7,76 +7,80 @@ from contextlib import suppress
 from functools import partial
 from typing import get_args
 
-from reliability.chaos.faults.scene import Fault, Scene
-from reliability.chaos.fuse import Charge, GatewayPoint, Point
-from reliability.chaos.service import Service
+from reliability.chaos.faults.context import Fault, FaultContext
+from reliability.chaos.system.crash_trigger import CrashPoint, GatewayPoint, Point
+from reliability.chaos.system.service import Service
 
 PASSING_SECONDS = 3.0
-"""How long a charge waits for somebody to come by."""
+"""How long to wait until a process passes a crash point."""
 MAX_PASSING = 4
 STOP_SECONDS = 30.0
 CUT_SECONDS = 0.2
 
 
-async def kill(scene: Scene, services: list[Service]) -> bool:
-    service = scene.chance.choice(services)
+async def kill(context: FaultContext, services: list[Service]) -> bool:
+    service = context.rng.choice(services)
     deaths = len(service.deaths)
     return service.signal(signal.SIGKILL) and await service.died(deaths, PASSING_SECONDS)
 
 
-async def kill_all(scene: Scene, services: list[Service]) -> bool:
-    return all(await asyncio.gather(*(kill(scene, [service]) for service in services)))
+async def kill_all(context: FaultContext, services: list[Service]) -> bool:
+    return all(await asyncio.gather(*(kill(context, [service]) for service in services)))
 
 
-async def crash(scene: Scene, services: list[Service], point: Point | GatewayPoint) -> bool:
-    """Kill one of them at a point of its way."""
-    service = scene.chance.choice(services)
+async def crash(
+    context: FaultContext, services: list[Service], point: Point | GatewayPoint
+) -> bool:
+    """Kill one of them at a crash point."""
+    service = context.rng.choice(services)
     deaths = len(service.deaths)
-    charge = Charge(point, scene.chance.randint(1, MAX_PASSING))
-    return service.lay(charge) and await service.died(deaths, PASSING_SECONDS)
+    crash_point = CrashPoint(point, context.rng.randint(1, MAX_PASSING))
+    return service.arm(crash_point) and await service.died(deaths, PASSING_SECONDS)
 
 
-async def freeze(scene: Scene) -> bool:
+async def freeze(context: FaultContext) -> bool:
     """Stop a worker that holds locks, for longer than anybody waits for them."""
-    worker = await halted(scene, "after lock")
+    worker = await halted(context, "after lock")
     if worker is None:
         return False
-    await asyncio.sleep(scene.long_pause_seconds)
+    await asyncio.sleep(context.long_pause_seconds)
     worker.signal(signal.SIGCONT)
     return True
 
 
-async def halted(scene: Scene, point: Point) -> Service | None:
-    """Stop a worker at a point of its way; None if none came by."""
-    worker = scene.chance.choice(scene.site.workers)
-    if not worker.lay(Charge(point, action="stop")):
+async def halted(context: FaultContext, point: Point) -> Service | None:
+    """Stop a worker at a crash point; None if it did not pass the point in time."""
+    worker = context.rng.choice(context.system.workers)
+    if not worker.arm(CrashPoint(point, action="stop")):
         return None
     if await worker.stood_still(PASSING_SECONDS):
         return worker
-    worker.lay(Charge(point, passing=1 << 30))  # it may still come by: no longer
+    worker.arm(CrashPoint(point, passing=1 << 30))  # disarms it
     worker.signal(signal.SIGCONT)
     return None
 
 
-async def tell_to_stop(scene: Scene, services: list[Service]) -> bool:
-    service = scene.chance.choice(services)
+async def tell_to_stop(context: FaultContext, services: list[Service]) -> bool:
+    service = context.rng.choice(services)
     await service.ready()  # one that is still starting has nothing to finish
     deaths = len(service.deaths)
     if not service.signal(signal.SIGTERM):
         return False
     if not await service.died(deaths, STOP_SECONDS):
-        scene.findings.append(f"{service.name}, told to stop, went on for {STOP_SECONDS} s")
+        context.findings.append(f"{service.name}, told to stop, went on for {STOP_SECONDS} s")
     elif service.deaths[deaths] != 0:
-        scene.findings.append(f"{service.name}, told to stop, ended with {service.deaths[deaths]}")
+        context.findings.append(
+            f"{service.name}, told to stop, ended with {service.deaths[deaths]}"
+        )
     return True
 
 
-async def cut_before_acknowledgement(scene: Scene) -> bool:
+async def cut_before_acknowledgement(context: FaultContext) -> bool:
     """Cut a worker's connection to the broker when it has committed and not acknowledged."""
-    worker = await halted(scene, "before acknowledge")
+    worker = await halted(context, "before acknowledge")
     if worker is None:
         return False
-    scene.site.proxies["worker rabbitmq"].cut()
+    context.system.proxies["worker rabbitmq"].cut()
     await asyncio.sleep(CUT_SECONDS)
     worker.signal(signal.SIGCONT)
     return True
@@ -89,8 +93,8 @@ def send(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def of_workers(scene: Scene) -> list[Service]:
-    return scene.site.workers
+def of_workers(context: FaultContext) -> list[Service]:
+    return context.system.workers
 
 
 ROWS_OF_POINTS: dict[Point, int] = {
@@ -113,12 +117,12 @@ ROWS_OF_GATEWAY_POINTS: dict[GatewayPoint, int] = {
 }
 
 
-async def _crash_worker(point: Point, scene: Scene) -> bool:
-    return await crash(scene, scene.site.workers, point)
+async def _crash_worker(point: Point, context: FaultContext) -> bool:
+    return await crash(context, context.system.workers, point)
 
 
-async def _crash_gateway(point: GatewayPoint, scene: Scene) -> bool:
-    return await crash(scene, scene.site.gateways, point)
+async def _crash_gateway(point: GatewayPoint, context: FaultContext) -> bool:
+    return await crash(context, context.system.gateways, point)
 
 
 CRASHES = (
@@ -126,7 +130,7 @@ CRASHES = (
         Fault(f"worker-{point.replace(' ', '-')}", "worker", (row,), partial(_crash_worker, point))
         for point, row in ROWS_OF_POINTS.items()
     ),
-    Fault("worker-kill", "worker", (5, 6, 7, 8), lambda s: kill(s, s.site.workers)),
+    Fault("worker-kill", "worker", (5, 6, 7, 8), lambda s: kill(s, s.system.workers)),
 )
 FAULTS = (
     *CRASHES,
@@ -136,11 +140,11 @@ FAULTS = (
         )
         for point, row in ROWS_OF_GATEWAY_POINTS.items()
     ),
-    Fault("gateway-kill", "gateway", (1, 2, 3), lambda s: kill(s, s.site.gateways)),
-    Fault("workers-kill", "all workers", (5, 6, 7, 8), lambda s: kill_all(s, s.site.workers)),
+    Fault("gateway-kill", "gateway", (1, 2, 3), lambda s: kill(s, s.system.gateways)),
+    Fault("workers-kill", "all workers", (5, 6, 7, 8), lambda s: kill_all(s, s.system.workers)),
     Fault("worker-freeze", "worker frozen", (10,), freeze),
-    Fault("worker-stop", "worker", (11,), lambda s: tell_to_stop(s, s.site.workers)),
-    Fault("gateway-stop", "gateway", (), lambda s: tell_to_stop(s, s.site.gateways)),
+    Fault("worker-stop", "worker", (11,), lambda s: tell_to_stop(s, s.system.workers)),
+    Fault("gateway-stop", "gateway", (), lambda s: tell_to_stop(s, s.system.gateways)),
     Fault("worker-cut-before-ack", "wires", (16,), cut_before_acknowledgement),
 )
 

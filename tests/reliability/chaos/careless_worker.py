@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reliability.chaos import crashing_worker
+from reliability.chaos.system import crashing_worker
 from worker.messaging.consumer import Consumer
 from worker.messaging.replies import AckBatcher
 

@@ -14,15 +14,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dev.services import Services, services
-from reliability.chaos.fuse import Charge, GatewayPoint, Point
-from reliability.chaos.proxy import Proxy
-from reliability.chaos.service import Service
-from reliability.chaos.site import through
+from reliability.chaos.system.crash_trigger import CrashPoint, GatewayPoint, Point
+from reliability.chaos.system.proxy import Proxy
+from reliability.chaos.system.service import Service
+from reliability.chaos.system.system_under_test import through
 from shared.ids import new_id
 from tests.builders import reserve
 from tests.conftest import migrate
 from tests.deployment import JWT_SECRET, Deployment
-from tests.system.clients import Person, Site, succeeded
+from tests.system.clients import Person, SystemUnderTest, succeeded
 from tests.worker.harness import Harness, eventually
 from tests.worker.queue_client import QueueClient
 from worker.storage.engine import create_engine
@@ -67,7 +67,7 @@ async def worker(own: Services, tmp_path_factory: pytest.TempPathFactory) -> Asy
     """One that is started again whenever it has died: the next finishes what it has left."""
     home = tmp_path_factory.mktemp("worker")
     async with service(
-        own, "reliability.chaos.crashing_worker", "HOLDFAST_WORKER_PORT", home
+        own, "reliability.chaos.system.crashing_worker", "HOLDFAST_WORKER_PORT", home
     ) as worker:
         yield worker
 
@@ -79,8 +79,8 @@ async def client(own: Services, worker: Service) -> AsyncIterator[QueueClient]:
         yield client
 
 
-async def lay(service: Service, charge: Charge) -> None:
-    assert service.lay(charge)
+async def arm(service: Service, crash_point: CrashPoint) -> None:
+    assert service.arm(crash_point)
     await asyncio.sleep(SETTLES_SECONDS)  # until it has been read
 
 
@@ -92,7 +92,7 @@ async def test_a_worker_ends_at_its_point_and_the_next_applies_once(
     user, tickets = await office.user(), await office.ticket_type()
     command = reserve(user, {tickets: 1})
     deaths = len(worker.deaths)
-    await lay(worker, Charge(point))
+    await arm(worker, CrashPoint(point))
     correlation_id = await client.publish([command])
     assert await worker.died(deaths, ENDS_WITHIN_SECONDS)
     recorded = await office.recorded(command)
@@ -114,11 +114,11 @@ async def test_a_worker_ends_at_its_point_and_the_next_applies_once(
     assert await office.held(tickets) == await office.reserved(tickets) == 1
 
 
-async def test_a_charge_burns_at_the_passing_that_it_names(
+async def test_a_crash_point_burns_at_the_passing_that_it_names(
     office: Harness, worker: Service, client: QueueClient
 ) -> None:
     user, tickets, deaths = await office.user(), await office.ticket_type(), len(worker.deaths)
-    await lay(worker, Charge("after acknowledge", passing=3))
+    await arm(worker, CrashPoint("after acknowledge", passing=3))
     for _ in range(2):
         await client.ask([reserve(user, {tickets: 1})])
     assert len(worker.deaths) == deaths
@@ -126,13 +126,13 @@ async def test_a_charge_burns_at_the_passing_that_it_names(
     assert await worker.died(deaths, ENDS_WITHIN_SECONDS)
 
 
-async def test_a_charge_may_stop_instead_of_kill(
+async def test_a_crash_point_may_stop_instead_of_kill(
     office: Harness, worker: Service, client: QueueClient
 ) -> None:
     """Fault 10: stopped after the lock it holds what everybody wants; let go, it commits."""
     user, tickets, deaths = await office.user(), await office.ticket_type(), len(worker.deaths)
     command = reserve(user, {tickets: 1})
-    await lay(worker, Charge("after lock", action="stop"))
+    await arm(worker, CrashPoint("after lock", action="stop"))
     correlation_id = await client.publish([command])
     assert await worker.stood_still(ENDS_WITHIN_SECONDS)
     assert await office.recorded(command) == []
@@ -169,7 +169,7 @@ async def counter(own: Services, worker: Service, tmp_path: Path) -> AsyncIterat
         Deployment(own.database_url, own.broker_url) as deployment,
         service(
             replace(own, broker_url=through(to_broker, own.broker_url)),
-            "reliability.chaos.crashing_gateway",
+            "reliability.chaos.system.crashing_gateway",
             "HOLDFAST_PORT",
             tmp_path,
         ) as doomed,
@@ -177,7 +177,7 @@ async def counter(own: Services, worker: Service, tmp_path: Path) -> AsyncIterat
     ):
         await deployment.start(gateways=1, workers=0)
         await doomed.ready()
-        ann = await Site(deployment, http).newcomer()
+        ann = await SystemUnderTest(deployment, http).newcomer()
         yield Counter(doomed, ann, await ann.sale(), to_broker)
 
 
@@ -188,7 +188,7 @@ async def test_a_gateway_ends_at_its_point_and_the_same_key_gets_one_outcome(
     """Faults 1 to 3."""
     ann, tickets, key = counter.ann, counter.tickets, new_id()
     deaths = len(counter.doomed.deaths)
-    await lay(counter.doomed, Charge(point))
+    await arm(counter.doomed, CrashPoint(point))
     with pytest.raises(httpx.TransportError):
         await counter.buy(key)
     assert await counter.doomed.died(deaths, ENDS_WITHIN_SECONDS)
@@ -211,10 +211,10 @@ async def test_a_gateway_has_published_before_the_broker_confirms_and_not_after(
     """Faults 2 and 3 are two: without a word from the broker only the first point is reached."""
     deaths = len(counter.doomed.deaths)
     counter.to_broker.stall()
-    await lay(counter.doomed, Charge("after confirm"))
+    await arm(counter.doomed, CrashPoint("after confirm"))
     assert (await counter.buy(new_id())).status_code == 503
     assert len(counter.doomed.deaths) == deaths
-    await lay(counter.doomed, Charge("published"))
+    await arm(counter.doomed, CrashPoint("published"))
     with pytest.raises(httpx.TransportError):
         await counter.buy(new_id())
     assert await counter.doomed.died(deaths, ENDS_WITHIN_SECONDS)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from reliability.chaos.checks.record import Entry, PendingReply, Record
 from reliability.chaos.faults.broker import LAST_TAKEN_SECONDS, wrong_answers
 from reliability.chaos.faults.postgres import fill_disk, fill_wal_disk
-from reliability.chaos.record import Entry, PendingReply, Record
 
 SINCE, UNTIL = 100.0, 108.0
 NEW = SINCE + LAST_TAKEN_SECONDS + 1
@@ -59,7 +59,7 @@ class Disk:
         self.is_full = False
 
 
-class Books:
+class Database:
     async def nothing(self) -> None: ...
 
     switch_wal = deadlocks = nothing
@@ -89,6 +89,6 @@ async def test_a_disk_is_full_once_postgres_has_said_so(
     log = tmp_path / "log"
     log.write_text(NO_SPACE + PANIC)  # of another time
     disk = Disk(log, words)
-    site = SimpleNamespace(postgres=SimpleNamespace(log=log), **{name: disk})
-    assert await strike(SimpleNamespace(site=site, books=Books())) is hit
+    system = SimpleNamespace(postgres=SimpleNamespace(log=log), **{name: disk})
+    assert await strike(SimpleNamespace(system=system, database=Database())) is hit
     assert not disk.is_full

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from reliability.chaos import invariants
-from reliability.chaos.books import HeldCart, Session
-from reliability.chaos.invariants import POOLED, Written
-from reliability.chaos.record import Document, Entry, Record
-from reliability.chaos.recovery import Recoveries, Recovery
-from reliability.chaos.replay import replay
+from reliability.chaos.checks import invariants
+from reliability.chaos.checks.database import HeldCart, Session
+from reliability.chaos.checks.invariants import POOLED, Written
+from reliability.chaos.checks.record import Document, Entry, Record
+from reliability.chaos.checks.recovery import Recoveries, Recovery
+from reliability.chaos.checks.replay import replay
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 TICKETS = "tickets"
@@ -25,7 +25,7 @@ def text(at: datetime) -> str:
 
 
 @dataclass
-class Scene:
+class FaultContext:
     """Ann reserved two tickets over the queue; Bob was refused over HTTP; Cid turned away."""
 
     record: Record = field(default_factory=Record)
@@ -102,107 +102,107 @@ class Scene:
 
 
 def test_a_true_record_has_no_findings() -> None:
-    assert Scene().findings() == []
+    assert FaultContext().findings() == []
 
 
-def an_accepted_command_is_lost(scene: Scene) -> None:
-    del scene.documents[scene.bob.id]
-    scene.recorded_ids.remove(scene.bob.id)
+def an_accepted_command_is_lost(context: FaultContext) -> None:
+    del context.documents[context.bob.id]
+    context.recorded_ids.remove(context.bob.id)
 
 
-def an_outcome_that_nobody_asked_for(scene: Scene) -> None:
-    scene.recorded_ids.add("another")
+def an_outcome_that_nobody_asked_for(context: FaultContext) -> None:
+    context.recorded_ids.add("another")
 
 
-def what_was_turned_away_took_effect(scene: Scene) -> None:
-    scene.write(scene.cid, "refused", None, {"code": "ticket_type_not_found"})
+def what_was_turned_away_took_effect(context: FaultContext) -> None:
+    context.write(context.cid, "refused", None, {"code": "ticket_type_not_found"})
 
 
-def a_cart_holds_more(scene: Scene) -> None:
-    scene.carts["ann"] = replace(scene.carts["ann"], lines={TICKETS: 3})
+def a_cart_holds_more(context: FaultContext) -> None:
+    context.carts["ann"] = replace(context.carts["ann"], lines={TICKETS: 3})
 
 
-def a_cart_is_gone(scene: Scene) -> None:
-    scene.carts.clear()
+def a_cart_is_gone(context: FaultContext) -> None:
+    context.carts.clear()
 
 
-def an_outcome_changed_when_its_id_was_used_again(scene: Scene) -> None:
-    scene.documents[scene.ann.id] = scene.documents[scene.ann.id].replace("{", "{ ", 1)
+def an_outcome_changed_when_its_id_was_used_again(context: FaultContext) -> None:
+    context.documents[context.ann.id] = context.documents[context.ann.id].replace("{", "{ ", 1)
 
 
-def two_answers_to_one_id(scene: Scene) -> None:
-    scene.ann.documents.add(scene.documents[scene.ann.id].replace("{", "{ ", 1))
+def two_answers_to_one_id(context: FaultContext) -> None:
+    context.ann.documents.add(context.documents[context.ann.id].replace("{", "{ ", 1))
 
 
-def a_problem_that_differs(scene: Scene) -> None:
-    scene.bob.refusals.append({"code": "sale_ended", "status": 409})
+def a_problem_that_differs(context: FaultContext) -> None:
+    context.bob.refusals.append({"code": "sale_ended", "status": 409})
 
 
-def refused_and_then_succeeded(scene: Scene) -> None:
-    scene.ann.refusals.append({"code": "insufficient_availability"})
+def refused_and_then_succeeded(context: FaultContext) -> None:
+    context.ann.refusals.append({"code": "insufficient_availability"})
 
 
-def oversold(scene: Scene) -> None:
+def oversold(context: FaultContext) -> None:
     fields = {"items": [{"ticket_type_id": TICKETS, "quantity": 1}]}
-    entry = scene.record.begin(Entry("dan", "reserve_tickets", fields, "queue"))
+    entry = context.record.begin(Entry("dan", "reserve_tickets", fields, "queue"))
     later = NOW + timedelta(seconds=60)
     items = [{"ticket_type_id": TICKETS, "quantity": 1}]
     cart = {"id": entry.id, "expires_at": text(later), "items": items}
-    scene.write(entry, "succeeded", {"cart": cart}, None)
-    scene.record.hear(entry, scene.documents[entry.id])
-    scene.carts["dan"] = HeldCart(entry.id, later, {TICKETS: 1})
+    context.write(entry, "succeeded", {"cart": cart}, None)
+    context.record.hear(entry, context.documents[entry.id])
+    context.carts["dan"] = HeldCart(entry.id, later, {TICKETS: 1})
 
 
-def applied_after_its_deadline(scene: Scene) -> None:
-    scene.ann.deadline = text(NOW - timedelta(seconds=1))
+def applied_after_its_deadline(context: FaultContext) -> None:
+    context.ann.deadline = text(NOW - timedelta(seconds=1))
 
 
-def refused_before_its_deadline(scene: Scene) -> None:
-    oversold(scene)
-    (*_, entry) = scene.record.entries.values()
+def refused_before_its_deadline(context: FaultContext) -> None:
+    oversold(context)
+    (*_, entry) = context.record.entries.values()
     entry.deadline = text(NOW + timedelta(seconds=1))
     entry.documents.clear()
-    scene.write(entry, "refused", None, {"code": "deadline_passed"})
-    del scene.carts["dan"]
+    context.write(entry, "refused", None, {"code": "deadline_passed"})
+    del context.carts["dan"]
 
 
-def given_up_without_a_reason(scene: Scene) -> None:
-    refused_before_its_deadline(scene)
-    (*_, entry) = scene.record.entries.values()
+def given_up_without_a_reason(context: FaultContext) -> None:
+    refused_before_its_deadline(context)
+    (*_, entry) = context.record.entries.values()
     entry.deadline = None
-    scene.write(entry, "refused", None, {"code": "unprocessable"})
+    context.write(entry, "refused", None, {"code": "unprocessable"})
 
 
-def a_message_is_left(scene: Scene) -> None:
-    scene.queues["holdfast.commands"] = (0, 1)
+def a_message_is_left(context: FaultContext) -> None:
+    context.queues["holdfast.commands"] = (0, 1)
 
 
-def a_dead_letter_without_outcome(scene: Scene) -> None:
-    scene.dead.append({"command_id": "another"})
+def a_dead_letter_without_outcome(context: FaultContext) -> None:
+    context.dead.append({"command_id": "another"})
 
 
-def connections_pile_up(scene: Scene) -> None:
+def connections_pile_up(context: FaultContext) -> None:
     more = POOLED["holdfast worker"]
-    scene.sessions += [Session(pid, "holdfast worker", "idle", 1) for pid in range(more)]
+    context.sessions += [Session(pid, "holdfast worker", "idle", 1) for pid in range(more)]
 
 
-def a_connection_is_not_given_back(scene: Scene) -> None:
-    scene.lent_out["worker-1"] = 1
+def a_connection_is_not_given_back(context: FaultContext) -> None:
+    context.lent_out["worker-1"] = 1
 
 
-def nobody_knows_what_is_lent_out(scene: Scene) -> None:
-    scene.lent_out["gateway-1"] = math.nan
+def nobody_knows_what_is_lent_out(context: FaultContext) -> None:
+    context.lent_out["gateway-1"] = math.nan
 
 
-def no_recovery(scene: Scene) -> None:
-    scene.recoveries.all.append(Recovery("broker", 0, 10))
+def no_recovery(context: FaultContext) -> None:
+    context.recoveries.all.append(Recovery("broker", 0, 10))
 
 
-def a_slow_recovery(scene: Scene) -> None:
-    scene.recoveries.all.append(Recovery("broker", 0, 10, seconds=11, calm_seconds=11))
+def a_slow_recovery(context: FaultContext) -> None:
+    context.recoveries.all.append(Recovery("broker", 0, 10, seconds=11, calm_seconds=11))
 
 
-BREAKAGES: dict[str, tuple[Callable[[Scene], None], ...]] = {
+BREAKAGES: dict[str, tuple[Callable[[FaultContext], None], ...]] = {
     "I3": (an_accepted_command_is_lost,),
     "I4": (an_outcome_that_nobody_asked_for, what_was_turned_away_took_effect),
     "I5": (a_cart_holds_more, a_cart_is_gone),
@@ -230,7 +230,7 @@ BREAKAGES: dict[str, tuple[Callable[[Scene], None], ...]] = {
     [(invariant, each) for invariant, all_of_it in BREAKAGES.items() for each in all_of_it],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_it_is_broken_by(invariant: str, breakage: Callable[[Scene], None]) -> None:
-    scene = Scene()
-    breakage(scene)
-    assert any(finding.startswith(invariant) for finding in scene.findings()), scene.findings()
+def test_it_is_broken_by(invariant: str, breakage: Callable[[FaultContext], None]) -> None:
+    context = FaultContext()
+    breakage(context)
+    assert any(finding.startswith(invariant) for finding in context.findings()), context.findings()

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from dev.addresses import LOOPBACK
-from reliability.chaos.proxy import Proxy
+from reliability.chaos.system.proxy import Proxy
 from shared.ids import new_id
 
 MOMENT_SECONDS = 0.15
@@ -70,7 +70,7 @@ async def test_cut_it_resets_both_sides(proxy: Proxy, streams: Streams) -> None:
     proxy.cut()
     with pytest.raises(ConnectionResetError):
         await streams[0].readexactly(1)
-    assert proxy.links == set()
+    assert proxy.connections == set()
 
 
 async def test_stalled_it_keeps_everything_and_loses_nothing(

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from reliability.chaos.record import Entry
-from reliability.chaos.recovery import Recoveries
+from reliability.chaos.checks.record import Entry
+from reliability.chaos.checks.recovery import Recoveries
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("reliability.chaos.recovery.time.monotonic", lambda: clock.now)
+    monkeypatch.setattr("reliability.chaos.checks.recovery.time.monotonic", lambda: clock.now)
     return clock
 
 

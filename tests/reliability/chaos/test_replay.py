@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from reliability.chaos.record import Document, Entry
-from reliability.chaos.replay import check_availability, replay
+from reliability.chaos.checks.record import Document, Entry
+from reliability.chaos.checks.replay import check_availability, replay
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 HOLD = timedelta(seconds=10)

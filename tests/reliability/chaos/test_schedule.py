@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from reliability.chaos.arguments import CANDIDATES, PROFILES, TARGETS, read_arguments
+from reliability.chaos.checks.record import Record
+from reliability.chaos.clients.queue_buyers import QueueBuyers
+from reliability.chaos.clients.workload import TOTALS, Workload, registrations
 from reliability.chaos.faults.catalogue import FAULTS
-from reliability.chaos.queue_buyers import QueueBuyers
-from reliability.chaos.record import Record
 from reliability.chaos.schedule import schedule
-from reliability.chaos.shop import TOTALS, Shop, registrations
 
 ROWS_HELD_BY_FAULTS = {1, 2, 3, *range(5, 9), *range(10, 21), 26}
-SHOP = Shop(tuple(f"0190f000-0000-7000-8000-{number:012d}" for number in range(len(TOTALS))))
+SHOP = Workload(tuple(f"0190f000-0000-7000-8000-{number:012d}" for number in range(len(TOTALS))))
 
 
 def names(profile: str, seed: int, **missing: int) -> list[str]:
@@ -56,12 +56,12 @@ def test_the_long_profile_has_the_goals_of_the_project() -> None:
 
 def asked_for(seed: int) -> list[tuple[str, str, object]]:
     """What the buyers at the queue ask for in their first messages."""
-    chance = random.Random(seed)
-    users = [each["user_id"] for each in registrations(chance, 10)]
+    rng = random.Random(seed)
+    users = [each["user_id"] for each in registrations(rng, 10)]
     record = Record()
-    buyers = QueueBuyers(users, SHOP, None, None, record, chance)
+    buyers = QueueBuyers(users, SHOP, None, None, record, rng)
     for _ in range(5):
-        buyers._mixed(buyers._wishes())
+        buyers._mixed(buyers._next_commands())
     return [(each.user_id, each.kind, each.fields) for each in record.entries.values()]
 
 

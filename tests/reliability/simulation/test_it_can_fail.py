@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from reliability.simulation import locks
+from reliability.simulation.fakes import locks
+from reliability.simulation.fakes.tables import Transaction
 from reliability.simulation.run import simulate
-from reliability.simulation.tables import Transaction
 from shared.commands import Command, CommandFields
 from worker import apply
 from worker.domain import batch, decide

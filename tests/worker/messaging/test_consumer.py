@@ -256,7 +256,11 @@ SURROGATE = rb'{"kind": "create_event", "name": "\ud800"}'
 REPEATED = rb'{"kind": "reserve_tickets", "items": [], "items": []}'
 
 
-@pytest.mark.parametrize("bad", [json.dumps(BAD).encode(), SURROGATE, REPEATED])
+@pytest.mark.parametrize(
+    "bad",
+    [json.dumps(BAD).encode(), SURROGATE, REPEATED],
+    ids=["invalid", "lone surrogate", "repeated member"],
+)
 async def test_good_commands_beside_a_bad_one_are_applied(
     office: Harness, client: QueueClient, bad: bytes
 ) -> None:

@@ -1,0 +1,1 @@
+"""Full tables beside empty ones."""

@@ -1,0 +1,1 @@
+"""Compares what the clients were told with what the system has recorded."""

@@ -1,0 +1,115 @@
+"""Creates what a run needs: buyers, an event, and ticket types on sale."""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from loadtest.progress import Progress
+from loadtest.queue.client import QueueClient
+from loadtest.workload import Workload
+from shared.commands import Command, CreateEvent, CreateTicketType, RegisterUser
+from shared.ids import new_id
+from shared.messages import MAX_COMMANDS_A_MESSAGE
+
+UNUSABLE_PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$" + "A" * 22 + "$" + "A" * 43
+"""For buyers who need no password, because their tokens are minted or they use the queue."""
+EVENT_STARTS_IN = timedelta(days=30)
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    user_id: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fixtures:
+    """An event on sale, and its buyers."""
+
+    organizer: Account
+    event_id: str
+    ticket_type_ids: Sequence[str]
+    buyers: Sequence[Account]
+
+
+async def set_fixtures_through_queue(
+    queue_client: QueueClient,
+    workload: Workload,
+    progress: Progress,
+    password_hash: str = UNUSABLE_PASSWORD_HASH,
+) -> Fixtures:
+    """Register the buyers and put an event on sale. Raises `PreparationError`."""
+    accounts = new_accounts(workload.buyers + 1)
+
+    def registration(account: Account) -> Command:
+        return RegisterUser(
+            command_id=new_id(),
+            user_id=account.user_id,
+            submitted_at=datetime.now(UTC),
+            email=account.email,
+            password_hash=password_hash,
+        )
+
+    await _decide_all(queue_client, accounts, registration, progress, "registering buyers")
+    organizer, *buyers = accounts
+    now = datetime.now(UTC)
+    event = CreateEvent(
+        command_id=new_id(),
+        user_id=organizer.user_id,
+        submitted_at=now,
+        name=event_name(),
+        starts_at=now + EVENT_STARTS_IN,
+        ends_at=now + EVENT_STARTS_IN + timedelta(hours=4),
+    )
+    await queue_client.apply([event])
+
+    def ticket_type(name: str) -> Command:
+        return CreateTicketType(
+            command_id=new_id(),
+            user_id=organizer.user_id,
+            submitted_at=datetime.now(UTC),
+            event_id=event.command_id,
+            name=name,
+            total_quantity=workload.tickets,
+            sale_starts_at=now - timedelta(hours=1),
+            sale_ends_at=now + EVENT_STARTS_IN,
+        )
+
+    names = ticket_type_names(workload)
+    created = await _decide_all(queue_client, names, ticket_type, progress, "creating ticket types")
+    # What a command creates bears its ID.
+    return Fixtures(organizer, event.command_id, [each.command_id for each in created], buyers)
+
+
+def new_accounts(count: int) -> list[Account]:
+    """Return new users with unused e-mail addresses."""
+    run = secrets.token_hex(6)
+    return [Account(new_id(), f"load-{run}-{number}@holdfast.example") for number in range(count)]
+
+
+def event_name() -> str:
+    return f"Load test of {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def ticket_type_names(workload: Workload) -> list[str]:
+    return [f"Ticket type {number}" for number in range(1, workload.ticket_types + 1)]
+
+
+async def _decide_all(
+    queue_client: QueueClient,
+    things: Sequence[Thing],
+    command: Callable[[Thing], Command],
+    progress: Progress,
+    what: str,
+) -> list[Command]:
+    done: list[Command] = []
+    for start in range(0, len(things), MAX_COMMANDS_A_MESSAGE):
+        chunk = [command(thing) for thing in things[start : start + MAX_COMMANDS_A_MESSAGE]]
+        await queue_client.apply(chunk)
+        done += chunk
+        progress.step(what, len(done), len(things))
+    return done

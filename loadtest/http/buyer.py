@@ -1,0 +1,197 @@
+"""One buyer at the gateway: retries until the outcome of its request is known."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+from loadtest.http.connection import HttpConnection, Target, request
+from loadtest.measure.counters import Counters
+from loadtest.measure.histogram import Histogram
+from loadtest.options import Mode
+from loadtest.workload import Reservation
+
+WAIT_SECONDS = 10
+"""How long a buyer lets the gateway wait for the outcome."""
+ANSWER_SECONDS = WAIT_SECONDS + 20.0
+"""An answer that takes longer is given up, and asked for again under the same key."""
+RETRY_SECONDS = 1.0
+PREFER: dict[Mode, str] = {"await": f"wait={WAIT_SECONDS}", "poll": "respond-async"}
+
+_OK, _ACCEPTED, _SERVER_ERROR = 200, 202, 500
+_CODE = re.compile(rb'"code": ?"([a-z_]+)"')
+_STATUS = re.compile(rb'"status": ?"(pending|succeeded|refused)"')
+
+
+@dataclass(frozen=True, slots=True)
+class BuyerContext:
+    """What all buyers share: the gateway, the mode, and where they report outcomes."""
+
+    target: Target
+    mode: Mode
+    poll_seconds: float
+    counters: Counters
+    accepted: Histogram
+    on_done: Callable[["Buyer", str | None, bytes], None]
+    """Takes a buyer, the code of a refusal or None, and the answer."""
+
+
+class Buyer:
+    """A user with a token and a connection, and at most one request in flight."""
+
+    __slots__ = (
+        "_connecting",
+        "_connection",
+        "_context",
+        "_head",
+        "_loop",
+        "_poll_head",
+        "_polls",
+        "_request",
+        "_sent_at",
+        "_timer",
+        "due",
+        "number",
+        "wants",
+    )  # fmt: skip
+
+    def __init__(self, context: BuyerContext, number: int, token: str) -> None:
+        self.number = number
+        self.due = 0.0
+        """When the request under way was due."""
+        self.wants: Reservation | None = None
+        """None while the buyer only looks."""
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._connection = HttpConnection(self._on_answer, self._on_lost)
+        self._head = _reservation_head(context, token)
+        self._poll_head = {"Authorization": f"Bearer {token}"}
+        self._polls = False
+        self._request = b""
+        self._sent_at = 0.0
+        """0 while nothing is in flight."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Raises `OSError` or `TimeoutError`."""
+        await self._connection.open(self._context.target)
+
+    def reserve(self, reservation: Reservation, items: str, due: float) -> None:
+        """Ask for tickets; the outcome goes to `on_done` of the context."""
+        self.wants, self.due, self._polls = reservation, due, False
+        body = f"{{{items}}}"
+        self._request = (
+            f"{self._head}{reservation.command_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+        self._send()
+
+    def read_page(self, page: bytes, due: float) -> None:
+        """Send a request that buys nothing."""
+        self.wants, self.due, self._request = None, due, page
+        self._send()
+
+    def retry_if_late(self, now: float) -> None:
+        """Abort a request that takes too long, and send it again."""
+        if self._sent_at and now - self._sent_at > ANSWER_SECONDS:
+            self._connection.abort()
+
+    def stop(self) -> None:
+        """Abort the request in flight and close the connection."""
+        for activity in (self._timer, self._connecting):
+            if activity is not None:
+                activity.cancel()
+        self._sent_at = 0.0
+        self._connection.abort()
+
+    def _send(self) -> None:
+        if not self._connection.is_open:
+            self._connecting = asyncio.create_task(self._connect_and_send())
+            return
+        self._sent_at = perf_counter()
+        self._connection.send(self._request)
+
+    async def _connect_and_send(self) -> None:
+        try:
+            await self.connect()
+        except (OSError, TimeoutError):
+            self._retry()
+        else:
+            self._send()
+
+    def _retry(self) -> None:
+        """Ask the same under the same key: what became of it is unknown, and applied once."""
+        self._context.counters.tries_again += 1
+        self._timer = self._loop.call_later(RETRY_SECONDS, self._send)
+
+    def _on_lost(self, _reason: str) -> None:
+        if self._sent_at:
+            self._sent_at = 0.0
+            self._retry()
+
+    def _on_answer(self, status: int, body: bytes) -> None:
+        self._sent_at = 0.0
+        if status >= _SERVER_ERROR:
+            self._retry()
+        elif self.wants is None:
+            self._on_page(status, body)
+        elif self.wants.command_id.encode() not in body:
+            self._on_rejected(status, body)
+        elif status == _ACCEPTED:
+            self._context.accepted.add(perf_counter() - self.due)
+            self._poll_later(self.wants)
+        elif status == _OK:
+            self._on_outcome(self.wants, body)
+        else:
+            self._done(_code(body) or f"http_{status}", body)
+
+    def _on_outcome(self, wants: Reservation, body: bytes) -> None:
+        found = _STATUS.search(body)
+        match found and found[1]:
+            case b"succeeded":
+                self._done(None, body)
+            case b"refused":
+                self._done(_code(body) or "unknown", body)
+            case _:
+                self._poll_later(wants)
+
+    def _on_page(self, status: int, body: bytes) -> None:
+        if status == _OK:
+            self._done(None, body)
+        else:
+            self._on_rejected(status, body)
+
+    def _on_rejected(self, status: int, body: bytes) -> None:
+        """Something is wrong with the request itself, or with the answer."""
+        what = f"an answer {status} that names no command of ours ({_code(body)})"
+        self._context.counters.fault(what, body.decode(errors="replace"))
+        self._done(f"http_{status}", body)
+
+    def _poll_later(self, wants: Reservation) -> None:
+        if not self._polls:
+            self._polls = True
+            self._request = request(
+                self._context.target, "GET", f"/v1/commands/{wants.command_id}", self._poll_head
+            )
+        self._timer = self._loop.call_later(self._context.poll_seconds, self._send)
+
+    def _done(self, refusal: str | None, body: bytes) -> None:
+        self._context.on_done(self, refusal, body)
+
+
+def _reservation_head(context: BuyerContext, token: str) -> str:
+    """Return all of a reservation that never changes, up to the value of its key."""
+    return (
+        f"POST {context.target.path}/v1/reservations HTTP/1.1\r\n"
+        f"Host: {context.target.host_header}\r\n"
+        f"Authorization: Bearer {token}\r\n"
+        "Content-Type: application/json\r\n"
+        f"Prefer: {PREFER[context.mode]}\r\n"
+        "Idempotency-Key: "
+    )
+
+
+def _code(body: bytes) -> str | None:
+    found = _CODE.search(body)
+    return found[1].decode() if found else None

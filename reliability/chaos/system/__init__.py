@@ -1,0 +1,1 @@
+"""The system under test: servers, gateways, workers, and the proxies between them."""
