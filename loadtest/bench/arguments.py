@@ -5,7 +5,7 @@ from pathlib import Path
 
 from loadtest.bench.growth.fill import Amounts
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+FIGURES = Path(__file__).resolve().parent.parent.parent / "docs" / "figures"
 SECONDS = 8.0
 MEMORY_SECONDS = 180.0
 """Long enough for a first minute and later ones."""
@@ -27,7 +27,7 @@ def read_arguments() -> argparse.Namespace:
         parser.error("--carts are at most --users: a user has one active cart")
     whole = not (found.report or found.growth or found.memory or found.quick or found.only)
     if found.docs is None and whole:
-        found.docs = DOCS
+        found.docs = FIGURES
     return found
 
 
@@ -49,9 +49,9 @@ def _parser() -> argparse.ArgumentParser:
         "--docs",
         type=Path,
         nargs="?",
-        const=DOCS,
+        const=FIGURES,
         metavar="FOLDER",
-        help="where the JSON and the picture go (docs); the whole bench writes them anyway",
+        help="where the JSON and the picture go (docs/figures); the whole bench writes them anyway",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--report", action="store_true", help="the README's figures: two minutes")

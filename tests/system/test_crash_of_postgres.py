@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from dev.private_postgres import PrivatePostgres
-from dev.search import Unavailable
 from dev.services import private_postgres, services
 from shared.ids import new_id
 from tests.conftest import migrate
@@ -18,6 +17,7 @@ from tests.system.amqp import Queue, reservation
 from tests.system.books import Books
 from tests.system.clients import Site, eventually, refused, succeeded
 from tests.system.freezing import frozen
+from tests.system.private_servers import started_or_skipped
 from tests.system.rush import WAITS_SECONDS, open_rush
 from tests.system.traffic import open_traffic, recovers
 
@@ -40,13 +40,8 @@ LOOK_AGAIN_SECONDS = 0.05
 
 @pytest.fixture(scope="module")
 async def postgres() -> AsyncIterator[PrivatePostgres]:
-    try:
-        context = private_postgres()
-        server = await asyncio.to_thread(context.__enter__)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield server
-    await asyncio.to_thread(context.__exit__, None, None, None)
+    async with started_or_skipped(private_postgres) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from dev.private_rabbitmq import PrivateRabbit
-from dev.search import Unavailable
 from dev.services import private_rabbitmq, services
 from shared.ids import new_id
 from tests.conftest import migrate
@@ -18,6 +17,7 @@ from tests.system.amqp import Queue
 from tests.system.books import Books
 from tests.system.clients import Site, eventually, is_live, refused, succeeded
 from tests.system.freezing import frozen, kill_at_once
+from tests.system.private_servers import started_or_skipped
 from tests.system.rush import WAITS_SECONDS, Attempt, open_rush
 from tests.system.traffic import audited, open_traffic, recovers
 
@@ -33,13 +33,8 @@ FROZEN_SECONDS = 9
 
 @pytest.fixture(scope="module")
 async def rabbitmq() -> AsyncIterator[PrivateRabbit]:
-    try:
-        context = private_rabbitmq()
-        node = await asyncio.to_thread(context.__enter__)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    yield node
-    await asyncio.to_thread(context.__exit__, None, None, None)
+    async with started_or_skipped(private_rabbitmq) as node:
+        yield node
 
 
 @pytest.fixture(scope="module")

@@ -1,38 +1,25 @@
 """A database, a vhost and an engine for the worker's tests alone.
 
-The processes of other tests would sweep this database's carts and take this vhost's messages.
+The workers of other tests would sweep this database's carts and take this vhost's messages, so the
+fixtures of `tests.conftest` are registered once more for this folder.
 """
 
 import functools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import Services, services
+from tests import conftest
 from tests.builders import RULES
-from tests.conftest import migrate
 from tests.worker.harness import Harness
 from worker.apply import apply
 from worker.committer import Committer
 from worker.storage.engine import create_engine
 
-
-@pytest.fixture(scope="session")
-def own_services() -> Iterator[Services]:
-    with services("tests") as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
-def broker_url(own_services: Services) -> str:
-    return own_services.broker_url
-
-
-@pytest.fixture(scope="session")
-def database_url(own_services: Services) -> str:
-    migrate(own_services.database_url)
-    return own_services.database_url
+own_services = conftest.own_services
+broker_url = conftest.broker_url
+database_url = conftest.database_url
 
 
 @pytest.fixture(scope="session")

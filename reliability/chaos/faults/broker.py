@@ -10,6 +10,7 @@ import aio_pika
 
 from reliability.chaos.checks.record import Record
 from reliability.chaos.clients.http_buyers import UNAVAILABLE
+from reliability.chaos.faults import network
 from reliability.chaos.faults.context import Fault, FaultContext
 from reliability.chaos.faults.processes import send
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_QUEUE, COMMANDS_ROUTING_KEY
@@ -18,8 +19,6 @@ ALARM_SECONDS = 8.0
 """Much longer than a gateway awaits a confirm: three seconds."""
 LAST_TAKEN_SECONDS = 0.5
 """RabbitMQ still takes what each connection publishes next when an alarm is raised."""
-STALL_SECONDS = 3.0
-CUT_SHARE = 0.5
 CONNECT_SECONDS = 5.0
 COPIES, COPIES_SECONDS = 3, 4.0
 WITHIN_SECONDS = 15.0
@@ -115,26 +114,6 @@ async def delete_binding(context: FaultContext) -> bool:
     return True
 
 
-async def cut(context: FaultContext) -> bool:
-    for way in WAYS:
-        context.system.proxies[way].cut(CUT_SHARE, context.rng)
-    return True
-
-
-async def stall(context: FaultContext) -> bool:
-    proxy = context.system.proxies[context.rng.choice(WAYS)]
-    proxy.stall()
-    await asyncio.sleep(STALL_SECONDS)
-    proxy.flow()
-    return True
-
-
-async def half_open(context: FaultContext) -> bool:
-    for way in WAYS:
-        context.system.proxies[way].swallow()
-    return True
-
-
 async def triplicate(context: FaultContext) -> bool:
     """Publish every message of the queue's buyers three times, the copies out of order."""
     context.queue_client.copies = COPIES
@@ -155,8 +134,8 @@ FAULTS = (
     Fault("broker-app-restart", "broker", (14,), restart_app, WITHIN_SECONDS),
     Fault("binding-deleted", "queue gone", (15,), delete_binding, quiet=True),
     Fault("queue-deleted", "queue gone", (15,), delete_queue, quiet=True),
-    Fault("broker-cut", "wires", (16,), cut),
-    Fault("broker-stall", "wires", (), stall),
+    Fault("broker-cut", "wires", (16,), network.cut(WAYS)),
+    Fault("broker-stall", "wires", (), network.stall(WAYS)),
     Fault("triplicate", "copies", (26,), triplicate),
 )
-EXTRA = (Fault("broker-half-open", "half-open", (), half_open, WITHIN_SECONDS),)
+EXTRA = (Fault("broker-half-open", "half-open", (), network.half_open(WAYS), WITHIN_SECONDS),)

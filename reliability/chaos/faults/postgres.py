@@ -8,15 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from reliability.chaos.faults import network
 from reliability.chaos.faults.context import Fault, FaultContext
 from reliability.chaos.faults.processes import halted, send
 from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 COMMIT_SECONDS = 3.0
 """How long to wait for the next COMMIT."""
-STALL_SECONDS = 3.0
 DELAY_SECONDS = 0.05
-CUT_SHARE = 0.5
 MAX_COMMITS_LOST = 2
 MAX_TERMINATED = 3
 FULL_SECONDS = 3.0
@@ -102,36 +101,16 @@ async def freeze(context: FaultContext) -> bool:
     return True
 
 
-async def half_open(context: FaultContext) -> bool:
-    for way in WAYS:
-        context.system.proxies[way].swallow()
-    return True
-
-
 async def half_close(context: FaultContext) -> bool:
     for way in WAYS:
         context.system.proxies[way].half_close()
     return True
 
 
-async def cut(context: FaultContext) -> bool:
-    for way in WAYS:
-        context.system.proxies[way].cut(CUT_SHARE, context.rng)
-    return True
-
-
-async def stall(context: FaultContext) -> bool:
-    proxy = context.system.proxies[context.rng.choice(WAYS)]
-    proxy.stall()
-    await asyncio.sleep(STALL_SECONDS)
-    proxy.flow()
-    return True
-
-
 async def delay(context: FaultContext) -> bool:
     proxy = context.system.proxies["worker postgres"]
     proxy.delay_seconds = DELAY_SECONDS
-    await asyncio.sleep(STALL_SECONDS)
+    await asyncio.sleep(network.STALL_SECONDS)
     proxy.delay_seconds = 0
     return True
 
@@ -227,10 +206,12 @@ FAULTS = (
     LOST_COMMIT,
     Fault("postgres-terminate", "wires", (18,), terminate),
     Fault("postgres-freeze", "postgres frozen", (19,), freeze),
-    Fault("postgres-half-open", "half-open", (19,), half_open, HALF_OPEN_WITHIN_SECONDS),
+    Fault(
+        "postgres-half-open", "half-open", (19,), network.half_open(WAYS), HALF_OPEN_WITHIN_SECONDS
+    ),
     Fault("postgres-half-close", "wires", (19,), half_close),
-    Fault("postgres-cut", "wires", (), cut),
-    Fault("postgres-stall", "wires", (), stall),
+    Fault("postgres-cut", "wires", (), network.cut(WAYS)),
+    Fault("postgres-stall", "wires", (), network.stall(WAYS)),
     Fault("postgres-delay", "wires", (), delay),
     Fault("disk-full", "disk full", (20,), fill_disk),
     Fault("wal-disk-full", "disk full", (20,), fill_wal_disk, FULL_WITHIN_SECONDS),

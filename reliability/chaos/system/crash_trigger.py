@@ -113,5 +113,14 @@ class CrashTrigger:
                 self.arm(CrashPoint(_any(point), int(passing), _any(action)))
 
 
+def run_with_crash_points(wrap: Callable[[CrashTrigger], None], main: Callable[[], object]) -> None:
+    """Run the main function of a process whose functions `wrap` has put crash points around."""
+    trigger = CrashTrigger()
+    wrap(trigger)
+    if pipe := os.environ.get(PIPE_VARIABLE):
+        trigger.listen(pipe)
+    main()
+
+
 def _any(text: str) -> Any:
     return text

@@ -1,22 +1,17 @@
 """A gateway with crash points in its publish path."""
 
 import asyncio
-import os
 from typing import Any
 
 from gateway import __main__ as gateway
 from gateway.messaging.submit import Publisher
-from reliability.chaos.system.crash_trigger import PIPE_VARIABLE, CrashTrigger
+from reliability.chaos.system.crash_trigger import CrashTrigger, run_with_crash_points
 
 SENDING_TURNS = 3
 
 
 def main() -> None:
-    trigger = CrashTrigger()
-    wrap(trigger)
-    if pipe := os.environ.get(PIPE_VARIABLE):
-        trigger.listen(pipe)
-    gateway.main()
+    run_with_crash_points(wrap, gateway.main)
 
 
 def wrap(trigger: CrashTrigger) -> None:

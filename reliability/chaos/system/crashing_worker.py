@@ -5,7 +5,6 @@ gone fails at the start.
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from reliability.chaos.system.crash_trigger import PIPE_VARIABLE, CrashTrigger
+from reliability.chaos.system.crash_trigger import CrashTrigger, run_with_crash_points
 from worker import __main__ as worker
 from worker import apply
 from worker.messaging import replies
@@ -25,11 +24,7 @@ SENDING_TURNS = 3
 
 
 def main() -> None:
-    trigger = CrashTrigger()
-    wrap(trigger)
-    if pipe := os.environ.get(PIPE_VARIABLE):
-        trigger.listen(pipe)
-    worker.main()
+    run_with_crash_points(wrap, worker.main)
 
 
 def wrap(trigger: CrashTrigger) -> None:

@@ -22,7 +22,7 @@ from shared.ids import new_id
 from tests.builders import reserve
 from tests.conftest import migrate
 from tests.deployment import JWT_SECRET, Deployment
-from tests.system.clients import Person, SystemUnderTest, succeeded
+from tests.system.clients import Person, Site, succeeded
 from tests.worker.harness import Harness, eventually
 from tests.worker.queue_client import QueueClient
 from worker.storage.engine import create_engine
@@ -114,7 +114,7 @@ async def test_a_worker_ends_at_its_point_and_the_next_applies_once(
     assert await office.held(tickets) == await office.reserved(tickets) == 1
 
 
-async def test_a_crash_point_burns_at_the_passing_that_it_names(
+async def test_a_crash_point_kills_at_the_passing_that_it_names(
     office: Harness, worker: Service, client: QueueClient
 ) -> None:
     user, tickets, deaths = await office.user(), await office.ticket_type(), len(worker.deaths)
@@ -177,7 +177,7 @@ async def counter(own: Services, worker: Service, tmp_path: Path) -> AsyncIterat
     ):
         await deployment.start(gateways=1, workers=0)
         await doomed.ready()
-        ann = await SystemUnderTest(deployment, http).newcomer()
+        ann = await Site(deployment, http).newcomer()
         yield Counter(doomed, ann, await ann.sale(), to_broker)
 
 

@@ -25,7 +25,7 @@ def text(at: datetime) -> str:
 
 
 @dataclass
-class FaultContext:
+class Scenario:
     """Ann reserved two tickets over the queue; Bob was refused over HTTP; Cid turned away."""
 
     record: Record = field(default_factory=Record)
@@ -102,107 +102,107 @@ class FaultContext:
 
 
 def test_a_true_record_has_no_findings() -> None:
-    assert FaultContext().findings() == []
+    assert Scenario().findings() == []
 
 
-def an_accepted_command_is_lost(context: FaultContext) -> None:
-    del context.documents[context.bob.id]
-    context.recorded_ids.remove(context.bob.id)
+def an_accepted_command_is_lost(scenario: Scenario) -> None:
+    del scenario.documents[scenario.bob.id]
+    scenario.recorded_ids.remove(scenario.bob.id)
 
 
-def an_outcome_that_nobody_asked_for(context: FaultContext) -> None:
-    context.recorded_ids.add("another")
+def an_outcome_that_nobody_asked_for(scenario: Scenario) -> None:
+    scenario.recorded_ids.add("another")
 
 
-def what_was_turned_away_took_effect(context: FaultContext) -> None:
-    context.write(context.cid, "refused", None, {"code": "ticket_type_not_found"})
+def what_was_turned_away_took_effect(scenario: Scenario) -> None:
+    scenario.write(scenario.cid, "refused", None, {"code": "ticket_type_not_found"})
 
 
-def a_cart_holds_more(context: FaultContext) -> None:
-    context.carts["ann"] = replace(context.carts["ann"], lines={TICKETS: 3})
+def a_cart_holds_more(scenario: Scenario) -> None:
+    scenario.carts["ann"] = replace(scenario.carts["ann"], lines={TICKETS: 3})
 
 
-def a_cart_is_gone(context: FaultContext) -> None:
-    context.carts.clear()
+def a_cart_is_gone(scenario: Scenario) -> None:
+    scenario.carts.clear()
 
 
-def an_outcome_changed_when_its_id_was_used_again(context: FaultContext) -> None:
-    context.documents[context.ann.id] = context.documents[context.ann.id].replace("{", "{ ", 1)
+def an_outcome_changed_when_its_id_was_used_again(scenario: Scenario) -> None:
+    scenario.documents[scenario.ann.id] = scenario.documents[scenario.ann.id].replace("{", "{ ", 1)
 
 
-def two_answers_to_one_id(context: FaultContext) -> None:
-    context.ann.documents.add(context.documents[context.ann.id].replace("{", "{ ", 1))
+def two_answers_to_one_id(scenario: Scenario) -> None:
+    scenario.ann.documents.add(scenario.documents[scenario.ann.id].replace("{", "{ ", 1))
 
 
-def a_problem_that_differs(context: FaultContext) -> None:
-    context.bob.refusals.append({"code": "sale_ended", "status": 409})
+def a_problem_that_differs(scenario: Scenario) -> None:
+    scenario.bob.refusals.append({"code": "sale_ended", "status": 409})
 
 
-def refused_and_then_succeeded(context: FaultContext) -> None:
-    context.ann.refusals.append({"code": "insufficient_availability"})
+def refused_and_then_succeeded(scenario: Scenario) -> None:
+    scenario.ann.refusals.append({"code": "insufficient_availability"})
 
 
-def oversold(context: FaultContext) -> None:
+def oversold(scenario: Scenario) -> None:
     fields = {"items": [{"ticket_type_id": TICKETS, "quantity": 1}]}
-    entry = context.record.begin(Entry("dan", "reserve_tickets", fields, "queue"))
+    entry = scenario.record.begin(Entry("dan", "reserve_tickets", fields, "queue"))
     later = NOW + timedelta(seconds=60)
     items = [{"ticket_type_id": TICKETS, "quantity": 1}]
     cart = {"id": entry.id, "expires_at": text(later), "items": items}
-    context.write(entry, "succeeded", {"cart": cart}, None)
-    context.record.hear(entry, context.documents[entry.id])
-    context.carts["dan"] = HeldCart(entry.id, later, {TICKETS: 1})
+    scenario.write(entry, "succeeded", {"cart": cart}, None)
+    scenario.record.hear(entry, scenario.documents[entry.id])
+    scenario.carts["dan"] = HeldCart(entry.id, later, {TICKETS: 1})
 
 
-def applied_after_its_deadline(context: FaultContext) -> None:
-    context.ann.deadline = text(NOW - timedelta(seconds=1))
+def applied_after_its_deadline(scenario: Scenario) -> None:
+    scenario.ann.deadline = text(NOW - timedelta(seconds=1))
 
 
-def refused_before_its_deadline(context: FaultContext) -> None:
-    oversold(context)
-    (*_, entry) = context.record.entries.values()
+def refused_before_its_deadline(scenario: Scenario) -> None:
+    oversold(scenario)
+    (*_, entry) = scenario.record.entries.values()
     entry.deadline = text(NOW + timedelta(seconds=1))
     entry.documents.clear()
-    context.write(entry, "refused", None, {"code": "deadline_passed"})
-    del context.carts["dan"]
+    scenario.write(entry, "refused", None, {"code": "deadline_passed"})
+    del scenario.carts["dan"]
 
 
-def given_up_without_a_reason(context: FaultContext) -> None:
-    refused_before_its_deadline(context)
-    (*_, entry) = context.record.entries.values()
+def given_up_without_a_reason(scenario: Scenario) -> None:
+    refused_before_its_deadline(scenario)
+    (*_, entry) = scenario.record.entries.values()
     entry.deadline = None
-    context.write(entry, "refused", None, {"code": "unprocessable"})
+    scenario.write(entry, "refused", None, {"code": "unprocessable"})
 
 
-def a_message_is_left(context: FaultContext) -> None:
-    context.queues["holdfast.commands"] = (0, 1)
+def a_message_is_left(scenario: Scenario) -> None:
+    scenario.queues["holdfast.commands"] = (0, 1)
 
 
-def a_dead_letter_without_outcome(context: FaultContext) -> None:
-    context.dead.append({"command_id": "another"})
+def a_dead_letter_without_outcome(scenario: Scenario) -> None:
+    scenario.dead.append({"command_id": "another"})
 
 
-def connections_pile_up(context: FaultContext) -> None:
+def connections_pile_up(scenario: Scenario) -> None:
     more = POOLED["holdfast worker"]
-    context.sessions += [Session(pid, "holdfast worker", "idle", 1) for pid in range(more)]
+    scenario.sessions += [Session(pid, "holdfast worker", "idle", 1) for pid in range(more)]
 
 
-def a_connection_is_not_given_back(context: FaultContext) -> None:
-    context.lent_out["worker-1"] = 1
+def a_connection_is_not_given_back(scenario: Scenario) -> None:
+    scenario.lent_out["worker-1"] = 1
 
 
-def nobody_knows_what_is_lent_out(context: FaultContext) -> None:
-    context.lent_out["gateway-1"] = math.nan
+def nobody_knows_what_is_lent_out(scenario: Scenario) -> None:
+    scenario.lent_out["gateway-1"] = math.nan
 
 
-def no_recovery(context: FaultContext) -> None:
-    context.recoveries.all.append(Recovery("broker", 0, 10))
+def no_recovery(scenario: Scenario) -> None:
+    scenario.recoveries.all.append(Recovery("broker", 0, 10))
 
 
-def a_slow_recovery(context: FaultContext) -> None:
-    context.recoveries.all.append(Recovery("broker", 0, 10, seconds=11, calm_seconds=11))
+def a_slow_recovery(scenario: Scenario) -> None:
+    scenario.recoveries.all.append(Recovery("broker", 0, 10, seconds=11, calm_seconds=11))
 
 
-BREAKAGES: dict[str, tuple[Callable[[FaultContext], None], ...]] = {
+BREAKAGES: dict[str, tuple[Callable[[Scenario], None], ...]] = {
     "I3": (an_accepted_command_is_lost,),
     "I4": (an_outcome_that_nobody_asked_for, what_was_turned_away_took_effect),
     "I5": (a_cart_holds_more, a_cart_is_gone),
@@ -230,7 +230,9 @@ BREAKAGES: dict[str, tuple[Callable[[FaultContext], None], ...]] = {
     [(invariant, each) for invariant, all_of_it in BREAKAGES.items() for each in all_of_it],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_it_is_broken_by(invariant: str, breakage: Callable[[FaultContext], None]) -> None:
-    context = FaultContext()
-    breakage(context)
-    assert any(finding.startswith(invariant) for finding in context.findings()), context.findings()
+def test_it_is_broken_by(invariant: str, breakage: Callable[[Scenario], None]) -> None:
+    scenario = Scenario()
+    breakage(scenario)
+    assert any(finding.startswith(invariant) for finding in scenario.findings()), (
+        scenario.findings()
+    )
