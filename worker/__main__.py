@@ -66,13 +66,13 @@ def create_app(settings: Settings) -> AsgiFastStream:
         apply_types=False,
         logger=None,  # otherwise it logs two lines a message
     )
-    answers = ReplySender()
-    consumer = Consumer(broker, committer, answers, PoisonSuspects(isolation), settings.accounts)
+    replies = ReplySender()
+    consumer = Consumer(broker, committer, replies, PoisonSuspects(isolation), settings.accounts)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         committer.start()
-        sending = asyncio.create_task(answers.send(), name="answers")
+        sending = asyncio.create_task(replies.send(), name="replies")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
         keeping = asyncio.create_task(partitions.keep(), name="partitions")
         deleting = asyncio.create_task(

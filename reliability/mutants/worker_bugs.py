@@ -26,22 +26,22 @@ MUTANTS = (
         "a worker that dies takes accepted commands with it",
         CONSUMER_FILE,
         "        decided = self._committer.submit(",
-        "        acknowledger.settle(raw.delivery_tag or 0)\n"
-        "        await acknowledger.acknowledge()\n"
+        "        acks.mark_done(raw.delivery_tag or 0)\n"
+        "        await acks.acknowledge()\n"
         "        decided = self._committer.submit(",
         (SIMULATION, WORKER_PROCESS),
     ),
     Mutant(
-        "acknowledged_beyond_the_settled",
+        "acknowledged_beyond_what_is_done",
         "messages that are still undecided are lost with the worker",
         ANSWERS_FILE,
-        """        while last + 1 in self._settled:
+        """        while last + 1 in self._done:
             last += 1
-            self._settled.remove(last)
+            self._done.remove(last)
 """,
-        """        if self._settled:
-            last = max(self._settled)
-            self._settled.clear()
+        """        if self._done:
+            last = max(self._done)
+            self._done.clear()
 """,
         (ANSWERS, SIMULATION),
     ),
@@ -65,7 +65,7 @@ MUTANTS = (
         "failed_reply_left_on_a_live_channel",
         "a broker that stalls for some seconds leaves commands unacknowledged for ever",
         ANSWERS_FILE,
-        "                    await _close(acknowledger.channel)\n",
+        "                    await _close(acks.channel)\n",
         "",
         (SIMULATION, CONSUMER),
     ),
@@ -73,8 +73,8 @@ MUTANTS = (
         "merged_replies_mixed_up",
         "a buyer gets the answer to somebody else's message",
         ANSWERS_FILE,
-        '            replies[message.correlation_id or ""] = answer.documents\n',
-        '            replies[message.correlation_id or ""] = answers[0].documents\n',
+        '            merged[message.correlation_id or ""] = reply.documents\n',
+        '            merged[message.correlation_id or ""] = replies[0].documents\n',
         (SIMULATION, ANSWERS),
     ),
     Mutant(
@@ -169,7 +169,7 @@ MUTANTS = (
         "stopped_without_waiting",
         "each restart counts a delivery for every message in hand, until they are given up",
         CONSUMER_FILE,
-        "                await self._answers.all_sent()\n",
+        "                await self._replies.drain()\n",
         "                pass\n",
         (SIMULATION, WORKER_PROCESS),
     ),

@@ -96,13 +96,13 @@ class Worker:
     def _start(self) -> None:
         engine = cast("AsyncEngine", self._engine)
         self._committer = Committer(functools.partial(unit_of_work.apply, engine, self.rules))
-        self._answers = ReplySender()
+        self._replies = ReplySender()
         broker = cast("RabbitBroker", _Subscriptions(self._broker, self))
         self._consumer = consuming.Consumer(
-            broker, self._committer, self._answers, PoisonSuspects(Isolation(self))
+            broker, self._committer, self._replies, PoisonSuspects(Isolation(self))
         )
         self._committer.start()
-        self._sending = self._spawn(self._answers.send())
+        self._sending = self._spawn(self._replies.send())
         self._sweeping = self._spawn(sweep(engine, self._committer))
         self._spawn(self._consume())
 

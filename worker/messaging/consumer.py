@@ -1,7 +1,7 @@
-"""The way of a message: read it, have its commands decided, answer, acknowledge; in that order.
+"""Handles a message: read it, have its commands decided, reply, acknowledge; in that order.
 
-Nothing here is left to defaults that lose messages: acknowledgement is ours alone and
-comes last, and what cannot be applied is on the disk of the dead letters before it.
+A message is acknowledged last, by the worker itself. Copies of commands that cannot be applied
+are on the disk of the dead-letter queue before that.
 """
 
 import asyncio
@@ -45,34 +45,34 @@ DRAIN_SECONDS = 20
 
 
 class Consumer:
-    """Takes messages from the queue of commands and sees to it that each is answered."""
+    """Takes messages from the queue of commands, and has a reply sent to each."""
 
     def __init__(
         self,
         broker: RabbitBroker,
         committer: Committer,
-        answers: ReplySender,
+        replies: ReplySender,
         poison_suspects: PoisonSuspects,
         accounts: frozenset[str] = frozenset(),
     ) -> None:
-        """Apply commands of the broker's `accounts` only, or of all if none is named."""
+        """Accept commands from the broker's `accounts`; where none is named, from all of them."""
         self._accounts = accounts
         self._broker = broker
         self._committer = committer
-        self._answers = answers
+        self._replies = replies
         self._poison_suspects = poison_suspects
         self._suspects: list[tuple[Delivery, AckBatcher]] = []
         self._held_back: list[tuple[Delivery, AckBatcher]] | None = None
         """Messages that wait while suspects are decided: one of them might end the worker too."""
-        self._acknowledger: AckBatcher | None = None
+        self._acks: AckBatcher | None = None
         self._consumer_tag = ""
         self._drains = False
         self._tasks: set[asyncio.Task[None]] = set()
         subscriber = broker.subscriber(
             COMMANDS_QUEUE,
             COMMANDS_EXCHANGE,
-            # Replies leave through this channel too, without confirms: the outcome of a lost
-            # reply is in the read model.
+            # Replies are published on this channel too, without confirms: the outcome of a lost
+            # reply is found in the read model. Decision 24 says why they share a connection.
             channel=Channel(prefetch_count=PREFETCH_MESSAGES, publisher_confirms=False),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
@@ -83,48 +83,46 @@ class Consumer:
         bypass_faststream_decoding(subscriber, self.handle)
 
     async def handle(self, delivery: Any) -> None:
-        """Hand in the commands of a message; the answer follows when they are decided."""
-        raw: Delivery = delivery  # not in the signature, or FastStream documents it
-        acknowledger = self._acknowledger
-        if acknowledger is None or acknowledger.channel is not raw.channel:
-            self._acknowledger = acknowledger = AckBatcher(raw.channel)
+        """Submit the commands of a message; the reply is sent when they are decided."""
+        raw: Delivery = delivery  # in the signature, FastStream would document the type
+        acks = self._acks
+        if acks is None or acks.channel is not raw.channel:
+            self._acks = acks = AckBatcher(raw.channel)
             self._consumer_tag = raw.consumer_tag
-            if self._drains:  # opened meanwhile, in place of one that broke
+            if self._drains:  # the channel was reopened while the worker stops
                 self._spawn(self._cancel())
-        self._answers.expect()
+        self._replies.expect()
         if rejected := self._reject_unread(raw):
-            self._spawn(
-                self._dead_letter_and_answer(raw, [answer_unreadable(rejected)], acknowledger)
-            )
+            self._spawn(self._dead_letter_and_answer(raw, [answer_unreadable(rejected)], acks))
         elif _is_suspect(raw):
-            self._suspects.append((raw, acknowledger))
+            self._suspects.append((raw, acks))
             if self._held_back is None:
                 self._held_back = []
                 self._spawn(self._decide_suspects())
         elif self._held_back is not None:
-            self._held_back.append((raw, acknowledger))
+            self._held_back.append((raw, acks))
         else:
-            self._decide(raw, acknowledger)
+            self._decide(raw, acks)
 
-    def _decide(self, raw: Delivery, acknowledger: AckBatcher) -> None:
+    def _decide(self, raw: Delivery, acks: AckBatcher) -> None:
         entries = read_entries(raw.body)
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
         if not commands:  # no transaction needed
-            self._answer(raw, entries, [], acknowledger)
+            self._answer(raw, entries, [], acks)
             return
         decided = self._committer.submit(commands)
-        decided.add_done_callback(partial(self._on_decided, raw, entries, acknowledger))
+        decided.add_done_callback(partial(self._on_decided, raw, entries, acks))
 
     async def _decide_suspects(self) -> None:
         """Decide suspects until none is left, then the messages that were held back."""
         while self._suspects:
             suspects, self._suspects = self._suspects, []
             answers = await self._poison_suspects.decide([raw.body for raw, _ in suspects])
-            for (raw, acknowledger), one in zip(suspects, answers, strict=True):
-                await self._dead_letter_and_answer(raw, one, acknowledger)
+            for (raw, acks), one in zip(suspects, answers, strict=True):
+                await self._dead_letter_and_answer(raw, one, acks)
         held_back, self._held_back = self._held_back or [], None
-        for raw, acknowledger in held_back:
-            self._decide(raw, acknowledger)
+        for raw, acks in held_back:
+            self._decide(raw, acks)
 
     def _reject_unread(self, raw: Delivery) -> Unreadable | None:
         """Return why a message is refused for its properties alone, if it is."""
@@ -136,51 +134,51 @@ class Consumer:
         return None
 
     async def drain(self) -> None:
-        """Take no more messages, and wait until those in hand are answered.
+        """Take no more messages, and wait until the replies to the unacknowledged ones are sent.
 
-        Without the cancellation the broker would go on pushing, and what it pushed in
-        vain would come back with a delivery counted.
+        Without the cancellation the broker would keep delivering, and each of these deliveries
+        would count towards the delivery limit.
         """
         self._drains = True
         await self._cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
-                await self._answers.all_sent()
+                await self._replies.drain()
 
     async def _cancel(self) -> None:
-        """Have the broker push no more on the channel of the last message."""
-        if self._acknowledger is not None and not self._acknowledger.channel.is_closed:
-            # Cut off at this moment, it is sent no more either.
+        """Cancel the consumer on the channel of the last message."""
+        if self._acks is not None and not self._acks.channel.is_closed:
+            # A connection that breaks at this moment delivers no more either.
             with contextlib.suppress(AMQPError, OSError, RuntimeError):
-                await self._acknowledger.channel.basic_cancel(self._consumer_tag)
+                await self._acks.channel.basic_cancel(self._consumer_tag)
 
     def _on_decided(
         self,
         raw: Delivery,
         entries: Entries,
-        acknowledger: AckBatcher,
+        acks: AckBatcher,
         decided: "asyncio.Future[list[EncodedOutcome]]",
     ) -> None:
-        # Cancelled, the worker stops: the message is delivered again.
+        # Cancelled when the worker stops: the message is redelivered.
         if not decided.cancelled():
-            self._answer(raw, entries, decided.result(), acknowledger)
+            self._answer(raw, entries, decided.result(), acks)
 
     def _answer(
         self,
         raw: Delivery,
         entries: Entries,
         outcomes: list[EncodedOutcome],
-        acknowledger: AckBatcher,
+        acks: AckBatcher,
     ) -> None:
         if len(outcomes) == len(entries) and not any(one.dead_letter for one in outcomes):
             documents = [outcome.document for outcome in outcomes]
-            self._answers.put(PendingReply(raw, documents, acknowledger))
+            self._replies.enqueue(PendingReply(raw, documents, acks))
             return
         answers = answer_entries(entries, outcomes)
-        self._spawn(self._dead_letter_and_answer(raw, answers, acknowledger))
+        self._spawn(self._dead_letter_and_answer(raw, answers, acks))
 
     async def _dead_letter_and_answer(
-        self, raw: Delivery, answers: Sequence[Answer], acknowledger: AckBatcher
+        self, raw: Delivery, answers: Sequence[Answer], acks: AckBatcher
     ) -> None:
         """Copy what was not applied to the dead letters, then answer the whole message."""
         for answer in answers:
@@ -194,7 +192,7 @@ class Consumer:
                 self._broker, letter.body, letter.reason, letter.error, raw.correlation_id
             )
         documents = [answer.document for answer in answers]
-        self._answers.put(PendingReply(raw, documents, acknowledger))
+        self._replies.enqueue(PendingReply(raw, documents, acks))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -203,13 +201,13 @@ class Consumer:
 
 
 def _is_suspect(raw: Delivery) -> bool:
-    """Tell whether a message came back so often that it may be what ends the workers."""
+    """Return whether a message was redelivered so often that it may be what ends workers."""
     redeliveries = raw.headers.get(topology.DELIVERY_COUNT_HEADER, 0)
     return isinstance(redeliveries, int) and redeliveries >= MIN_SUSPECT_REDELIVERIES
 
 
 def _refuse_account(raw: Delivery) -> Unreadable:
-    """Refuse a message unread, because its account may not send commands."""
+    """Return the refusal of a whole, unread message: its account may not submit commands."""
     account = f"the account {raw.user_id}" if raw.user_id else "an account that is not named"
     error = f"user_id: {account} may not send commands"
     return Unreadable(error, raw.body, reason="not_allowed")

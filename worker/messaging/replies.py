@@ -1,8 +1,8 @@
-"""Sends what was decided: replies first, then acknowledgements, in bulk.
+"""Sends the outcomes of decided messages: replies first, then acknowledgements, in bulk.
 
-A message costs a reply and an acknowledgement. Sent one by one, with a wait after each, they
-cost a worker more than the decision; here frames are written without a wait, replies to one
-queue go together where its owner asks for it, and one acknowledgement covers many messages.
+Each message needs a reply and an acknowledgement. Awaited one by one, they cost a worker more CPU
+than the decision (decision 10). Here frames are written without awaiting the broker, replies to
+one queue are merged where its owner asks for it, and one acknowledgement covers many messages.
 """
 
 import asyncio
@@ -22,36 +22,37 @@ from worker.telemetry import UNACKED_MESSAGES
 logger = logging.getLogger(__name__)
 
 SEND_TIMEOUT_SECONDS = 5
-"""How long a connection may take to accept what is written to it; a dead one never does."""
-
+"""How long writing to a connection may take. A dead connection, and one that the broker blocks
+under an alarm, takes no more bytes once its buffers are full."""
 
 MAX_REPLY_BYTES = 8 << 20
-"""A broker closes the channel over a larger message (RabbitMQ 4: 16 MiB), and all messages of the
-channel would be redelivered indefinitely."""
+"""The broker closes a channel over a message beyond its limit (RabbitMQ 4: 16 MiB). All messages of
+the channel would be redelivered, get the same reply, and close the next channel."""
 
 
 class AckBatcher:
-    """Acknowledges the messages of one channel in the order in which they came.
+    """Acknowledges the messages of one channel in the order of their delivery.
 
-    "Multiple" covers all messages up to one, so it reaches only as far as every message is
-    settled; one that was settled out of turn waits for those before it.
+    An acknowledgement with `multiple` covers all messages up to its delivery tag. It is sent for
+    the longest prefix of messages that are done; a message that is done early waits for those
+    before it.
     """
 
     def __init__(self, channel: aiormq.Channel) -> None:
         self.channel = channel
-        self._settled: set[int] = set()
+        self._done: set[int] = set()
         self._acknowledged = 0
 
-    def settle(self, delivery_tag: int) -> None:
-        """Note that a message has its answer."""
-        self._settled.add(delivery_tag)
+    def mark_done(self, delivery_tag: int) -> None:
+        """Note that the reply to a message has been sent."""
+        self._done.add(delivery_tag)
 
     async def acknowledge(self) -> None:
-        """Acknowledge as far as every message is settled."""
+        """Acknowledge all messages before the first that is not done."""
         last = self._acknowledged
-        while last + 1 in self._settled:
+        while last + 1 in self._done:
             last += 1
-            self._settled.remove(last)
+            self._done.remove(last)
         if last > self._acknowledged:
             self._acknowledged = last
             await self.channel.basic_ack(last, multiple=True, wait=False)
@@ -59,99 +60,99 @@ class AckBatcher:
 
 @dataclass(slots=True)
 class PendingReply:
-    """The outcomes of one message's commands, to be sent to its sender."""
+    """The outcomes of one message's commands, to be sent to its `reply_to`."""
 
     message: Delivery
     documents: list[str]
-    acknowledger: AckBatcher
+    acks: AckBatcher
 
 
 class ReplySender:
-    """Sends replies; those that arrive during one round are sent together in the next."""
+    """Sends replies; those that arrive while it sends form the next batch."""
 
     def __init__(self) -> None:
-        self._waiting: deque[PendingReply] = deque()
+        self._queue: deque[PendingReply] = deque()
         self._arrived = asyncio.Event()
-        self._expected = 0
-        self._none_expected = asyncio.Event()
-        self._none_expected.set()
+        self._unacked = 0
+        self._drained = asyncio.Event()
+        self._drained.set()
 
     def expect(self) -> None:
-        """Note that a message was taken: its reply will follow."""
+        """Note that a message was delivered: `enqueue` with its reply will follow."""
         self._count(+1)
 
-    def put(self, answer: PendingReply) -> None:
-        """Queue a reply."""
-        self._waiting.append(answer)
+    def enqueue(self, reply: PendingReply) -> None:
+        """Send a reply, and acknowledge its message, with the next batch."""
+        self._queue.append(reply)
         self._arrived.set()
 
-    async def all_sent(self) -> None:
-        """Wait until every message that was taken is answered."""
-        await self._none_expected.wait()
+    async def drain(self) -> None:
+        """Wait until the reply to every expected message has been sent."""
+        await self._drained.wait()
 
     async def send(self) -> None:
-        """Send replies, indefinitely."""
+        """Send replies until cancelled."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            answers = list(self._waiting)
-            self._waiting.clear()
-            for acknowledger, group in _by_channel(answers):
+            replies = list(self._queue)
+            self._queue.clear()
+            for acks, group in _by_channel(replies):
                 try:
                     async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
-                        await _send(acknowledger, group)
+                        await _send(acks, group)
                 except Exception as error:
-                    # No error may stop the next replies. Mostly the channel has closed: then its
-                    # messages are delivered again, and their outcomes recalled.
-                    logger.warning("%d answers are left to a next delivery: %r", len(group), error)
-                    await _close(acknowledger.channel)
-            self._count(-len(answers))
+                    # The next replies must be sent whatever the error. Usually the channel has
+                    # closed: its messages are redelivered, and their outcomes are recalled.
+                    logger.warning("%d replies wait for a redelivery: %r", len(group), error)
+                    await _close(acks.channel)
+            self._count(-len(replies))
 
     def _count(self, change: int) -> None:
-        self._expected += change
-        UNACKED_MESSAGES.set(self._expected)
-        if self._expected:
-            self._none_expected.clear()
+        self._unacked += change
+        UNACKED_MESSAGES.set(self._unacked)
+        if self._unacked:
+            self._drained.clear()
         else:
-            self._none_expected.set()
+            self._drained.set()
 
 
-def _by_channel(answers: list[PendingReply]) -> list[tuple[AckBatcher, list[PendingReply]]]:
-    """Group replies by the channel of their messages: one, unless it was reopened."""
+def _by_channel(replies: list[PendingReply]) -> list[tuple[AckBatcher, list[PendingReply]]]:
+    """Group replies by the channel of their messages: one group, but after a reconnect."""
     groups: dict[AckBatcher, list[PendingReply]] = {}
-    for answer in answers:
-        groups.setdefault(answer.acknowledger, []).append(answer)
+    for reply in replies:
+        groups.setdefault(reply.acks, []).append(reply)
     return list(groups.items())
 
 
-async def _send(acknowledger: AckBatcher, answers: list[PendingReply]) -> None:
-    merged: dict[str, dict[str, list[str]]] = {}
-    for answer in answers:
-        message = answer.message
+async def _send(acks: AckBatcher, replies: list[PendingReply]) -> None:
+    by_queue: dict[str, dict[str, list[str]]] = {}
+    for reply in replies:
+        message = reply.message
         if message.reply_to and MERGE_REPLIES_HEADER in message.headers:
-            replies = merged.setdefault(message.reply_to, {})
-            replies[message.correlation_id or ""] = answer.documents
+            merged = by_queue.setdefault(message.reply_to, {})
+            merged[message.correlation_id or ""] = reply.documents
         elif message.reply_to:
-            reply = encode_reply(answer.documents)
-            await _publish(acknowledger.channel, reply, message.reply_to, message.correlation_id)
-    for reply_to, replies in merged.items():
-        for reply in _merge(replies):
-            await _publish(acknowledger.channel, reply, reply_to, None)
-    for answer in answers:
-        acknowledger.settle(answer.message.delivery_tag)
-    await acknowledger.acknowledge()
+            body = encode_reply(reply.documents)
+            await _publish(acks.channel, body, message.reply_to, message.correlation_id)
+    for reply_to, merged in by_queue.items():
+        for body in _merge(merged):
+            await _publish(acks.channel, body, reply_to, None)
+    for reply in replies:
+        acks.mark_done(reply.message.delivery_tag)
+    await acks.acknowledge()
 
 
-def _merge(replies: dict[str, list[str]]) -> list[bytes]:
-    """Merge the replies to several messages, or make one each if that would be too large."""
-    together = encode_merged_reply(replies)
+def _merge(documents_by_id: dict[str, list[str]]) -> list[bytes]:
+    """Return one body for the replies to several messages, or one each if it were too large."""
+    together = encode_merged_reply(documents_by_id)
     if len(together) <= MAX_REPLY_BYTES:
         return [together]
-    return [encode_merged_reply({id: documents}) for id, documents in replies.items()]
+    return [encode_merged_reply({id: documents}) for id, documents in documents_by_id.items()]
 
 
 async def _close(channel: aiormq.Channel) -> None:
-    """Make the broker redeliver unacknowledged messages, which it never does on a live channel."""
+    """Close a channel: only then does the broker redeliver its unacknowledged messages."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await channel.close()
@@ -162,7 +163,9 @@ async def _publish(
 ) -> None:
     """Send a reply. The broker drops it if its queue is gone: the outcome is in the read model."""
     if len(body) > MAX_REPLY_BYTES:
-        logger.warning("a reply of %d bytes is left to the read model", len(body))
+        logger.warning(
+            "a reply of %d bytes is not sent: its outcomes are in the read model", len(body)
+        )
         return
     await channel.basic_publish(
         body,

@@ -34,11 +34,11 @@ def acknowledge_on_arrival(patch: Patch) -> None:
     patch.setattr(consumer.Consumer, "handle", hasty)
 
 
-def acknowledge_beyond_the_settled(patch: Patch) -> None:
+def acknowledge_beyond_what_is_done(patch: Patch) -> None:
     async def acknowledge(self: replies.AckBatcher) -> None:
-        if self._settled:
-            await self.channel.basic_ack(max(self._settled), multiple=True, wait=False)
-            self._settled.clear()
+        if self._done:
+            await self.channel.basic_ack(max(self._done), multiple=True, wait=False)
+            self._done.clear()
 
     patch.setattr(replies.AckBatcher, "acknowledge", acknowledge)
 
@@ -180,7 +180,7 @@ def set_aside_without_a_dead_letter(patch: Patch) -> None:
     "break_it",
     [
         acknowledge_on_arrival,
-        acknowledge_beyond_the_settled,
+        acknowledge_beyond_what_is_done,
         answer_before_the_commit,
         recall_before_the_locks,
         recall_nothing,

@@ -1,4 +1,4 @@
-"""Answers go out whatever becomes of a channel, and acknowledgements never run ahead."""
+"""A broken channel delays no reply of another, and acknowledgements keep their order."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from worker.messaging.replies import AckBatcher, PendingReply, ReplySender
 
 
 class Channel:
-    """Takes down what is sent; breaks as it is told."""
+    """Records what is sent; raises `error` if there is one."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
@@ -30,29 +30,29 @@ class Channel:
         self.acknowledged.append(delivery_tag)
 
 
-def answer(acknowledger: AckBatcher, delivery_tag: int) -> PendingReply:
+def reply(acks: AckBatcher, delivery_tag: int) -> PendingReply:
     message = SimpleNamespace(
         reply_to="replies", correlation_id="it", headers={}, delivery_tag=delivery_tag
     )
-    return PendingReply(message, ["{}"], acknowledger)
+    return PendingReply(message, ["{}"], acks)
 
 
 @pytest.fixture
-async def answers() -> AsyncIterator[ReplySender]:
-    answers = ReplySender()
-    task = asyncio.create_task(answers.send())
-    yield answers
+async def sender() -> AsyncIterator[ReplySender]:
+    sender = ReplySender()
+    task = asyncio.create_task(sender.send())
+    yield sender
     task.cancel()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("closed"), ValueError("a bug"), OSError("gone")])
-async def test_a_broken_channel_blocks_no_other(answers: ReplySender, error: Exception) -> None:
+async def test_a_broken_channel_blocks_no_other(sender: ReplySender, error: Exception) -> None:
     broken, sound = Channel(error), Channel()
     for channel in (broken, sound):
-        answers.expect()
-        answers.put(answer(AckBatcher(channel), 1))
+        sender.expect()
+        sender.enqueue(reply(AckBatcher(channel), 1))
         async with asyncio.timeout(2):
-            await answers.all_sent()
+            await sender.drain()
 
     assert broken.acknowledged == []
     assert (sound.replies, sound.acknowledged) == (["replies"], [1])
@@ -60,34 +60,34 @@ async def test_a_broken_channel_blocks_no_other(answers: ReplySender, error: Exc
 
 @pytest.mark.parametrize("merged", [False, True])
 async def test_a_reply_too_large_for_the_broker_is_not_sent(
-    answers: ReplySender, monkeypatch: pytest.MonkeyPatch, merged: bool
+    sender: ReplySender, monkeypatch: pytest.MonkeyPatch, merged: bool
 ) -> None:
-    """It would close the channel, and every message that came through it would come again."""
+    """The broker would close the channel and redeliver all of its messages."""
     monkeypatch.setattr(sending, "MAX_REPLY_BYTES", 60)
     channel = Channel()
-    acknowledger = AckBatcher(channel)
+    acks = AckBatcher(channel)
     for delivery_tag, document in enumerate((["{}"] * 10, ["{}"] * 50, ["{}"] * 10), start=1):
-        answers.expect()
-        each = answer(acknowledger, delivery_tag)
+        sender.expect()
+        each = reply(acks, delivery_tag)
         each.documents = document
         if merged:
             each.message.headers[MERGE_REPLIES_HEADER] = True
             each.message.correlation_id = str(delivery_tag)
-        answers.put(each)
+        sender.enqueue(each)
     async with asyncio.timeout(2):
-        await answers.all_sent()
+        await sender.drain()
 
     assert len(channel.replies) == 2
     assert channel.acknowledged == [3]
 
 
 async def test_a_message_answered_out_of_order_is_acknowledged_in_order(
-    answers: ReplySender,
+    sender: ReplySender,
 ) -> None:
     channel = Channel()
-    acknowledger = AckBatcher(channel)
+    acks = AckBatcher(channel)
     for delivery_tag in (3, 2):
-        answers.put(answer(acknowledger, delivery_tag))
+        sender.enqueue(reply(acks, delivery_tag))
 
     async def replied() -> bool:
         return len(channel.replies) == 2
@@ -95,7 +95,7 @@ async def test_a_message_answered_out_of_order_is_acknowledged_in_order(
     await eventually(replied)
     assert channel.acknowledged == []
 
-    answers.put(answer(acknowledger, 1))
+    sender.enqueue(reply(acks, 1))
 
     async def acknowledged() -> bool:
         return channel.acknowledged == [3]
