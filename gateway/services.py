@@ -1,4 +1,4 @@
-"""What the routes work with, put together once for each app."""
+"""The services that the routes use, created once for each app."""
 
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ class Services:
     settings: Settings
     queries: Queries
     catalogue: SingleFlight[Response]
-    """Pages that anybody may read, as they are sent."""
+    """Responses of public pages."""
     outcome_poller: OutcomePoller
     user_waits: UserLimit
     """Of streams and long polls."""

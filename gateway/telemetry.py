@@ -1,4 +1,4 @@
-"""What the gateway counts, and the ASGI layer that counts requests."""
+"""The gateway's metrics, and the ASGI middleware that observes requests."""
 
 from time import perf_counter
 from typing import get_args
@@ -13,7 +13,7 @@ _COMMANDS = (1, 2, 5, 10, 20, 50, 100)
 
 
 class Metrics:
-    """The gateway's metrics, in a registry of their own: one for each app, none at import."""
+    """The metrics of one app, in a registry of its own: nothing is registered at import."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -27,7 +27,7 @@ class Metrics:
         self.request_times = RequestTimes(self.requests)
         self.commands = Counter(
             "holdfast_commands_submitted_total",
-            "Commands handed in, by kind.",
+            "Commands submitted, by kind.",
             ["kind"],
             registry=self.registry,
         )
@@ -49,33 +49,33 @@ class Metrics:
         )
         self.awaiting_reply = Gauge(
             "holdfast_awaiting_reply",
-            "Commands on their way whose outcome is awaited.",
+            "Commands in flight whose outcome a request awaits.",
             registry=self.registry,
         )
         self.in_flight = Gauge(
             "holdfast_commands_in_flight",
-            "Commands in line for the broker, or not answered yet: new ones are shed at 5,000.",
+            "Commands queued or not answered by a worker; new ones are shed at 5,000.",
             registry=self.registry,
         )
         self.awaiting_outcome = Gauge(
             "holdfast_awaiting_outcome",
-            "Outcomes looked for in the read model.",
+            "Command IDs whose outcome is polled from the read model.",
             registry=self.registry,
         )
         self.connections_in_use = Gauge(
             "holdfast_database_connections_in_use",
-            "Connections to Postgres lent out by the pool now.",
+            "Connections to Postgres that the pool has lent out.",
             registry=self.registry,
         )
 
         self.shed = Counter(
             "holdfast_requests_shed_total",
-            "Requests told to come again before they were read.",
+            "Requests answered 503 overloaded.",
             registry=self.registry,
         )
         self.loop_lag = Gauge(
             "holdfast_loop_lag_seconds",
-            "How far the event loop is behind its timers.",
+            "Delay of the event loop's timers.",
             registry=self.registry,
         )
 
@@ -85,7 +85,7 @@ class Metrics:
 
 
 class RequestTimes:
-    """Observes requests; finding a histogram by its labels costs more than the observation."""
+    """Observes request times; caches each histogram, whose look-up costs more than observing."""
 
     def __init__(self, requests: Histogram) -> None:
         self._requests = requests

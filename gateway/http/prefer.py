@@ -6,7 +6,7 @@ from functools import lru_cache
 
 MAX_WAIT_SECONDS = 30
 MAX_HEADER_CHARACTERS = 1_000
-"""A longer header counts as malformed, so that to read and to keep one stays cheap."""
+"""A longer header counts as malformed, so that parsing and caching stay cheap."""
 
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -43,21 +43,21 @@ NO_PREFERENCES = Preferences()
 
 
 def read_preferences(headers: list[str]) -> Preferences:
-    """Read all Prefer headers of a request as one list; what is malformed counts as not said."""
+    """Read all Prefer headers of a request as one list; a malformed preference counts as absent."""
     header = ", ".join(headers)
     return _read(header) if 0 < len(header) <= MAX_HEADER_CHARACTERS else NO_PREFERENCES
 
 
 @lru_cache(maxsize=256)
 def _read(header: str) -> Preferences:
-    said: dict[str, str] = {}
+    preferences: dict[str, str] = {}
     for element in _ELEMENT.findall(header):
         if match := _PREFERENCE.fullmatch(element):
-            # A preference said twice: the first counts (RFC 7240, section 2).
-            said.setdefault(match[1].lower(), (match[2] or "").strip('"'))
+            # Of a repeated preference the first counts (RFC 7240, section 2).
+            preferences.setdefault(match[1].lower(), (match[2] or "").strip('"'))
     return Preferences(
-        wait_seconds=_seconds(said.get("wait", "")),
-        respond_async=said.get("respond-async") == "",
+        wait_seconds=_seconds(preferences.get("wait", "")),
+        respond_async=preferences.get("respond-async") == "",
     )
 
 

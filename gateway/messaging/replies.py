@@ -1,4 +1,4 @@
-"""The gateway's own reply queue: where workers say what became of its commands."""
+"""Receives the workers' replies on the gateway's own queue."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _json = JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class DecidedOutcome:
-    """An outcome document, as the worker wrote it, and what the gateway must know of it."""
+    """An outcome document as the worker wrote it, and the fields that the gateway reads."""
 
     document: str
     command_id: str | None
@@ -28,14 +28,14 @@ class DecidedOutcome:
 
 
 OnReply = Callable[[str, list[DecidedOutcome]], None]
-"""Takes the correlation ID of a message and what became of its commands, in their order."""
+"""Takes the correlation ID of a message and the outcomes of its commands, in their order."""
 
 
 class Replies:
-    """Consumes the reply queue, which lives and dies with its connection."""
+    """Consumes the reply queue, which is deleted with its connection."""
 
     def __init__(self, on_reply: OnReply, on_lost: Callable[[], None]) -> None:
-        """`on_lost` is called when replies may be lost: the connection is."""
+        """`on_lost` is called when the connection is lost, and replies with it."""
         self.queue_name = REPLIES_PREFIX + new_id()
         self.connected = False
         self._on_reply = on_reply
@@ -58,13 +58,13 @@ class Replies:
         try:
             decided = list(read_reply(message.body))
         except (ValueError, KeyError, TypeError):
-            _log.exception("a reply that cannot be read")
+            _log.exception("a reply is malformed")
             return
         self._on_reply(message.correlation_id or "", decided)
 
 
 def read_reply(body: bytes) -> Iterator[DecidedOutcome]:
-    """Take a reply apart: each outcome document keeps its very text.
+    """Split a reply into its outcome documents, each with its text unchanged.
 
     Raises `ValueError`, `KeyError` or `TypeError` where `body` is no array of outcome documents.
     """

@@ -14,13 +14,13 @@ from shared.commands import Command
 from shared.outcomes import Outcome, encode_outcome
 from shared.refusals import CommandIdReused
 
-LOOK_EVERY_SECONDS = 0.05
+POLL_INTERVAL_SECONDS = 0.05
 REST_FACTOR = 4
 """Sleeps this multiple of the last query's duration, so that polling backs off when the database is
 slow."""
 RETRY_AFTER_SECONDS = 0.5
 """How long to leave a database alone that did not answer."""
-MAX_IDS_A_QUESTION = 1_000
+MAX_IDS_PER_QUERY = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -73,11 +73,11 @@ class OutcomePoller:
     def __init__(self, find: Find, metrics: Metrics) -> None:
         self._find = find
         self._waiters: dict[str, set[_Waiter]] = {}
-        self._looking: asyncio.Task[None] | None = None
-        self._look_now = asyncio.Event()
+        self._polling: asyncio.Task[None] | None = None
+        self._poll_now = asyncio.Event()
         self.closing = False
         self.idle = 0
-        """Requests that do nothing but wait, for an outcome that was asked for."""
+        """The number of requests that do nothing but wait for an outcome."""
         metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
 
     async def look(
@@ -113,21 +113,21 @@ class OutcomePoller:
             yield
 
     def wake(self, command_ids: Iterable[str | None]) -> None:
-        """Look at once if somebody still waits for one of these: it was decided just now.
+        """Poll at once if one of these, which were just decided, is still awaited.
 
-        Whom the reply itself has told needs no look.
+        A request that the reply itself has resolved needs no poll.
         """
         if any(
             not waiter.found.done()
             for command_id in command_ids
             for waiter in self._waiters.get(command_id or "", ())
         ):
-            self._look_now.set()
+            self._poll_now.set()
 
     def close(self) -> None:
-        """End every wait: the process is about to stop."""
+        """End every wait, because the process is about to stop."""
         self.closing = True
-        self._look_now.set()
+        self._poll_now.set()
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.found.done():
@@ -139,9 +139,9 @@ class OutcomePoller:
             waiter.found.set_result(None)
         waiters = self._waiters.setdefault(command_id, set())
         waiters.add(waiter)
-        self._look_now.set()
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look())
+        self._poll_now.set()
+        if self._polling is None:
+            self._polling = asyncio.create_task(self._poll())
         try:
             yield
         finally:
@@ -149,38 +149,38 @@ class OutcomePoller:
             if not waiters:
                 self._waiters.pop(command_id, None)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
             while self._waiters:
-                self._look_now.clear()
+                self._poll_now.clear()
                 started = monotonic()
-                if await self._look_once():
+                if await self._poll_once():
                     await asyncio.sleep(REST_FACTOR * (monotonic() - started))
                     await self._pause()
                 else:
                     await asyncio.sleep(RETRY_AFTER_SECONDS)
         finally:
-            self._looking = None
+            self._polling = None
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY_SECONDS):
-                await self._look_now.wait()
+            async with asyncio.timeout(POLL_INTERVAL_SECONDS):
+                await self._poll_now.wait()
 
-    async def _look_once(self) -> bool:
-        """Ask for all that are waited for; tell whether there was an answer."""
-        wanted = list(self._waiters)
+    async def _poll_once(self) -> bool:
+        """Query all awaited outcomes; tell whether the database answered."""
+        awaited = list(self._waiters)
         try:
-            for start in range(0, len(wanted), MAX_IDS_A_QUESTION):
-                for recorded in await self._find(wanted[start : start + MAX_IDS_A_QUESTION]):
-                    for waiter in self._waiters.get(recorded.command_id, set()):
-                        waiter.take(recorded)
+            for start in range(0, len(awaited), MAX_IDS_PER_QUERY):
+                for row in await self._find(awaited[start : start + MAX_IDS_PER_QUERY]):
+                    for waiter in self._waiters.get(row.command_id, set()):
+                        waiter.take(row)
         except ProblemError as problem:
-            _log.warning("cannot look for outcomes: %s", problem)
+            _log.warning("cannot read outcomes: %s", problem)
             return False
         except Exception:
-            # A bug, perhaps with one document; the others still wait.
-            _log.exception("cannot look for outcomes")
+            # A bug, perhaps in one document; the other waits must go on.
+            _log.exception("cannot read outcomes")
             return False
         return True
 
@@ -188,7 +188,7 @@ class OutcomePoller:
 async def result_within(
     found: asyncio.Future[DecidedOutcome | None], seconds: float
 ) -> DecidedOutcome | None:
-    """Await what is found; None where that takes longer. Half as dear as asyncio.wait."""
+    """Await `found`; None if that takes longer. Costs half of `asyncio.wait`."""
     timer = found.get_loop().call_later(seconds, _give_up, found)
     try:
         return await found

@@ -82,7 +82,7 @@ async def test_another_users_outcome_is_not_shown(
 async def test_a_reply_makes_it_look_at_once(
     outcome_poller: OutcomePoller, read_model: ReadModel, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gateway.read_model.outcome_poller.LOOK_EVERY_SECONDS", 60)
+    monkeypatch.setattr("gateway.read_model.outcome_poller.POLL_INTERVAL_SECONDS", 60)
     command_id, user_id = new_id(), new_id()
     waiting = asyncio.create_task(outcome_poller.recorded(command_id, user_id, 5))
     await asyncio.sleep(0.02)
