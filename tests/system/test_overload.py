@@ -40,7 +40,7 @@ async def deployment() -> AsyncIterator[Deployment]:
 
 @pytest.fixture(scope="module")
 async def result(deployment: Deployment) -> OverloadResult:
-    return await overload(deployment, seconds=6, afterwards_seconds=6, connections=2_000)
+    return await overload(deployment, seconds=6, afterwards_seconds=10, connections=2_000)
 
 
 @pytest.fixture(scope="module")
