@@ -29,7 +29,7 @@ CHUNK = 5_000
 CONNECT_SECONDS = 5.0
 WAITING_GAUGES = ("holdfast_awaiting_reply", "holdfast_awaiting_outcome")
 IN_USE_GAUGE = "holdfast_database_connections_in_use"
-IN_USE_SECONDS = 2.0
+IN_USE_SECONDS = 5.0
 """A sweep and a health check use a connection for an instant: at one look all are to be back."""
 
 

@@ -62,7 +62,7 @@ async def test_every_get_route_says_whether_caches_may_keep_it(
     assert (b"etag" in headers) == (route in CACHEABLE)
 
 
-@pytest.mark.parametrize("path", ["/v1/events", f"/v1/events/{PAGE.id}"])
+@pytest.mark.parametrize("path", ["/v1/events", f"/v1/events/{PAGE.id}"], ids=["list", "page"])
 async def test_a_client_that_has_the_page_is_answered_304(
     app: FastAPI, path: str, monkeypatch: pytest.MonkeyPatch
 ):
