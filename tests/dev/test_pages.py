@@ -26,9 +26,9 @@ TEST = re.compile(r"(?:(?P<file>\S+\.py)::)?(?:\w+::)?(?P<name>(?:test_|Test)\w+
 PATH = re.compile(r"(?<![\w./*-])(?:[\w-]+/)+[\w-]+\.(?:py|md|svg|png|json|yml)(?!\w)")
 FOLDER = re.compile(r"(?:[\w.-]+/)+")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
-MODULE = re.compile(
-    r"python -m ((?:gateway|worker|loadtest|migrations|deploy|dev|reliability)[\w.]*)"
-)
+TOPS = "gateway|worker|shared|loadtest|migrations|deploy|dev|reliability"
+MODULE = re.compile(rf"python -m ((?:{TOPS})[\w.]*)")
+DOTTED = re.compile(rf"(?:{TOPS})(?:\.\w+)+")
 STEP = re.compile(r"^\|[^|]+\| `(?P<file>\S+\.py)` \|[^|]+\| (?P<names>`.+`) \|$", re.MULTILINE)
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 RELIABILITY = (REPOSITORY / "docs/reliability.md").read_text()
@@ -50,7 +50,7 @@ def files(name: str) -> list[Path]:
 def test_every_file_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text()
     in_code = {name for name in CODE.findall(text) if FILE.fullmatch(name)}
-    for name in (in_code | set(PATH.findall(text))) - {"reliability.chaos.json"}:
+    for name in in_code | set(PATH.findall(text)):
         assert files(name), f"{page.name}: {name}"
 
 
@@ -80,6 +80,15 @@ def test_the_architecture_page_lists_every_package_of_the_tree() -> None:
     rooms = [room for top in tops if top.name in within for room in top.iterdir()]
     for package in [*tops, *(room for room in rooms if (room / "__init__.py").exists())]:
         assert f"`{package.relative_to(REPOSITORY)}/`" in ARCHITECTURE
+
+
+@each_page
+def test_every_dotted_module_that_a_page_names_exists(page: Path) -> None:
+    names = set(filter(DOTTED.fullmatch, CODE.findall(page.read_text())))
+    for name in names:
+        if not FILE.fullmatch(name):
+            path = REPOSITORY / name.replace(".", "/")
+            assert path.is_dir() or path.with_suffix(".py").exists(), f"{page.name}: {name}"
 
 
 def test_each_step_of_a_command_names_what_its_file_defines() -> None:
