@@ -30,7 +30,7 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def office(engine: AsyncEngine) -> Harness:
+async def harness(engine: AsyncEngine) -> Harness:
     return Harness(engine)
 
 

@@ -52,7 +52,7 @@ class Harness:
         return (await self.ticket_types(1, total))[0]
 
     async def ticket_types(self, count: int, total: int = 100) -> list[str]:
-        """Ticket types of this office's event, on sale, in the order of their IDs."""
+        """Ticket types of this harness's event, on sale, in the order of their IDs."""
         await self._open()
         ids = sorted(new_id() for _ in range(count))
         await self._execute(

@@ -37,31 +37,31 @@ def retries() -> float:
 
 
 async def test_a_backend_terminated_while_it_waits_is_retried(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     before = retries()
-    async with office.locked("ticket_types", tickets) as other:
+    async with harness.locked("ticket_types", tickets) as other:
         deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
-        (pid,) = await office.waiting(1)
+        (pid,) = await harness.waiting(1)
         await other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-        await office.waiting(1)
+        await harness.waiting(1)
 
     (outcome,) = await deciding
     assert decode(outcome).status == "succeeded"
     assert retries() > before
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
 async def test_a_statement_cancelled_while_it_waits_is_retried(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
     """So ends a statement that exceeds its time-out, too."""
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     before = retries()
-    async with office.locked("ticket_types", tickets) as other:
+    async with harness.locked("ticket_types", tickets) as other:
         deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
-        (pid,) = await office.waiting(1)
+        (pid,) = await harness.waiting(1)
         await other.execute(text("SELECT pg_cancel_backend(:pid)"), {"pid": pid})
         async with asyncio.timeout(5):
             while retries() == before:
@@ -69,17 +69,17 @@ async def test_a_statement_cancelled_while_it_waits_is_retried(
 
     (outcome,) = await deciding
     assert decode(outcome).status == "succeeded"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
 async def test_a_lock_time_out_is_retried(
-    office: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(engines.SERVER_SETTINGS, "lock_timeout", "20ms")
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     before = retries()
     async with a_committer_of(create_engine(database_url, 4)) as committer:
-        async with office.locked("ticket_types", tickets):
+        async with harness.locked("ticket_types", tickets):
             deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
             async with asyncio.timeout(5):
                 while retries() < before + 2:
@@ -88,16 +88,16 @@ async def test_a_lock_time_out_is_retried(
         (outcome,) = await deciding
 
     assert decode(outcome).status == "succeeded"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
-async def test_a_deadlock_is_retried(office: Harness, committer: Committer) -> None:
+async def test_a_deadlock_is_retried(harness: Harness, committer: Committer) -> None:
     """Somebody who locks in another order, with `psql` say, costs a retry and no command."""
-    ann, (first, second) = await office.user(), await office.ticket_types(2)
+    ann, (first, second) = await harness.user(), await harness.ticket_types(2)
     before = retries()
-    async with office.locked("ticket_types", second) as other:
+    async with harness.locked("ticket_types", second) as other:
         deciding = asyncio.ensure_future(committer.submit([reserve(ann, {first: 1, second: 1})]))
-        await office.waiting(1)
+        await harness.waiting(1)
         crossing = other.execute(
             text(f"SELECT FROM booking.ticket_types WHERE id = '{first}' FOR UPDATE")
         )
@@ -106,13 +106,13 @@ async def test_a_deadlock_is_retried(office: Harness, committer: Committer) -> N
     (outcome,) = await deciding
     assert decode(outcome).status == "succeeded"
     assert retries() > before
-    assert await office.held(first) == await office.held(second) == 1
+    assert await harness.held(first) == await harness.held(second) == 1
 
 
 async def test_a_commit_whose_answer_was_lost_is_applied_once(
-    office: Harness, database_url: str
+    harness: Harness, database_url: str
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
     wire, before = Wire(database_url), retries()
     async with wire.open() as url, a_committer_of(create_engine(url, 4)) as committer:
@@ -123,17 +123,17 @@ async def test_a_commit_whose_answer_was_lost_is_applied_once(
 
     assert wire.commits_cut == 1
     assert retries() > before
-    assert [outcome.document] == await office.recorded(command)
-    assert await office.held(tickets) == await office.reserved(tickets) == 1
+    assert [outcome.document] == await harness.recorded(command)
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 1
 
 
 @pytest.mark.parametrize("statement", [b"BEGIN", b"COMMIT"])
 async def test_an_outcome_sent_after_a_late_answer_is_committed(
-    office: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
+    harness: Harness, database_url: str, monkeypatch: pytest.MonkeyPatch, statement: bytes
 ) -> None:
     """A frozen Postgres goes on with what it was sent; by then the worker has given up on it."""
     monkeypatch.setattr(engines, "COMMAND_TIMEOUT_SECONDS", 0.3)
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     wire, before = Wire(database_url), retries()
     async with wire.open() as url, a_committer_of(create_engine(url, 1)) as committer:
         await committer.submit([release_cart(ann)])
@@ -149,8 +149,8 @@ async def test_an_outcome_sent_after_a_late_answer_is_committed(
             outcomes += await committer.submit([command])
 
     assert wire.kept_back
-    assert sorted(one.document for one in outcomes) == sorted(await office.recorded(*commands))
-    assert await office.held(tickets) == await office.reserved(tickets) == 5
+    assert sorted(one.document for one in outcomes) == sorted(await harness.recorded(*commands))
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 5
 
 
 async def test_a_transaction_that_postgres_rolled_back_is_not_taken_for_committed(
@@ -170,27 +170,27 @@ async def test_a_transaction_that_postgres_rolled_back_is_not_taken_for_committe
 
 
 async def test_a_table_that_is_being_restored_is_waited_for(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
     """Else all that is in the queue would be set aside, and no outcome recorded."""
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     before = retries()
-    await _execute(office, "ALTER TABLE booking.carts RENAME TO carts_away")
+    await _execute(harness, "ALTER TABLE booking.carts RENAME TO carts_away")
     try:
         deciding = asyncio.ensure_future(committer.submit([reserve(ann, {tickets: 1})]))
         async with asyncio.timeout(5):
             while retries() < before + 2:
                 await asyncio.sleep(0.01)
     finally:
-        await _execute(office, "ALTER TABLE booking.carts_away RENAME TO carts")
+        await _execute(harness, "ALTER TABLE booking.carts_away RENAME TO carts")
 
     (outcome,) = await deciding
     assert decode(outcome).status == "succeeded"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
-async def _execute(office: Harness, statement: str) -> None:
-    async with office.engine.begin() as connection:
+async def _execute(harness: Harness, statement: str) -> None:
+    async with harness.engine.begin() as connection:
         await connection.execute(text(statement))
 
 
@@ -215,8 +215,8 @@ def test_an_error_that_no_command_can_cause_is_transient(
     assert is_transient(error("it failed")) == passes
 
 
-async def test_a_database_that_is_away_is_waited_for(office: Harness, database_url: str) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+async def test_a_database_that_is_away_is_waited_for(harness: Harness, database_url: str) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
     wire, before = Wire(database_url), retries()
     async with wire.open() as url:
         engine = create_engine(url, 4)
@@ -229,4 +229,4 @@ async def test_a_database_that_is_away_is_waited_for(office: Harness, database_u
         assert not deciding.done()
         deciding.cancel()
 
-    assert await office.held(tickets) == 0
+    assert await harness.held(tickets) == 0

@@ -7,11 +7,11 @@ from tests.worker.harness import Harness, decode, summary
 from worker.committer import Committer
 
 
-async def damaged_hold(office: Harness) -> str:
+async def damaged_hold(harness: Harness) -> str:
     """A user whose cart cannot be given back: somebody set the reserved quantity to 0 by hand."""
-    tickets, (ann,) = await office.ticket_type(), await office.users(1)
-    await office.apply(reserve(ann, {tickets: 2}))
-    async with office.engine.begin() as connection:
+    tickets, (ann,) = await harness.ticket_type(), await harness.users(1)
+    await harness.apply(reserve(ann, {tickets: 2}))
+    async with harness.engine.begin() as connection:
         await connection.execute(
             text(f"UPDATE booking.ticket_types SET reserved = 0 WHERE id = '{tickets}'")
         )
@@ -19,10 +19,10 @@ async def damaged_hold(office: Harness) -> str:
 
 
 async def test_its_neighbours_succeed_and_it_gets_unprocessable(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
-    damaged, tickets = await damaged_hold(office), await office.ticket_type()
-    buyers = await office.users(20)
+    damaged, tickets = await damaged_hold(harness), await harness.ticket_type()
+    buyers = await harness.users(20)
     commands = [reserve(user, {tickets: 1}) for user in buyers]
     bad = release_cart(damaged)
     commands.insert(13, bad)
@@ -32,14 +32,14 @@ async def test_its_neighbours_succeed_and_it_gets_unprocessable(
     codes = summary(map(decode, outcomes))
     assert codes.pop(13) == "unprocessable"
     assert set(codes) == {"succeeded"}
-    assert await office.held(tickets) == await office.reserved(tickets) == 20
-    assert await office.recorded(bad) == [outcomes[13].document]
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 20
+    assert await harness.recorded(bad) == [outcomes[13].document]
 
 
 async def test_its_outcome_is_recorded_and_a_repetition_gets_the_same(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
-    bad = release_cart(await damaged_hold(office))
+    bad = release_cart(await damaged_hold(harness))
 
     first = await committer.submit([bad])
 
@@ -49,19 +49,19 @@ async def test_its_outcome_is_recorded_and_a_repetition_gets_the_same(
     assert "reserved" not in refusal.detail
 
 
-async def test_it_changes_nothing(office: Harness, committer: Committer) -> None:
-    damaged = await damaged_hold(office)
+async def test_it_changes_nothing(harness: Harness, committer: Committer) -> None:
+    damaged = await damaged_hold(harness)
 
     await committer.submit([release_cart(damaged)])
 
-    assert await statuses(office, damaged) == ["active"]
+    assert await statuses(harness, damaged) == ["active"]
 
 
-async def test_several_of_them_are_each_found(office: Harness, committer: Committer) -> None:
-    tickets, buyers = await office.ticket_type(), await office.users(6)
+async def test_several_of_them_are_each_found(harness: Harness, committer: Committer) -> None:
+    tickets, buyers = await harness.ticket_type(), await harness.users(6)
     commands = [reserve(user, {tickets: 1}) for user in buyers]
     for place in (0, 3, 8):
-        commands.insert(place, release_cart(await damaged_hold(office)))
+        commands.insert(place, release_cart(await damaged_hold(harness)))
 
     codes = summary(map(decode, await committer.submit(commands)))
 
@@ -70,31 +70,31 @@ async def test_several_of_them_are_each_found(office: Harness, committer: Commit
 
 
 async def test_a_due_cart_that_cannot_expire_fails_no_other_command_and_can_be_repaired(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
-    damaged, tickets = await damaged_hold(office), await office.ticket_type()
-    (other,) = await office.due_carts(1, {tickets: 1})
-    await office.let_holds_pass([damaged])
+    damaged, tickets = await damaged_hold(harness), await harness.ticket_type()
+    (other,) = await harness.due_carts(1, {tickets: 1})
+    await harness.let_holds_pass([damaged])
 
     outcomes = await committer.submit(
-        [reserve(await office.user(), {tickets: 100})], [damaged, other]
+        [reserve(await harness.user(), {tickets: 100})], [damaged, other]
     )
 
     assert summary(map(decode, outcomes)) == ["succeeded"]
-    assert await statuses(office, other) == ["expired"]
-    assert await statuses(office, damaged) == ["active"]
-    await mend(office, damaged)
+    assert await statuses(harness, other) == ["expired"]
+    assert await statuses(harness, damaged) == ["active"]
+    await mend(harness, damaged)
     await committer.submit((), [damaged])
-    assert await statuses(office, damaged) == ["expired"]
+    assert await statuses(harness, damaged) == ["expired"]
 
 
-async def statuses(office: Harness, user: str) -> list[str]:
-    return [status for status, _ in await office.carts(user)]
+async def statuses(harness: Harness, user: str) -> list[str]:
+    return [status for status, _ in await harness.carts(user)]
 
 
-async def mend(office: Harness, user: str) -> None:
+async def mend(harness: Harness, user: str) -> None:
     """Let what is reserved be what lies in this user's cart again."""
-    async with office.engine.begin() as connection:
+    async with harness.engine.begin() as connection:
         await connection.execute(
             text(
                 f"""

@@ -108,9 +108,9 @@ def in_messages(commands: list[Command]) -> list[list[Command]]:
 
 
 async def test_a_command_that_ends_the_worker_when_decided_is_refused_alone(
-    office: Harness, run: Run
+    harness: Harness, run: Run
 ) -> None:
-    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+    tickets, users = await harness.ticket_type(total=1_000), await harness.users(40)
     commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
     deadly = commands[20]
 
@@ -119,17 +119,17 @@ async def test_a_command_that_ends_the_worker_when_decided_is_refused_alone(
     codes = run.codes()
     assert codes.pop(20) == "unprocessable"
     assert Counter(codes) == {None: 39}
-    assert await office.held(tickets) == await office.reserved(tickets) == 39
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 39
     (letter,) = await run.client.dead_letters(1)
     assert letter.body == encode_commands([deadly])
-    assert await office.recorded(deadly) == [letter.headers[topology.ERROR_HEADER]]
+    assert await harness.recorded(deadly) == [letter.headers[topology.ERROR_HEADER]]
     assert await run.client.no_more_dead_letters()
 
 
 async def test_a_command_that_ends_the_worker_when_read_is_refused_alone(
-    office: Harness, run: Run
+    harness: Harness, run: Run
 ) -> None:
-    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+    tickets, users = await harness.ticket_type(total=1_000), await harness.users(40)
     commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
     deadly = commands[20]
 
@@ -138,21 +138,23 @@ async def test_a_command_that_ends_the_worker_when_read_is_refused_alone(
     codes = run.codes()
     assert codes.pop(20) == "unprocessable"
     assert Counter(codes) == {None: 39}
-    assert await office.held(tickets) == await office.reserved(tickets) == 39
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 39
     (letter,) = await run.client.dead_letters(1)
     assert letter.body == encode_commands([deadly])
     assert letter.headers[topology.REASON_HEADER] == "unreadable"
     assert await run.client.no_more_dead_letters()
 
 
-async def test_of_thirty_deadly_commands_at_once_each_is_refused(office: Harness, run: Run) -> None:
-    tickets, users = await office.ticket_type(total=1_000), await office.users(40)
+async def test_of_thirty_deadly_commands_at_once_each_is_refused(
+    harness: Harness, run: Run
+) -> None:
+    tickets, users = await harness.ticket_type(total=1_000), await harness.users(40)
     commands: list[Command] = [reserve(user, {tickets: 1}) for user in users]
 
     await run.decide([[one] for one in commands], **{DIES_DECIDING: ",".join(users[:30])})
 
     assert run.codes() == ["unprocessable"] * 30 + [None] * 10
-    assert len(await office.recorded(*commands)) == 40
+    assert len(await harness.recorded(*commands)) == 40
     letters = await run.client.dead_letters(30)
     assert {letter.body for letter in letters} == {encode_commands([one]) for one in commands[:30]}
     assert await run.client.no_more_dead_letters()
@@ -160,12 +162,12 @@ async def test_of_thirty_deadly_commands_at_once_each_is_refused(office: Harness
 
 @pytest.mark.parametrize("header", ["a text", None, True, -1, 10**9])
 async def test_a_delivery_count_from_the_publisher_does_no_harm(
-    office: Harness, deployment: Deployment, broker_url: str, header: object
+    harness: Harness, deployment: Deployment, broker_url: str, header: object
 ) -> None:
     await deployment.start(gateways=0, workers=1)
     async with QueueClient.connected(broker_url) as client:
         headers = {topology.DELIVERY_COUNT_HEADER: header}
-        (outcome,) = await client.ask([release_cart(await office.user())], headers=headers)
+        (outcome,) = await client.ask([release_cart(await harness.user())], headers=headers)
 
     assert outcome["status"] == "succeeded"
 
@@ -186,9 +188,9 @@ async def isolation(
 
 
 async def test_an_isolated_process_decides_and_survives_the_deaths_of_its_forks(
-    office: Harness, isolation: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, isolation: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good, deadly, hanging = [release_cart(user) for user in await office.users(3)]
+    good, deadly, hanging = [release_cart(user) for user in await harness.users(3)]
     monkeypatch.setenv(DIES_DECIDING, deadly.user_id)
     monkeypatch.setenv(HANGS_DECIDING, hanging.user_id)
     bodies = [encode_commands([one]) for one in (good, deadly, hanging)]
@@ -199,18 +201,18 @@ async def test_an_isolated_process_decides_and_survives_the_deaths_of_its_forks(
     refused = await isolation.refuse(bodies[1])
 
     assert answers is not None
-    assert await office.recorded(good) == [answers[0][0].document]
+    assert await harness.recorded(good) == [answers[0][0].document]
     assert answers[1][0].dead_letter is not None
     assert refused is not None
     assert decode_outcome(refused[0].document).refusal == DEADLY
-    assert await office.recorded(deadly) == [refused[0].document]
+    assert await harness.recorded(deadly) == [refused[0].document]
     assert await isolation.split(encode_commands([good, deadly])) == [bodies[0], bodies[1]]
 
 
 async def test_an_isolated_process_that_is_killed_is_replaced(
-    office: Harness, isolation: IsolatedProcess
+    harness: Harness, isolation: IsolatedProcess
 ) -> None:
-    body = encode_commands([release_cart(await office.user())])
+    body = encode_commands([release_cart(await harness.user())])
     assert await isolation.split(body) == [body]
     keeper = isolation._keeper
     assert keeper is not None
@@ -315,10 +317,10 @@ async def test_a_message_that_cannot_even_be_refused_or_split_is_dead_lettered_w
 
 
 async def test_a_command_with_an_outcome_keeps_it_when_it_is_to_be_refused(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
     """The process died after the commit."""
-    command = release_cart(await office.user())
+    command = release_cart(await harness.user())
     (outcome,) = await committer.submit([command])
 
     (answer,) = await refuse_message(committer.refuse, encode_commands([command]))

@@ -42,14 +42,14 @@ async def test_it_lives_is_ready_and_counts(worker: Process) -> None:
 
 
 async def test_killed_inside_its_transaction_it_leaves_the_message_to_the_next(
-    office: Harness, deployment: Deployment, worker: Process, client: QueueClient
+    harness: Harness, deployment: Deployment, worker: Process, client: QueueClient
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
 
-    async with office.locked("ticket_types", tickets):
+    async with harness.locked("ticket_types", tickets):
         correlation_id = await client.publish([command])
-        await office.waiting(1)
+        await harness.waiting(1)
         assert await client.ready_messages() == 0
         await worker.kill()
 
@@ -57,26 +57,26 @@ async def test_killed_inside_its_transaction_it_leaves_the_message_to_the_next(
             return await client.ready_messages() == 1
 
         await eventually(is_back)
-        assert await office.recorded(command) == []
+        assert await harness.recorded(command) == []
 
     await deployment.add("worker", deployment.workers).start()
     (outcome,) = json.loads(await client.reply_to(correlation_id))
     assert outcome["status"] == "succeeded"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
 async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
-    office: Harness, deployment: Deployment, worker: Process, client: QueueClient
+    harness: Harness, deployment: Deployment, worker: Process, client: QueueClient
 ) -> None:
     await stop(worker)
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
     doomed = deployment.add("tests.worker.dies_before_ack", deployment.workers)
     await doomed.start()
 
     correlation_id = await client.publish([command])
     assert await doomed.ended() == -signal.SIGKILL
-    (recorded,) = await office.recorded(command)
+    (recorded,) = await harness.recorded(command)
 
     async def is_back() -> bool:
         return await client.ready_messages() == 1
@@ -86,16 +86,16 @@ async def test_killed_between_commit_and_acknowledgement_it_is_applied_once(
     await deployment.add("worker", deployment.workers).start()
 
     assert await client.reply_to(correlation_id) == f"[{recorded}]"
-    assert await office.held(tickets) == await office.reserved(tickets) == 1
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 1
 
 
 async def test_a_stopping_worker_finishes_the_messages_that_it_has_taken(
-    office: Harness, worker: Process, client: QueueClient
+    harness: Harness, worker: Process, client: QueueClient
 ) -> None:
-    tickets, users = await office.ticket_type(total=1_000), await office.users(500)
-    async with office.locked("ticket_types", tickets):
+    tickets, users = await harness.ticket_type(total=1_000), await harness.users(500)
+    async with harness.locked("ticket_types", tickets):
         sent = [await client.publish([reserve(user, {tickets: 1})]) for user in users]
-        await office.waiting(1)
+        await harness.waiting(1)
         worker.signal(signal.SIGTERM)
         await is_stopping(worker)
         late = await client.publish([release_cart(users[0])])
@@ -108,13 +108,13 @@ async def test_a_stopping_worker_finishes_the_messages_that_it_has_taken(
 
 
 async def test_a_stopping_worker_that_reconnects_takes_only_what_arrives_before_its_cancel(
-    office: Harness, worker: Process, client: QueueClient, broker_url: str
+    harness: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The connection that is opened anew consumes as the one before did."""
-    tickets, users = await office.ticket_type(total=1_000), await office.users(2)
-    async with office.locked("ticket_types", tickets):
+    tickets, users = await harness.ticket_type(total=1_000), await harness.users(2)
+    async with harness.locked("ticket_types", tickets):
         await client.publish([reserve(users[0], {tickets: 1})])
-        await office.waiting(1)
+        await harness.waiting(1)
         worker.signal(signal.SIGTERM)
         await is_stopping(worker)
         await client.publish([release_cart(users[1])])
@@ -138,9 +138,9 @@ async def test_a_worker_stops_before_its_first_message(worker: Process) -> None:
 
 
 async def test_a_worker_that_is_cut_off_from_the_broker_reconnects(
-    office: Harness, worker: Process, client: QueueClient, broker_url: str
+    harness: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     await client.ask([reserve(ann, {tickets: 1})])
     await close_connections_of_others(client, broker_url)
 
@@ -153,10 +153,10 @@ async def test_a_worker_that_is_cut_off_from_the_broker_reconnects(
 
 
 async def test_a_worker_stops_while_it_is_cut_off(
-    office: Harness, worker: Process, client: QueueClient, broker_url: str
+    harness: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     """The consumer that it would cancel has gone with its channel."""
-    await client.ask([release_cart(await office.user())])
+    await client.ask([release_cart(await harness.user())])
     await close_connections_of_others(client, broker_url)
     await worker.ready()
 
@@ -207,7 +207,7 @@ async def close_connections_of_others(client: QueueClient, broker_url: str) -> N
 
 
 async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
-    office: Harness, worker: Process, client: QueueClient, broker_url: str
+    harness: Harness, worker: Process, client: QueueClient, broker_url: str
 ) -> None:
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel()
@@ -223,19 +223,19 @@ async def test_a_queue_deleted_under_it_is_declared_again_or_ends_it(
     if not worker.is_running:
         assert await worker.ended() != 0
     else:
-        (outcome,) = await client.ask([release_cart(await office.user())])
+        (outcome,) = await client.ask([release_cart(await harness.user())])
         assert outcome["status"] == "succeeded"
 
 
 async def test_a_binding_deleted_under_it_is_made_again(
-    office: Harness, worker: Process, client: QueueClient
+    harness: Harness, worker: Process, client: QueueClient
 ) -> None:
     queue = await client.channel.get_queue(topology.COMMANDS_QUEUE)
     await queue.unbind(topology.COMMANDS_EXCHANGE, topology.COMMANDS_ROUTING_KEY)
 
     async def bound_again() -> bool:
         try:
-            await client.publish([release_cart(await office.user())])
+            await client.publish([release_cart(await harness.user())])
         except aio_pika.exceptions.PublishError:
             return False
         return True

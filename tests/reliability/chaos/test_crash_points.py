@@ -49,7 +49,7 @@ async def engine(own: Services) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def office(engine: AsyncEngine) -> Harness:
+async def harness(engine: AsyncEngine) -> Harness:
     return Harness(engine)
 
 
@@ -86,16 +86,16 @@ async def arm(service: Service, crash_point: CrashPoint) -> None:
 
 @pytest.mark.parametrize("point", get_args(Point))
 async def test_a_worker_ends_at_its_point_and_the_next_applies_once(
-    point: Point, office: Harness, worker: Service, client: QueueClient
+    point: Point, harness: Harness, worker: Service, client: QueueClient
 ) -> None:
     """Faults 5 to 8."""
-    user, tickets = await office.user(), await office.ticket_type()
+    user, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(user, {tickets: 1})
     deaths = len(worker.deaths)
     await arm(worker, CrashPoint(point))
     correlation_id = await client.publish([command])
     assert await worker.died(deaths, ENDS_WITHIN_SECONDS)
-    recorded = await office.recorded(command)
+    recorded = await harness.recorded(command)
     heard = {reply.correlation_id for reply in client.replies}
     assert worker.deaths[-1] == -signal.SIGKILL
     if point in BEFORE_THE_COMMIT:
@@ -106,18 +106,18 @@ async def test_a_worker_ends_at_its_point_and_the_next_applies_once(
         assert correlation_id not in heard
 
     async def is_done() -> list[str]:
-        done = await client.ready_messages() == 0 and await office.recorded(command)
+        done = await client.ready_messages() == 0 and await harness.recorded(command)
         return done or []
 
     (document,) = await eventually(is_done, within_seconds=ENDS_WITHIN_SECONDS)
     assert not recorded or document == recorded[0]
-    assert await office.held(tickets) == await office.reserved(tickets) == 1
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 1
 
 
 async def test_a_crash_point_kills_at_the_passing_that_it_names(
-    office: Harness, worker: Service, client: QueueClient
+    harness: Harness, worker: Service, client: QueueClient
 ) -> None:
-    user, tickets, deaths = await office.user(), await office.ticket_type(), len(worker.deaths)
+    user, tickets, deaths = await harness.user(), await harness.ticket_type(), len(worker.deaths)
     await arm(worker, CrashPoint("after acknowledge", passing=3))
     for _ in range(2):
         await client.ask([reserve(user, {tickets: 1})])
@@ -127,15 +127,15 @@ async def test_a_crash_point_kills_at_the_passing_that_it_names(
 
 
 async def test_a_crash_point_may_stop_instead_of_kill(
-    office: Harness, worker: Service, client: QueueClient
+    harness: Harness, worker: Service, client: QueueClient
 ) -> None:
     """Fault 10: stopped after the lock it holds what everybody wants; let go, it commits."""
-    user, tickets, deaths = await office.user(), await office.ticket_type(), len(worker.deaths)
+    user, tickets, deaths = await harness.user(), await harness.ticket_type(), len(worker.deaths)
     command = reserve(user, {tickets: 1})
     await arm(worker, CrashPoint("after lock", action="stop"))
     correlation_id = await client.publish([command])
     assert await worker.stood_still(ENDS_WITHIN_SECONDS)
-    assert await office.recorded(command) == []
+    assert await harness.recorded(command) == []
     worker.signal(signal.SIGCONT)
     await client.reply_to(correlation_id)
     assert len(worker.deaths) == deaths
@@ -183,7 +183,7 @@ async def counter(own: Services, worker: Service, tmp_path: Path) -> AsyncIterat
 
 @pytest.mark.parametrize("point", get_args(GatewayPoint))
 async def test_a_gateway_ends_at_its_point_and_the_same_key_gets_one_outcome(
-    point: GatewayPoint, counter: Counter, office: Harness, client: QueueClient
+    point: GatewayPoint, counter: Counter, harness: Harness, client: QueueClient
 ) -> None:
     """Faults 1 to 3."""
     ann, tickets, key = counter.ann, counter.tickets, new_id()
@@ -194,7 +194,7 @@ async def test_a_gateway_ends_at_its_point_and_the_same_key_gets_one_outcome(
     assert await counter.doomed.died(deaths, ENDS_WITHIN_SECONDS)
     if point == "before publish":
         # Behind whatever has come into the queue.
-        await client.ask([reserve(await office.user(), {await office.ticket_type(): 1})])
+        await client.ask([reserve(await harness.user(), {await harness.ticket_type(): 1})])
         assert (await ann.poll(key))["status"] == "pending"
         recorded = None
     else:

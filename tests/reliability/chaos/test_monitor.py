@@ -33,7 +33,7 @@ async def database(own: Services) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def office(own: Services) -> AsyncIterator[Harness]:
+async def harness(own: Services) -> AsyncIterator[Harness]:
     engine = create_engine(own.database_url, 2)
     yield Harness(engine)
     await engine.dispose()
@@ -56,10 +56,10 @@ async def noted(monitor: Monitor, what: str) -> None:
 
 
 async def test_it_has_nothing_to_say_while_nobody_is_there_to_sweep(
-    database: Database, office: Harness, two: list[Any]
+    database: Database, harness: Harness, two: list[Any]
 ) -> None:
-    tickets = await office.ticket_type()
-    users = await office.due_carts(2, {tickets: 1})
+    tickets = await harness.ticket_type()
+    users = await harness.due_carts(2, {tickets: 1})
     await two[0].execute(
         "UPDATE booking.carts SET expires_at = now() - interval '1 hour'"
         " WHERE user_id = ANY ($1::uuid[])",
@@ -75,8 +75,8 @@ async def test_it_has_nothing_to_say_while_nobody_is_there_to_sweep(
     assert monitor.failed_looks == 0
 
 
-async def test_it_notes_drift(database: Database, office: Harness, two: list[Any]) -> None:
-    tickets = await office.ticket_type()
+async def test_it_notes_drift(database: Database, harness: Harness, two: list[Any]) -> None:
+    tickets = await harness.ticket_type()
     reserve = "UPDATE booking.ticket_types SET reserved = $1 WHERE id = $2::uuid"
     async with Monitor(database) as monitor:
         await two[0].execute(reserve, 1, tickets)
@@ -84,9 +84,9 @@ async def test_it_notes_drift(database: Database, office: Harness, two: list[Any
     await two[0].execute(reserve, 0, tickets)
 
 
-async def test_it_notes_a_deadlock(database: Database, office: Harness, two: list[Any]) -> None:
+async def test_it_notes_a_deadlock(database: Database, harness: Harness, two: list[Any]) -> None:
     lock = "SELECT FROM booking.users WHERE id = $1::uuid FOR UPDATE"
-    users = await office.users(2)
+    users = await harness.users(2)
     async with Monitor(database) as monitor:
         for connection, user in zip(two, users, strict=True):
             await connection.execute("BEGIN")

@@ -88,9 +88,9 @@ async def handled(client: QueueClient) -> None:
 
 
 async def test_a_reply_holds_an_outcome_for_each_command_in_order(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
-    tickets, users = await office.ticket_type(total=2), await office.users(3)
+    tickets, users = await harness.ticket_type(total=2), await harness.users(3)
     commands = [reserve(user, {tickets: 1}) for user in users]
 
     answer = await client.ask(commands)
@@ -106,30 +106,30 @@ async def test_a_reply_holds_an_outcome_for_each_command_in_order(
     }
 
 
-async def test_a_reply_says_that_it_is_json(office: Harness, client: QueueClient) -> None:
-    await client.ask([release_cart(await office.user())])
+async def test_a_reply_says_that_it_is_json(harness: Harness, client: QueueClient) -> None:
+    await client.ask([release_cart(await harness.user())])
 
     assert client.replies[-1].content_type == "application/json"
 
 
-async def test_what_a_reply_tells_is_committed(office: Harness, client: QueueClient) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+async def test_what_a_reply_tells_is_committed(harness: Harness, client: QueueClient) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
 
-    async with office.locked("ticket_types", tickets):
+    async with harness.locked("ticket_types", tickets):
         correlation_id = await client.publish([command])
-        await office.waiting(1)
+        await harness.waiting(1)
         with pytest.raises(TimeoutError):
             await client.reply_to(correlation_id, within_seconds=0.2)
-        assert await office.recorded(command) == []
+        assert await harness.recorded(command) == []
 
-    assert await client.reply_to(correlation_id) == f"[{(await office.recorded(command))[0]}]"
+    assert await client.reply_to(correlation_id) == f"[{(await harness.recorded(command))[0]}]"
 
 
 async def test_a_duplicate_gets_the_recorded_outcome_to_the_letter(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
 
     sent = [await client.publish([command]) for _ in range(3)]
@@ -138,33 +138,33 @@ async def test_a_duplicate_gets_the_recorded_outcome_to_the_letter(
 
     assert others == [first, first]
     assert twice == f"[{first[1:-1]},{first[1:-1]}]"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
-async def test_who_wants_no_reply_gets_none(office: Harness, client: QueueClient) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+async def test_who_wants_no_reply_gets_none(harness: Harness, client: QueueClient) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
 
     await client.publish([reserve(ann, {tickets: 1})], reply_to=None, correlation_id=None)
     await handled(client)
 
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
     assert len(client.replies) == 1
 
 
 async def test_a_reply_queue_that_is_gone_holds_nobody_up(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
 
     await client.publish([reserve(ann, {tickets: 1})], reply_to="holdfast.replies.gone")
     await handled(client)
 
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
     assert await client.ready_messages() == 0
 
 
 async def test_a_reply_that_could_not_be_sent_is_sent_after_the_next_delivery(
-    office: Harness, client: QueueClient, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, client: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish, faults = replies._publish, iter([TimeoutError()])
 
@@ -174,20 +174,20 @@ async def test_a_reply_that_could_not_be_sent_is_sent_after_the_next_delivery(
         await publish(*arguments)
 
     monkeypatch.setattr(replies, "_publish", publish_or_fail)
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
 
     (outcome,) = await client.ask([reserve(ann, {tickets: 1})])
 
     assert outcome["status"] == "succeeded"
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
     await handled(client)
     assert await client.ready_messages() == 0
 
 
 async def test_a_reply_without_a_correlation_id_has_none(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
-    await client.publish([release_cart(await office.user())], correlation_id=None)
+    await client.publish([release_cart(await harness.user())], correlation_id=None)
 
     async def answered() -> bool:
         return bool(client.replies)
@@ -262,9 +262,9 @@ REPEATED = rb'{"kind": "reserve_tickets", "items": [], "items": []}'
     ids=["invalid", "lone surrogate", "repeated member"],
 )
 async def test_good_commands_beside_a_bad_one_are_applied(
-    office: Harness, client: QueueClient, bad: bytes
+    harness: Harness, client: QueueClient, bad: bytes
 ) -> None:
-    tickets, (ann, bob) = await office.ticket_type(), await office.users(2)
+    tickets, (ann, bob) = await harness.ticket_type(), await harness.users(2)
     commands = [reserve(ann, {tickets: 1}), reserve(bob, {tickets: 1})]
     first, last = (encode_commands([command])[1:-1] for command in commands)
 
@@ -274,12 +274,12 @@ async def test_good_commands_beside_a_bad_one_are_applied(
     assert [one["status"] for one in answer] == ["succeeded", "refused", "succeeded"]
     assert answer[1]["kind"] == json.loads(bad)["kind"]
     assert letter.body == b"[%b]" % bad
-    assert await office.held(tickets) == 2
+    assert await harness.held(tickets) == 2
 
 
-async def test_a_command_of_the_future_is_set_aside(office: Harness, client: QueueClient) -> None:
+async def test_a_command_of_the_future_is_set_aside(harness: Harness, client: QueueClient) -> None:
     """Its ID would outlive its outcome, and could be applied twice."""
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     ahead = id_at(4_000_000_000_000)
 
     (outcome,) = await client.ask([reserve(ann, {tickets: 1}, command_id=ahead)])
@@ -288,13 +288,13 @@ async def test_a_command_of_the_future_is_set_aside(office: Harness, client: Que
     assert outcome["refusal"]["code"] == "unprocessable"
     assert outcome["command_id"] == ahead
     assert letter.headers["x-error"] == "command_id: lies ahead of the clock"
-    assert await office.held(tickets) == 0
+    assert await harness.held(tickets) == 0
 
 
 async def test_a_command_that_cannot_be_applied_is_a_dead_letter_too(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
-    bad = release_cart(await damaged_hold(office))
+    bad = release_cart(await damaged_hold(harness))
 
     (outcome,) = await client.ask([bad])
     (letter,) = await client.dead_letters(1)
@@ -302,15 +302,15 @@ async def test_a_command_that_cannot_be_applied_is_a_dead_letter_too(
     assert outcome["refusal"]["code"] == "unprocessable"
     assert letter.headers["x-reason"] == "unprocessable"
     assert letter.body == encode_commands([bad])
-    assert await office.recorded(bad) == [letter.headers["x-error"]]
+    assert await harness.recorded(bad) == [letter.headers["x-error"]]
 
 
 async def test_what_the_rules_refuse_is_no_dead_letter(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
     """Also where no other code fits: nobody need look into an organizer's mistake."""
-    tickets = await office.ticket_type()
-    bad = change_ticket_type(office.organizer, tickets, sale_ends_at=LONG_AGO - timedelta(days=1))
+    tickets = await harness.ticket_type()
+    bad = change_ticket_type(harness.organizer, tickets, sale_ends_at=LONG_AGO - timedelta(days=1))
 
     (outcome,) = await client.ask([bad])
 
@@ -323,14 +323,14 @@ async def test_what_the_rules_refuse_is_no_dead_letter(
     [("timestamp", 1_790_000_000_000_000), ("correlation_id", b"\xff"), ("app_id", b"\xff")],
 )
 async def test_a_message_whose_properties_cannot_be_read_is_set_aside_and_ends_no_connection(
-    office: Harness,
+    harness: Harness,
     client: QueueClient,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     value: int | bytes,
 ) -> None:
     """As a client in another language may write them; ours would refuse to."""
-    body = encode_commands([release_cart(await office.user())])
+    body = encode_commands([release_cart(await harness.user())])
     underlay = await client.channel.get_underlay_channel()
     with monkeypatch.context() as patch:
         patch.setitem(encode.METHODS, "timestamp", lambda stamp: struct.pack(">Q", stamp))
@@ -348,7 +348,7 @@ async def test_a_message_whose_properties_cannot_be_read_is_set_aside_and_ends_n
 
     assert [letter.body for letter in letters] == [body] * 2
     assert letters[0].headers["x-error"] == "properties: cannot be read"
-    (outcome,) = await client.ask([release_cart(await office.user())])
+    (outcome,) = await client.ask([release_cart(await harness.user())])
     assert outcome["status"] == "succeeded"
     assert await client.no_more_dead_letters()
 
@@ -359,11 +359,11 @@ def any_short_string(value: str | bytes) -> bytes:
 
 
 async def test_a_name_that_looks_like_a_refusal_is_no_dead_letter(
-    office: Harness, client: QueueClient
+    harness: Harness, client: QueueClient
 ) -> None:
     name = '"code":"unprocessable"'
 
-    (outcome,) = await client.ask([create_event(await office.user(), name=name)])
+    (outcome,) = await client.ask([create_event(await harness.user(), name=name)])
 
     assert outcome["result"]["event"]["name"] == name
     assert await client.no_more_dead_letters()
@@ -489,14 +489,14 @@ async def test_a_worker_without_postgres_is_not_ready(
 
 
 async def test_the_metrics_tell_what_was_done(
-    worker: AsgiFastStream, office: Harness, client: QueueClient
+    worker: AsgiFastStream, harness: Harness, client: QueueClient
 ) -> None:
     def decided(text: str) -> float:
         line = 'holdfast_commands_decided_total{code="",kind="release_cart",status="succeeded"} '
         return sum(float(one[len(line) :]) for one in text.splitlines() if one.startswith(line))
 
     before = decided((await get(worker, "/metrics")).text)
-    command = release_cart(await office.user())
+    command = release_cart(await harness.user())
     await client.ask([command])
     await client.ask([command])
 

@@ -78,18 +78,18 @@ def test_every_check_has_a_breakage() -> None:
     assert set(BREAKAGES) == {check.name for check in CHECKS}
 
 
-async def test_books_that_balance_have_no_findings(office: Harness, database_url: str) -> None:
-    tickets = await office.ticket_type()
-    await office.apply(*[reserve(user, {tickets: 2}) for user in await office.users(3)])
+async def test_books_that_balance_have_no_findings(harness: Harness, database_url: str) -> None:
+    tickets = await harness.ticket_type()
+    await harness.apply(*[reserve(user, {tickets: 2}) for user in await harness.users(3)])
     report = await snapshot.take_snapshot(database_url)
     assert (report.balanced, report.findings, report.drift) == (True, [], {})
 
 
 @pytest.mark.parametrize("check", BREAKAGES)
-async def test_what_is_wrong_is_found(office: Harness, database_url: str, check: str) -> None:
-    ticket, user, other = await office.ticket_type(), await office.user(), new_id()
+async def test_what_is_wrong_is_found(harness: Harness, database_url: str, check: str) -> None:
+    ticket, user, other = await harness.ticket_type(), await harness.user(), new_id()
     command = reserve(user, {ticket: 2})
-    await office.apply(command)
+    await harness.apply(command)
     names = {"ticket": ticket, "user": user, "cart": command.command_id, "other": other}
     connection = await asyncpg.connect(database_url)
     try:
@@ -114,29 +114,29 @@ def _literal(statement: str, names: dict[str, str]) -> str:
     return statement
 
 
-async def test_the_drift_is_told_in_tickets(office: Harness, database_url: str) -> None:
-    async with drifting(office) as ticket:
+async def test_the_drift_is_told_in_tickets(harness: Harness, database_url: str) -> None:
+    async with drifting(harness) as ticket:
         assert (await snapshot.take_snapshot(database_url)).drift == {ticket: 3}
 
 
-async def test_there_are_only_so_many_examples(office: Harness, database_url: str) -> None:
-    tickets = await office.ticket_types(snapshot.MAX_EXAMPLES + 5)
-    async with office.engine.begin() as connection:
+async def test_there_are_only_so_many_examples(harness: Harness, database_url: str) -> None:
+    tickets = await harness.ticket_types(snapshot.MAX_EXAMPLES + 5)
+    async with harness.engine.begin() as connection:
         await connection.execute(SHIFT, {"ids": tickets, "by": 1})
     report = await snapshot.take_snapshot(database_url)
-    async with office.engine.begin() as connection:
+    async with harness.engine.begin() as connection:
         await connection.execute(SHIFT, {"ids": tickets, "by": -1})
     assert report.counts["drift"] == snapshot.MAX_EXAMPLES + 5
     assert len(report.findings) == snapshot.MAX_EXAMPLES
     assert report.drift == dict.fromkeys(tickets, 1), "a monitor watches each that drifts"
 
 
-async def test_what_is_decided_meanwhile_is_no_drift(office: Harness, database_url: str) -> None:
-    tickets, users = await office.ticket_types(3), await office.users(40)
+async def test_what_is_decided_meanwhile_is_no_drift(harness: Harness, database_url: str) -> None:
+    tickets, users = await harness.ticket_types(3), await harness.users(40)
 
     async def buy() -> None:
         for user in users:
-            await office.apply(reserve(user, dict.fromkeys(tickets, 1)))
+            await harness.apply(reserve(user, dict.fromkeys(tickets, 1)))
 
     buying = asyncio.create_task(buy())
     looks = 0
@@ -149,7 +149,7 @@ async def test_what_is_decided_meanwhile_is_no_drift(office: Harness, database_u
     assert looks > 1
 
 
-async def test_an_auditor_cannot_write(office: Harness, database_url: str) -> None:
+async def test_an_auditor_cannot_write(harness: Harness, database_url: str) -> None:
     connection = await snapshot.connect(database_url)
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await connection.execute("DELETE FROM booking.carts")
@@ -165,11 +165,11 @@ SHIFT = text("""
 class drifting:  # noqa: N801 (used as a context manager is)
     """A ticket type that has three tickets more reserved than lie in carts."""
 
-    def __init__(self, office: Harness) -> None:
-        self._office = office
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
 
     async def __aenter__(self) -> str:
-        self._ticket = await self._office.ticket_type()
+        self._ticket = await self._harness.ticket_type()
         await self._shift(3)
         return self._ticket
 
@@ -177,7 +177,7 @@ class drifting:  # noqa: N801 (used as a context manager is)
         await self._shift(-3)
 
     async def _shift(self, by: int) -> None:
-        async with self._office.engine.begin() as connection:
+        async with self._harness.engine.begin() as connection:
             await connection.execute(SHIFT, {"ids": [self._ticket], "by": by})
 
 
@@ -193,12 +193,12 @@ def run(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 
 async def test_the_exit_code_tells_whether_the_books_balance(
-    office: Harness, database_url: str
+    harness: Harness, database_url: str
 ) -> None:
     balanced = await asyncio.to_thread(run, database_url)
     assert (balanced.returncode, balanced.stderr) == (0, "")
     assert "The books balance." in balanced.stdout
-    async with drifting(office) as ticket:
+    async with drifting(harness) as ticket:
         unbalanced = await asyncio.to_thread(run, database_url, "--json")
     assert unbalanced.returncode == 1
     report = json.loads(unbalanced.stdout)
@@ -214,9 +214,9 @@ def test_books_that_cannot_be_seen_are_not_balanced(database_url: str) -> None:
     assert "nobody" not in away.stderr
 
 
-async def test_watching_it_serves_the_drift(office: Harness, database_url: str) -> None:
+async def test_watching_it_serves_the_drift(harness: Harness, database_url: str) -> None:
     port = free_port()
-    async with drifting(office) as ticket:
+    async with drifting(harness) as ticket:
         watching = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "worker.audit", "--json", "--watch", "0.1"),
             *("--metrics", str(port)),

@@ -221,9 +221,9 @@ def test_what_a_command_says_harmlessly_is_not_hidden() -> None:
 
 
 async def test_handed_in_again_a_command_is_applied_and_its_letter_goes(
-    worker: None, broker: RabbitBroker, operator: Operator, office: Harness
+    worker: None, broker: RabbitBroker, operator: Operator, harness: Harness
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 2})
     await publish_dead_letter(
         broker, encode_commands([command]), "unprocessable", "a bug, since mended", None
@@ -232,18 +232,18 @@ async def test_handed_in_again_a_command_is_applied_and_its_letter_goes(
     assert await operator.run("retry", command.command_id) == DONE
 
     assert operator.out.endswith(f"reserve_tickets {command.command_id} succeeded\n")
-    assert await office.held(tickets) == 2
+    assert await harness.held(tickets) == 2
     assert await operator.list() == []
 
 
 async def test_what_has_an_outcome_keeps_it_and_does_not_come_back(
-    worker: None, operator: Operator, office: Harness, broker_url: str
+    worker: None, operator: Operator, harness: Harness, broker_url: str
 ) -> None:
     """Fault 27, recorded."""
-    bad = release_cart(await damaged_hold(office))
+    bad = release_cart(await damaged_hold(harness))
     async with QueueClient.connected(broker_url) as client:
         await client.ask([bad])
-        recorded = await office.recorded(bad)
+        recorded = await harness.recorded(bad)
         (letter,) = await operator.list()
         assert letter["outcome_is_recorded"]
         assert letter["error"] == "The command could not be applied and was set aside."
@@ -252,14 +252,14 @@ async def test_what_has_an_outcome_keeps_it_and_does_not_come_back(
 
         (republished,) = json.loads(operator.out)["republished"]
         assert [one["code"] for one in republished["outcomes"]] == ["unprocessable"]
-        assert await office.recorded(bad) == recorded
+        assert await harness.recorded(bad) == recorded
         assert await client.no_more_dead_letters()
 
 
 async def test_corrected_commands_that_fail_become_a_letter_of_their_own(
-    worker: None, operator: Operator, office: Harness, broker_url: str, tmp_path: Path
+    worker: None, operator: Operator, harness: Harness, broker_url: str, tmp_path: Path
 ) -> None:
-    first, second = [release_cart(await damaged_hold(office)) for _ in range(2)]
+    first, second = [release_cart(await damaged_hold(harness)) for _ in range(2)]
     async with QueueClient.connected(broker_url) as client:
         await client.ask([first])
     corrected = tmp_path / "corrected.json"
@@ -271,10 +271,10 @@ async def test_corrected_commands_that_fail_become_a_letter_of_their_own(
 
 
 async def test_handed_in_after_the_window_it_is_stale(
-    worker: None, broker: RabbitBroker, operator: Operator, office: Harness
+    worker: None, broker: RabbitBroker, operator: Operator, harness: Harness
 ) -> None:
     """Fault 27, after days: without an outcome, as the broker buried it."""
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     three_days_ms = 3 * 86_400_000
     old = reserve(ann, {tickets: 1}, command_id=id_at(unix_ms(new_id()) - three_days_ms))
     await publish_dead_letter(broker, encode_commands([old]), "unprocessable", "", None)
@@ -282,14 +282,14 @@ async def test_handed_in_after_the_window_it_is_stale(
     assert await operator.run("retry", "--all") == DONE
 
     assert operator.out.endswith(f"{old.command_id} refused: stale_command\n")
-    assert await office.held(tickets) == 0
+    assert await harness.held(tickets) == 0
     assert await operator.list() == []
 
 
 async def test_handed_in_twice_it_is_applied_once(
-    worker: None, broker: RabbitBroker, operator: Operator, office: Harness
+    worker: None, broker: RabbitBroker, operator: Operator, harness: Harness
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 2})
     for _ in range(2):
         await publish_dead_letter(broker, encode_commands([command]), "unprocessable", "", None)
@@ -297,13 +297,13 @@ async def test_handed_in_twice_it_is_applied_once(
     assert await operator.run("retry", "--reason", "unprocessable") == DONE
 
     assert operator.out.count("succeeded") == 2
-    assert await office.held(tickets) == 2
+    assert await harness.held(tickets) == 2
 
 
 async def test_what_cannot_be_read_stays_until_it_is_corrected(
-    worker: None, broker: RabbitBroker, operator: Operator, office: Harness, tmp_path: Path
+    worker: None, broker: RabbitBroker, operator: Operator, harness: Harness, tmp_path: Path
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     good = json.loads(encode_commands([reserve(ann, {tickets: 2})]))
     bad = [{**good[0], "quantity": 2}]
     await publish_dead_letter(broker, json.dumps(bad).encode(), "unreadable", "quantity", None)
@@ -318,14 +318,14 @@ async def test_what_cannot_be_read_stays_until_it_is_corrected(
     corrected.write_text(json.dumps(good))
     assert await operator.run("retry", letter["id"], "--body", str(corrected)) == DONE
 
-    assert await office.held(tickets) == 2
+    assert await harness.held(tickets) == 2
     assert await operator.list() == []
 
 
 async def test_those_with_one_reason_or_named_are_handed_in_and_no_others(
-    worker: None, broker: RabbitBroker, operator: Operator, office: Harness
+    worker: None, broker: RabbitBroker, operator: Operator, harness: Harness
 ) -> None:
-    commands = [release_cart(user) for user in await office.users(3)]
+    commands = [release_cart(user) for user in await harness.users(3)]
     for command, reason in zip(commands, ("one", "other", "one"), strict=True):
         await publish_dead_letter(broker, encode_commands([command]), reason, "", None)
     first, second, third = await operator.list()
@@ -337,9 +337,9 @@ async def test_those_with_one_reason_or_named_are_handed_in_and_no_others(
 
 
 async def test_what_the_broker_does_not_take_stays(
-    worker: None, broker: RabbitBroker, operator: Operator, broker_url: str, office: Harness
+    worker: None, broker: RabbitBroker, operator: Operator, broker_url: str, harness: Harness
 ) -> None:
-    command = release_cart(await office.user())
+    command = release_cart(await harness.user())
     await publish_dead_letter(broker, encode_commands([command]), "unprocessable", "", None)
     before = await operator.list()
     async with await aio_pika.connect(broker_url) as connection:
@@ -356,12 +356,12 @@ async def test_what_the_broker_does_not_take_stays(
 
 
 async def test_what_came_back_too_often_is_told_and_can_be_handed_in(
-    operator: Operator, office: Harness, database_url: str
+    operator: Operator, harness: Harness, database_url: str
 ) -> None:
     """Buried by the broker itself, without an outcome, while no worker of ours could say more."""
     with services("tests") as own:
         mine = Operator(own.broker_url, operator._capsys)
-        command = release_cart(await office.user())
+        command = release_cart(await harness.user())
         async with Deployment(database_url, own.broker_url) as deployment:
             await deployment.start(gateways=0, workers=1)
             assert await deployment.workers[0].stop() == 0

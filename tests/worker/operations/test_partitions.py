@@ -49,7 +49,7 @@ async def own_engine(original: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def own_office(own_engine: AsyncEngine) -> Harness:
+async def own_harness(own_engine: AsyncEngine) -> Harness:
     return Harness(own_engine)
 
 
@@ -172,11 +172,11 @@ async def test_it_goes_on_after_a_fault_and_logs_when_days_run_out(
 
 
 async def test_no_session_waits_for_a_drop_that_cannot_get_its_lock(
-    own_office: Harness, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "DROP_TRIES", 20)
     monkeypatch.setattr(keeping, "DROP_PAUSE_SECONDS", 0.01)
-    tickets, users = await own_office.ticket_type(), await own_office.users(50)
+    tickets, users = await own_harness.ticket_type(), await own_harness.users(50)
     partitions = Partitions(own_engine, timedelta(minutes=1) + DAY)
 
     async with own_engine.connect() as reader:
@@ -185,7 +185,7 @@ async def test_no_session_waits_for_a_drop_that_cannot_get_its_lock(
         slowest_seconds = 0.0
         for user in users:
             began = asyncio.get_running_loop().time()
-            await own_office.apply(reserve(user, {tickets: 1}))
+            await own_harness.apply(reserve(user, {tickets: 1}))
             slowest_seconds = max(slowest_seconds, asyncio.get_running_loop().time() - began)
         assert await dropping == 0
 
@@ -194,16 +194,16 @@ async def test_no_session_waits_for_a_drop_that_cannot_get_its_lock(
 
 
 async def test_a_drop_finds_its_moment_between_reservations(
-    own_office: Harness, own_engine: AsyncEngine
+    own_harness: Harness, own_engine: AsyncEngine
 ) -> None:
-    tickets, users = await own_office.ticket_type(total=1_000), await own_office.users(10)
+    tickets, users = await own_harness.ticket_type(total=1_000), await own_harness.users(10)
     partitions = Partitions(own_engine, timedelta(minutes=1) + DAY)
     stopped = asyncio.Event()
 
     async def buy(user: str) -> int:
         count = 0
         while not stopped.is_set():
-            await own_office.apply(reserve(user, {tickets: 1}))
+            await own_harness.apply(reserve(user, {tickets: 1}))
             count += 1
             await asyncio.sleep(0.01)
         return count
@@ -217,20 +217,20 @@ async def test_a_drop_finds_its_moment_between_reservations(
 # --- commands without a place ---------------------------------------------------------------
 
 
-async def test_a_stale_command_is_recorded_while_its_day_is_kept(office: Harness) -> None:
+async def test_a_stale_command_is_recorded_while_its_day_is_kept(harness: Harness) -> None:
     stale = release_cart(
-        await office.user(), command_id=id_made_at(datetime.now(UTC) - COMMAND_WINDOW - DAY / 24)
+        await harness.user(), command_id=id_made_at(datetime.now(UTC) - COMMAND_WINDOW - DAY / 24)
     )
 
-    assert summary(await office.apply(stale)) == ["stale_command"]
-    assert len(await office.recorded(stale)) == 1
+    assert summary(await harness.apply(stale)) == ["stale_command"]
+    assert len(await harness.recorded(stale)) == 1
 
 
 async def test_a_command_past_retention_is_stale_and_affects_no_other(
-    office: Harness, committer: Committer
+    harness: Harness, committer: Committer
 ) -> None:
     """Its refusal has no place on record, and needs none: it will always be the same."""
-    tickets, (ann, bob) = await office.ticket_type(), await office.users(2)
+    tickets, (ann, bob) = await harness.ticket_type(), await harness.users(2)
     old = reserve(ann, {tickets: 1}, command_id=id_made_at(datetime.now(UTC) - 30 * DAY))
     commands = [old, reserve(bob, {tickets: 1}), old]
 
@@ -242,8 +242,8 @@ async def test_a_command_past_retention_is_stale_and_affects_no_other(
         "stale_command",
     ]
     assert summary(map(decode, await committer.submit([old]))) == ["stale_command"]
-    assert await office.recorded(old) == []
-    assert await office.held(tickets) == 1
+    assert await harness.recorded(old) == []
+    assert await harness.held(tickets) == 1
 
 
 @pytest.fixture
@@ -256,14 +256,14 @@ async def own_committer(own_engine: AsyncEngine) -> AsyncIterator[Committer]:
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=-20), 8 * DAY])
 async def test_a_command_without_a_place_is_set_aside_alone(
-    own_office: Harness, own_committer: Committer, own_engine: AsyncEngine, ahead: timedelta
+    own_harness: Harness, own_committer: Committer, own_engine: AsyncEngine, ahead: timedelta
 ) -> None:
     """As where two clocks differ: neither stale nor ahead, and the schema refuses it."""
     at = datetime.now(UTC) + ahead
     if ahead < timedelta(0):
         at = min(at, datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(seconds=1))
         await execute(own_engine, f"DROP TABLE booking.{partition(at)}")
-    tickets, users = await own_office.ticket_type(), await own_office.users(9)
+    tickets, users = await own_harness.ticket_type(), await own_harness.users(9)
     commands = [reserve(user, {tickets: 1}) for user in users]
     commands[4] = homeless = reserve(users[4], {tickets: 1}, command_id=id_made_at(at))
 
@@ -274,12 +274,12 @@ async def test_a_command_without_a_place_is_set_aside_alone(
     assert codes.pop(4) == "unprocessable"
     assert set(codes) == {"succeeded"}
     assert decode(outcomes[4]).decided_at is None
-    assert await own_office.recorded(homeless) == []
-    assert await own_office.held(tickets) == await own_office.reserved(tickets) == 8
+    assert await own_harness.recorded(homeless) == []
+    assert await own_harness.held(tickets) == await own_harness.reserved(tickets) == 8
 
 
 async def test_while_today_has_no_place_commands_are_kept_and_not_set_aside(
-    own_office: Harness, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, own_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not one by one for a fault that is nobody's; they are decided when there is one."""
     monkeypatch.setattr(group_commit, "LONGEST_PAUSE_SECONDS", 0.05)
@@ -292,7 +292,7 @@ async def test_while_today_has_no_place_commands_are_kept_and_not_set_aside(
         functools.partial(apply, own_engine, RULES, require_partition=partitions.require_partition)
     )
     committer.start()
-    tickets, users = await own_office.ticket_type(), await own_office.users(3)
+    tickets, users = await own_harness.ticket_type(), await own_harness.users(3)
 
     decided = committer.submit([reserve(user, {tickets: 1}) for user in users])
     done, _ = await asyncio.wait([decided], timeout=0.5)
@@ -308,11 +308,11 @@ async def test_while_today_has_no_place_commands_are_kept_and_not_set_aside(
 
 
 async def test_a_recall_looks_into_the_days_of_its_commands_only(
-    office: Harness, engine: AsyncEngine
+    harness: Harness, engine: AsyncEngine
 ) -> None:
     """Else it would look for each ID in each partition: ANY with a parameter picks none."""
-    commands = [release_cart(await office.user()) for _ in range(3)]
-    await office.apply(*commands)
+    commands = [release_cart(await harness.user()) for _ in range(3)]
+    await harness.apply(*commands)
     ids = sorted(command.command_id for command in commands)
 
     async with transaction(engine) as driver:

@@ -46,7 +46,7 @@ async def own_engine(own_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def own_office(own_engine: AsyncEngine) -> Harness:
+async def own_harness(own_engine: AsyncEngine) -> Harness:
     return Harness(own_engine)
 
 
@@ -57,7 +57,7 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def insert_carts(
-    office: Harness,
+    harness: Harness,
     count: int,
     opened_at: datetime,
     *,
@@ -65,9 +65,9 @@ async def insert_carts(
     expires_at: datetime | None = None,
 ) -> list[str]:
     """Carts with two lines each, of users of their own."""
-    users, lines = await office.users(count), await office.ticket_types(2)
+    users, lines = await harness.users(count), await harness.ticket_types(2)
     ids = sorted(id_made_at(opened_at) for _ in range(count))
-    async with office.engine.begin() as connection:
+    async with harness.engine.begin() as connection:
         await connection.execute(
             text("""
                 INSERT INTO booking.carts (id, user_id, status, expires_at)
@@ -92,9 +92,9 @@ async def insert_carts(
     return ids
 
 
-async def stored(office: Harness) -> set[str]:
+async def stored(harness: Harness) -> set[str]:
     """The carts that are stored. Each has both of its lines, and no line is left without one."""
-    rows = await office.rows("""
+    rows = await harness.rows("""
         SELECT coalesce(cart.id, line.cart_id)::text, cart.id IS NOT NULL, count(line.cart_id)
         FROM booking.carts AS cart FULL JOIN booking.cart_items AS line ON line.cart_id = cart.id
         GROUP BY 1, 2
@@ -104,40 +104,40 @@ async def stored(office: Harness) -> set[str]:
 
 
 @pytest.mark.usefixtures("without_pauses")
-async def test_only_carts_that_are_old_and_closed_are_deleted(own_office: Harness) -> None:
+async def test_only_carts_that_are_old_and_closed_are_deleted(own_harness: Harness) -> None:
     old = BEFORE - DAY
     for status in ("expired", "released"):
-        await insert_carts(own_office, 3, old, status=status)
+        await insert_carts(own_harness, 3, old, status=status)
     kept = [
-        *await insert_carts(own_office, 3, old, status="active"),
-        *await insert_carts(own_office, 3, NOW),
+        *await insert_carts(own_harness, 3, old, status="active"),
+        *await insert_carts(own_harness, 3, NOW),
         # Their commands were a day old when they were decided.
-        *await insert_carts(own_office, 3, old, expires_at=BEFORE),
+        *await insert_carts(own_harness, 3, old, expires_at=BEFORE),
     ]
-    users = await own_office.rows("SELECT count(*) FROM booking.users")
+    users = await own_harness.rows("SELECT count(*) FROM booking.users")
 
-    assert await delete_closed_carts(own_office.engine, BEFORE) == 6
+    assert await delete_closed_carts(own_harness.engine, BEFORE) == 6
 
-    assert await stored(own_office) == set(kept)
-    assert await own_office.rows("SELECT count(*) FROM booking.users") == users
-    assert await delete_closed_carts(own_office.engine, BEFORE) == 0
+    assert await stored(own_harness) == set(kept)
+    assert await own_harness.rows("SELECT count(*) FROM booking.users") == users
+    assert await delete_closed_carts(own_harness.engine, BEFORE) == 0
 
 
 @pytest.mark.parametrize(("ahead", "deleted"), [(timedelta(0), 0), (timedelta(milliseconds=1), 1)])
 async def test_a_cart_is_kept_until_its_hold_has_been_over_for_the_retention(
-    own_office: Harness, ahead: timedelta, deleted: int
+    own_harness: Harness, ahead: timedelta, deleted: int
 ) -> None:
-    await insert_carts(own_office, 1, BEFORE - DAY, expires_at=BEFORE)
+    await insert_carts(own_harness, 1, BEFORE - DAY, expires_at=BEFORE)
 
-    assert await delete_closed_carts(own_office.engine, BEFORE + ahead) == deleted
+    assert await delete_closed_carts(own_harness.engine, BEFORE + ahead) == deleted
 
 
 @pytest.mark.usefixtures("without_pauses")
 async def test_each_transaction_deletes_a_bounded_number_of_carts(
-    own_office: Harness, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MAX_CARTS", 4)
-    ids = await insert_carts(own_office, 11, BEFORE - DAY)
+    ids = await insert_carts(own_harness, 11, BEFORE - DAY)
     batches: list[list[str]] = []
 
     async def noted(engine: AsyncEngine, before: datetime, last_id: str) -> list[str]:
@@ -146,15 +146,15 @@ async def test_each_transaction_deletes_a_bounded_number_of_carts(
 
     monkeypatch.setattr(retention, "delete_batch", noted)
 
-    assert await delete_closed_carts(own_office.engine, BEFORE) == 11
+    assert await delete_closed_carts(own_harness.engine, BEFORE) == 11
     assert batches == [ids[:4], ids[4:8], ids[8:]]
 
 
 async def test_it_rests_most_of_the_time(
-    own_office: Harness, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MAX_CARTS", 2)
-    await insert_carts(own_office, 5, BEFORE - DAY)
+    await insert_carts(own_harness, 5, BEFORE - DAY)
     pauses: list[float] = []
 
     async def slow(engine: AsyncEngine, before: datetime, last_id: str) -> list[str]:
@@ -168,7 +168,7 @@ async def test_it_rests_most_of_the_time(
         patched.setattr(retention, "delete_batch", slow)
         sleep = asyncio.sleep
         patched.setattr(retention.asyncio, "sleep", lambda s: sleep(s) if s == 0.02 else noted(s))
-        await delete_closed_carts(own_office.engine, BEFORE)
+        await delete_closed_carts(own_harness.engine, BEFORE)
 
     assert len(pauses) == 2
     assert min(pauses) >= 9 * 0.02
@@ -176,10 +176,10 @@ async def test_it_rests_most_of_the_time(
 
 @pytest.mark.usefixtures("without_pauses")
 async def test_a_run_resumes_where_an_earlier_one_failed(
-    own_office: Harness, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MAX_CARTS", 3)
-    ids = await insert_carts(own_office, 8, BEFORE - DAY)
+    ids = await insert_carts(own_harness, 8, BEFORE - DAY)
     runs = iter([True, False])
 
     async def failing(engine: AsyncEngine, before: datetime, last_id: str) -> list[str]:
@@ -190,70 +190,70 @@ async def test_a_run_resumes_where_an_earlier_one_failed(
     with monkeypatch.context() as patched:
         patched.setattr(retention, "delete_batch", failing)
         with pytest.raises(asyncpg.InterfaceError):
-            await delete_closed_carts(own_office.engine, BEFORE)
+            await delete_closed_carts(own_harness.engine, BEFORE)
 
-    assert await stored(own_office) == set(ids[3:])
-    assert await delete_closed_carts(own_office.engine, BEFORE) == 5
-    assert await stored(own_office) == set()
+    assert await stored(own_harness) == set(ids[3:])
+    assert await delete_closed_carts(own_harness.engine, BEFORE) == 5
+    assert await stored(own_harness) == set()
 
 
 async def test_carts_that_another_worker_is_deleting_are_not_waited_for(
-    own_office: Harness,
+    own_harness: Harness,
 ) -> None:
-    ids = await insert_carts(own_office, 4, BEFORE - DAY)
+    ids = await insert_carts(own_harness, 4, BEFORE - DAY)
 
-    async with own_office.locked("carts", *ids[:2]):
+    async with own_harness.locked("carts", *ids[:2]):
         async with asyncio.timeout(5):
-            assert await delete_closed_carts(own_office.engine, BEFORE) == 2
+            assert await delete_closed_carts(own_harness.engine, BEFORE) == 2
 
-    assert await stored(own_office) == set(ids[:2])
+    assert await stored(own_harness) == set(ids[:2])
 
 
 @pytest.mark.usefixtures("without_pauses")
 async def test_two_workers_delete_every_cart_once(
-    own_office: Harness, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MAX_CARTS", 5)
-    await insert_carts(own_office, 200, BEFORE - DAY)
+    await insert_carts(own_harness, 200, BEFORE - DAY)
 
     deleted = await asyncio.gather(
-        *(delete_closed_carts(own_office.engine, BEFORE) for _ in range(4))
+        *(delete_closed_carts(own_harness.engine, BEFORE) for _ in range(4))
     )
 
     assert sum(deleted) == 200
-    assert await stored(own_office) == set()
+    assert await stored(own_harness) == set()
 
 
 async def test_the_books_balance_while_carts_are_deleted_and_sold(
-    own_office: Harness, own_url: str, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, own_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "MAX_CARTS", 20)
     monkeypatch.setattr(retention, "MIN_PAUSE_SECONDS", 0.001)
-    await insert_carts(own_office, 300, BEFORE - DAY)
-    tickets, users = await own_office.ticket_type(total=1_000), await own_office.users(60)
-    deleting = asyncio.create_task(delete_closed_carts(own_office.engine, BEFORE))
+    await insert_carts(own_harness, 300, BEFORE - DAY)
+    tickets, users = await own_harness.ticket_type(total=1_000), await own_harness.users(60)
+    deleting = asyncio.create_task(delete_closed_carts(own_harness.engine, BEFORE))
 
     for number, user in enumerate(users):
-        await own_office.apply(reserve(user, {tickets: 1}))
+        await own_harness.apply(reserve(user, {tickets: 1}))
         if number % 2:
-            await own_office.apply(release_cart(user))
+            await own_harness.apply(release_cart(user))
         if number % 20 == 0:
             assert (await take_snapshot(own_url)).balanced
 
     assert await deleting == 300
     assert (await take_snapshot(own_url)).balanced
-    assert await own_office.reserved(tickets) == await own_office.held(tickets) == 30
+    assert await own_harness.reserved(tickets) == await own_harness.held(tickets) == 30
 
 
 @pytest.mark.usefixtures("without_pauses")
-async def test_the_tables_stay_flat(own_office: Harness) -> None:
+async def test_the_tables_stay_flat(own_harness: Harness) -> None:
     """As many carts come each day as go: after the retention, rows and pages grow no more."""
 
     async def pages_and_rows() -> tuple[int, int]:
-        async with own_office.engine.connect() as connection:
+        async with own_harness.engine.connect() as connection:
             await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.execute(text("VACUUM booking.carts, booking.cart_items"))
-        rows = await own_office.rows("""
+        rows = await own_harness.rows("""
             SELECT (pg_relation_size('booking.carts') + pg_relation_size('booking.cart_items')
                     + pg_relation_size('booking.carts_pkey')) / 8192,
                    (SELECT count(*) FROM booking.carts)
@@ -263,8 +263,8 @@ async def test_the_tables_stay_flat(own_office: Harness) -> None:
     seen: list[tuple[int, int]] = []
     for day in range(40):
         today = NOW + day * DAY
-        await insert_carts(own_office, 100, today - timedelta(hours=1))
-        await delete_closed_carts(own_office.engine, today - 10 * DAY)
+        await insert_carts(own_harness, 100, today - timedelta(hours=1))
+        await delete_closed_carts(own_harness.engine, today - 10 * DAY)
         seen.append(await pages_and_rows())
 
     pages, rows = zip(*seen, strict=True)
@@ -273,9 +273,9 @@ async def test_the_tables_stay_flat(own_office: Harness) -> None:
 
 
 async def test_a_worker_deletes_old_carts_and_tries_again_after_a_fault(
-    own_office: Harness, monkeypatch: pytest.MonkeyPatch
+    own_harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = await insert_carts(own_office, 3, NOW - 3 * DAY)
+    ids = await insert_carts(own_harness, 3, NOW - 3 * DAY)
     monkeypatch.setattr(retention, "RETRY_SECONDS", 0.01)
     faults = iter([True, False])
 
@@ -286,11 +286,11 @@ async def test_a_worker_deletes_old_carts_and_tries_again_after_a_fault(
 
     monkeypatch.setattr(retention, "delete_closed_carts", failing_once)
     job = asyncio.create_task(
-        retention.delete_closed_carts_forever(own_office.engine, retention=2 * DAY)
+        retention.delete_closed_carts_forever(own_harness.engine, retention=2 * DAY)
     )
 
     async def gone() -> bool:
-        return not await stored(own_office)
+        return not await stored(own_harness)
 
     assert ids
     await eventually(gone)

@@ -23,90 +23,90 @@ def a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> int:
 
 @pytest.mark.parametrize("due", [1, 3, 4, 10], ids=lambda due: f"{due} due")
 async def test_any_number_of_due_carts_on_a_ticket_type_refuses_no_buyer(
-    office: Harness, a_few_at_a_time: int, due: int
+    harness: Harness, a_few_at_a_time: int, due: int
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type(total=due)
-    await office.due_carts(due, {tickets: 1})
+    ann, tickets = await harness.user(), await harness.ticket_type(total=due)
+    await harness.due_carts(due, {tickets: 1})
 
-    assert summary(await office.apply(reserve(ann, {tickets: due}))) == ["succeeded"]
-    assert await office.reserved(tickets) == await office.held(tickets) == due
+    assert summary(await harness.apply(reserve(ann, {tickets: due}))) == ["succeeded"]
+    assert await harness.reserved(tickets) == await harness.held(tickets) == due
 
 
 async def test_due_carts_of_several_wanted_ticket_types_are_counted_as_carts(
-    office: Harness, a_few_at_a_time: int
+    harness: Harness, a_few_at_a_time: int
 ) -> None:
     """Each due cart has three lines that are wanted: three rows must not pass for three carts."""
-    ann, kinds = await office.user(), await office.ticket_types(3, total=5)
-    await office.due_carts(5, dict.fromkeys(kinds, 1))
+    ann, kinds = await harness.user(), await harness.ticket_types(3, total=5)
+    await harness.due_carts(5, dict.fromkeys(kinds, 1))
 
-    outcomes = await office.apply(reserve(ann, dict.fromkeys(kinds, 5)))
+    outcomes = await harness.apply(reserve(ann, dict.fromkeys(kinds, 5)))
 
     assert summary(outcomes) == ["succeeded"]
 
 
 @pytest.mark.parametrize("buyers_came", ["first", "last"])
 async def test_due_carts_of_the_buyers_themselves_do_not_use_up_the_room_for_others(
-    office: Harness, a_few_at_a_time: int, buyers_came: str
+    harness: Harness, a_few_at_a_time: int, buyers_came: str
 ) -> None:
-    tickets = await office.ticket_type(total=12)
-    owners = await office.due_carts(12, {tickets: 1})
+    tickets = await harness.ticket_type(total=12)
+    owners = await harness.due_carts(12, {tickets: 1})
     buyers = owners[:6] if buyers_came == "first" else owners[6:]
 
-    outcomes = await office.apply(*[reserve(user, {tickets: 2}) for user in buyers])
+    outcomes = await harness.apply(*[reserve(user, {tickets: 2}) for user in buyers])
 
     assert summary(outcomes) == ["succeeded"] * 6
-    assert await office.held(tickets) == 12
+    assert await harness.held(tickets) == 12
 
 
 async def test_raising_a_quantity_takes_due_carts_along_too(
-    office: Harness, a_few_at_a_time: int
+    harness: Harness, a_few_at_a_time: int
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type(total=5)
-    await office.due_carts(5, {tickets: 1})
+    ann, tickets = await harness.user(), await harness.ticket_type(total=5)
+    await harness.due_carts(5, {tickets: 1})
 
-    assert summary(await office.apply(set_quantity(ann, tickets, 5))) == ["succeeded"]
+    assert summary(await harness.apply(set_quantity(ann, tickets, 5))) == ["succeeded"]
 
 
 async def test_due_carts_that_no_command_needs_are_left_to_the_sweep(
-    office: Harness,
+    harness: Harness,
 ) -> None:
-    tickets = await office.ticket_type(total=5)
-    await office.due_carts(2, {tickets: 1})
+    tickets = await harness.ticket_type(total=5)
+    await harness.due_carts(2, {tickets: 1})
 
-    await office.apply(release_cart(await office.user()))
+    await harness.apply(release_cart(await harness.user()))
 
-    assert await office.reserved(tickets) == 2
+    assert await harness.reserved(tickets) == 2
 
 
 # --- the sweep ------------------------------------------------------------------------------
 
 
 async def test_the_sweep_expires_due_carts_without_anybody_asking(
-    office: Harness, engine: AsyncEngine, committer: Committer
+    harness: Harness, engine: AsyncEngine, committer: Committer
 ) -> None:
-    tickets = await office.ticket_type(total=50)
-    users = await office.due_carts(20, {tickets: 2})
+    tickets = await harness.ticket_type(total=50)
+    users = await harness.due_carts(20, {tickets: 2})
 
     assert await sweeping.sweep_once(engine, committer) >= 20
 
-    assert await office.reserved(tickets) == await office.held(tickets) == 0
-    assert await office.carts(users[0]) == [("expired", {tickets: 2})]
+    assert await harness.reserved(tickets) == await harness.held(tickets) == 0
+    assert await harness.carts(users[0]) == [("expired", {tickets: 2})]
 
 
 async def test_the_sweep_leaves_carts_that_still_hold(
-    office: Harness, engine: AsyncEngine, committer: Committer
+    harness: Harness, engine: AsyncEngine, committer: Committer
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
-    await office.apply(reserve(ann, {tickets: 2}))
+    ann, tickets = await harness.user(), await harness.ticket_type()
+    await harness.apply(reserve(ann, {tickets: 2}))
 
     await sweeping.sweep_once(engine, committer)
 
-    assert await office.held(tickets) == 2
+    assert await harness.held(tickets) == 2
     assert await sweeping.sweep_once(engine, committer) == 0
 
 
 async def test_the_sweep_goes_on_until_nothing_is_due(
-    office: Harness,
+    harness: Harness,
     engine: AsyncEngine,
     committer: Committer,
     monkeypatch: pytest.MonkeyPatch,
@@ -114,27 +114,27 @@ async def test_the_sweep_goes_on_until_nothing_is_due(
     """A full round is followed by the next at once: the interval would take a minute here."""
     monkeypatch.setattr(sweeping, "MAX_CARTS", 2)
     monkeypatch.setattr(sweeping, "INTERVAL_SECONDS", 60)
-    tickets = await office.ticket_type()
-    await office.due_carts(7, {tickets: 1})
+    tickets = await harness.ticket_type()
+    await harness.due_carts(7, {tickets: 1})
 
     task = asyncio.create_task(sweeping.sweep(engine, committer))
 
     async def swept() -> bool:
-        return await office.reserved(tickets) == 0
+        return await harness.reserved(tickets) == 0
 
     await eventually(swept)
     task.cancel()
 
 
 async def test_the_sweep_outlives_a_fault(
-    office: Harness,
+    harness: Harness,
     engine: AsyncEngine,
     committer: Committer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sweeping, "INTERVAL_SECONDS", 0.01)
-    tickets = await office.ticket_type()
-    await office.due_carts(1, {tickets: 1})
+    tickets = await harness.ticket_type()
+    await harness.due_carts(1, {tickets: 1})
     submit, faults = committer.submit, iter([OSError("no route"), RuntimeError("a bug")])
 
     def fail_twice(commands: list[Command], due_users: list[str]) -> asyncio.Future[list[str]]:
@@ -146,21 +146,21 @@ async def test_the_sweep_outlives_a_fault(
     task = asyncio.create_task(sweeping.sweep(engine, committer))
 
     async def swept() -> bool:
-        return await office.reserved(tickets) == 0
+        return await harness.reserved(tickets) == 0
 
     await eventually(swept)
     task.cancel()
 
 
 async def test_a_cart_that_is_renewed_before_the_sweep_gets_to_it_stays(
-    office: Harness, engine: AsyncEngine
+    harness: Harness, engine: AsyncEngine
 ) -> None:
     """The sweep names users, not carts: who has come back in the meantime keeps the new cart."""
-    tickets = await office.ticket_type()
-    (bob,) = await office.due_carts(1, {tickets: 1})
-    await office.apply(reserve(bob, {tickets: 3}))
+    tickets = await harness.ticket_type()
+    (bob,) = await harness.due_carts(1, {tickets: 1})
+    await harness.apply(reserve(bob, {tickets: 3}))
 
     await apply(engine, RULES, (), due_users=[bob])
 
-    assert [status for status, _ in await office.carts(bob)] == ["expired", "active"]
-    assert await office.held(tickets) == await office.reserved(tickets) == 3
+    assert [status for status, _ in await harness.carts(bob)] == ["expired", "active"]
+    assert await harness.held(tickets) == await harness.reserved(tickets) == 3

@@ -59,11 +59,11 @@ ALLOWED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def attempt(office: Harness, statement: str, faults: dict[str, Any]) -> None:
+async def attempt(harness: Harness, statement: str, faults: dict[str, Any]) -> None:
     """Execute the statement as it ought to be but for `faults`, and roll it back."""
-    user, (tickets, others) = await office.user(), await office.ticket_types(2)
+    user, (tickets, others) = await harness.user(), await harness.ticket_types(2)
     first_hold = reserve(user, {tickets: 2})
-    await office.apply(first_hold)
+    await harness.apply(first_hold)
     stage = {
         "new": new_id(),
         "user": user,
@@ -83,7 +83,7 @@ async def attempt(office: Harness, statement: str, faults: dict[str, Any]) -> No
         "quantity": 1,
     }
     values |= {name: str(fault).format(**stage) for name, fault in faults.items()}
-    async with office.engine.connect() as connection:
+    async with harness.engine.connect() as connection:
         await connection.execute(text(statement.format(**values)))
         await connection.rollback()
 
@@ -92,14 +92,14 @@ async def attempt(office: Harness, statement: str, faults: dict[str, Any]) -> No
     ("statement", "faults", "constraint"), FORBIDDEN, ids=lambda value: str(value)[:60]
 )
 async def test_the_database_refuses(
-    office: Harness, statement: str, faults: dict[str, Any], constraint: str
+    harness: Harness, statement: str, faults: dict[str, Any], constraint: str
 ) -> None:
     with pytest.raises(IntegrityError, match=f'"{constraint}"'):
-        await attempt(office, statement, faults)
+        await attempt(harness, statement, faults)
 
 
 @pytest.mark.parametrize(("statement", "values"), ALLOWED, ids=lambda value: str(value)[:60])
 async def test_the_database_accepts(
-    office: Harness, statement: str, values: dict[str, Any]
+    harness: Harness, statement: str, values: dict[str, Any]
 ) -> None:
-    await attempt(office, statement, values)
+    await attempt(harness, statement, values)

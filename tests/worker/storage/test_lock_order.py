@@ -14,9 +14,9 @@ from tests.builders import cancel_event, change_ticket_type, release_cart, reser
 from tests.worker.harness import Harness
 
 
-async def is_free(office: Harness, table: str, id: str) -> bool:
+async def is_free(harness: Harness, table: str, id: str) -> bool:
     """Tell whether nobody holds the row."""
-    async with office.engine.connect() as connection:
+    async with harness.engine.connect() as connection:
         rows = await connection.execute(
             text(f"SELECT 1 FROM booking.{table} WHERE id = '{id}' FOR UPDATE SKIP LOCKED")
         )
@@ -24,86 +24,86 @@ async def is_free(office: Harness, table: str, id: str) -> bool:
 
 
 async def held_while_waiting(
-    office: Harness, commands: list[Command], row: tuple[str, str], *others: tuple[str, str]
+    harness: Harness, commands: list[Command], row: tuple[str, str], *others: tuple[str, str]
 ) -> list[bool]:
     """Whether the worker holds each of `others` while it waits for `row`."""
-    async with office.locked(*row):
-        deciding = asyncio.create_task(office.apply(*commands))
-        await office.waiting(1)
-        held = [not await is_free(office, *other) for other in others]
+    async with harness.locked(*row):
+        deciding = asyncio.create_task(harness.apply(*commands))
+        await harness.waiting(1)
+        held = [not await is_free(harness, *other) for other in others]
     await deciding
     return held
 
 
 @pytest.mark.parametrize("turn", [1, -1], ids=["as sorted", "backwards"])
 async def test_ticket_types_by_id_whatever_the_order_of_the_lines(
-    office: Harness, turn: int
+    harness: Harness, turn: int
 ) -> None:
-    ann, kinds = await office.user(), await office.ticket_types(3)
+    ann, kinds = await harness.user(), await harness.ticket_types(3)
     first, second, third = [("ticket_types", id) for id in kinds]
     command = reserve(ann, dict.fromkeys(kinds[::turn], 1))
 
-    assert await held_while_waiting(office, [command], second, first, third) == [True, False]
+    assert await held_while_waiting(harness, [command], second, first, third) == [True, False]
 
 
 @pytest.mark.parametrize("turn", [1, -1], ids=["as sorted", "backwards"])
-async def test_users_by_id_whatever_the_order_of_the_commands(office: Harness, turn: int) -> None:
-    users = sorted(await office.users(3))
+async def test_users_by_id_whatever_the_order_of_the_commands(harness: Harness, turn: int) -> None:
+    users = sorted(await harness.users(3))
     first, second, third = [("users", id) for id in users]
     commands = [release_cart(user) for user in users[::turn]]
 
-    assert await held_while_waiting(office, commands, second, first, third) == [True, False]
+    assert await held_while_waiting(harness, commands, second, first, third) == [True, False]
 
 
 async def test_the_owner_of_a_due_cart_is_locked_in_the_order_of_all_users(
-    office: Harness,
+    harness: Harness,
 ) -> None:
-    tickets = await office.ticket_type()
-    owner, *_ = await office.due_carts(1, {tickets: 1})
-    later = await office.user()  # a later ID, as IDs carry their time
+    tickets = await harness.ticket_type()
+    owner, *_ = await harness.due_carts(1, {tickets: 1})
+    later = await harness.user()  # a later ID, as IDs carry their time
 
     rows = ("users", owner), ("users", later), ("ticket_types", tickets)
-    held = await held_while_waiting(office, [reserve(later, {tickets: 1})], *rows)
+    held = await held_while_waiting(harness, [reserve(later, {tickets: 1})], *rows)
 
     assert held == [False, False]
 
 
-async def test_users_before_ticket_types(office: Harness) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+async def test_users_before_ticket_types(harness: Harness) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
     rows = ("ticket_types", tickets), ("users", ann)
 
-    assert await held_while_waiting(office, [reserve(ann, {tickets: 1})], *rows) == [True]
+    assert await held_while_waiting(harness, [reserve(ann, {tickets: 1})], *rows) == [True]
 
 
-async def test_the_event_before_all_its_ticket_types(office: Harness) -> None:
-    kinds = await office.ticket_types(3)
-    command = cancel_event(office.organizer, office.event)
+async def test_the_event_before_all_its_ticket_types(harness: Harness) -> None:
+    kinds = await harness.ticket_types(3)
+    command = cancel_event(harness.organizer, harness.event)
     rows = [("ticket_types", id) for id in kinds]
 
     held = await held_while_waiting(
-        office, [command], rows[1], rows[0], rows[2], ("events", office.event)
+        harness, [command], rows[1], rows[0], rows[2], ("events", harness.event)
     )
 
     assert held == [True, False, True]
 
 
-async def test_a_reservation_locks_no_event(office: Harness) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+async def test_a_reservation_locks_no_event(harness: Harness) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
     commands = [
         reserve(ann, {tickets: 1}),
-        change_ticket_type(office.organizer, tickets, total_quantity=7),
+        change_ticket_type(harness.organizer, tickets, total_quantity=7),
     ]
 
-    async with office.locked("events", office.event):
+    async with harness.locked("events", harness.event):
         async with asyncio.timeout(1):
-            await office.apply(*commands)
+            await harness.apply(*commands)
 
 
-async def test_a_wait_for_a_lock_has_a_bound(office: Harness) -> None:
+async def test_a_wait_for_a_lock_has_a_bound(harness: Harness) -> None:
     statement = "SELECT current_setting(:name)"
     limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
 
-    assert [(await office.rows(statement, name=name))[0][0] for name in limits] == [
+    assert [(await harness.rows(statement, name=name))[0][0] for name in limits] == [
         "2s",
         "5s",
         "10s",

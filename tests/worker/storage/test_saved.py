@@ -42,11 +42,11 @@ class Scene:
     """Three users and three ticket types of few tickets, of a database that others use too."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self.office = Harness(engine)
+        self.harness = Harness(engine)
 
     async def open(self) -> "Scene":
-        self.users = await self.office.users(3)
-        self.kinds = await self.office.ticket_types(3, total=6)
+        self.users = await self.harness.users(3)
+        self.kinds = await self.harness.ticket_types(3, total=6)
         return self
 
     def command(self, wish: Wish) -> Command:
@@ -63,7 +63,7 @@ class Scene:
             case "release item":
                 return release_item(user, wanted)
             case "total":
-                organizer = self.office.organizer
+                organizer = self.harness.organizer
                 return change_ticket_type(organizer, wanted, total_quantity=2 * quantity)
             case _:
                 return release_cart(user)
@@ -73,18 +73,18 @@ class Scene:
         codes: list[str] = []
         for batch in batches:
             passing = [self.users[number] for kind, number, _ in batch if kind == "let pass"]
-            await self.office.let_holds_pass(passing)
+            await self.harness.let_holds_pass(passing)
             commands = [self.command(wish) for wish in batch if wish[0] != "let pass"]
             for part in [commands] if at_once else [[command] for command in commands]:
-                codes += summary(await self.office.apply(*part))
+                codes += summary(await self.harness.apply(*part))
         return codes
 
     async def stored(self) -> list[Any]:
         """Everything of this scene, by number instead of by ID."""
         number = {id: n for n, id in enumerate(self.kinds)}
-        state: list[Any] = [await self.office.reserved(kind) for kind in self.kinds]
+        state: list[Any] = [await self.harness.reserved(kind) for kind in self.kinds]
         for user in self.users:
-            carts = await self.office.carts(user)
+            carts = await self.harness.carts(user)
             active = [lines for status, lines in carts if status == "active"]
             assert len(active) <= 1
             state.append([{number[id]: n for id, n in lines.items()} for lines in active])
@@ -105,42 +105,42 @@ async def test_a_batch_leaves_what_its_commands_leave_one_by_one(
         # Holds that are over may have been left, one by one, as nobody wanted their tickets.
         await apply(engine, RULES, (), due_users=scene.users)
         for kind in scene.kinds:
-            assert await scene.office.reserved(kind) == await scene.office.held(kind)
+            assert await scene.harness.reserved(kind) == await scene.harness.held(kind)
     assert await together.stored() == await apart.stored()
 
 
-async def test_everything_that_a_command_says_is_stored(office: Harness) -> None:
-    ann, _ = await office.user(), await office.ticket_type()
+async def test_everything_that_a_command_says_is_stored(harness: Harness) -> None:
+    ann, _ = await harness.user(), await harness.ticket_type()
     newcomer = register_user(email="Newcomer-" + ann + "@Example.com")
-    change = change_ticket_type(office.organizer, (await office.ticket_types(1))[0], name="Box")
+    change = change_ticket_type(harness.organizer, (await harness.ticket_types(1))[0], name="Box")
     times = {"starts_at": NOW, "ends_at": FAR_AHEAD - A_MOMENT}
-    move = change_event(office.organizer, office.event, name="Gala", **times)
-    await office.apply(newcomer, change, move, cancel_event(office.organizer, office.event))
+    move = change_event(harness.organizer, harness.event, name="Gala", **times)
+    await harness.apply(newcomer, change, move, cancel_event(harness.organizer, harness.event))
 
-    users = await office.rows(
+    users = await harness.rows(
         "SELECT email, password_hash FROM booking.users WHERE id = CAST(:id AS uuid)",
         id=newcomer.user_id,
     )
-    names = await office.rows(
+    names = await harness.rows(
         "SELECT name FROM booking.ticket_types WHERE id = CAST(:id AS uuid)",
         id=change.ticket_type_id,
     )
-    events = await office.rows(
+    events = await harness.rows(
         "SELECT organizer_id::text, name, starts_at, ends_at, status FROM booking.events"
         " WHERE id = CAST(:id AS uuid)",
-        id=office.event,
+        id=harness.event,
     )
     assert [tuple(row) for row in users] == [(newcomer.email, newcomer.password_hash)]
     assert [row[0] for row in names] == ["Box"]
     assert [tuple(row) for row in events] == [
-        (office.organizer, "Gala", *times.values(), "cancelled")
+        (harness.organizer, "Gala", *times.values(), "cancelled")
     ]
 
 
 async def test_raised_lowered_and_removed_lines_are_stored(
-    office: Harness,
+    harness: Harness,
 ) -> None:
-    ann, (standing, seated) = await office.user(), await office.ticket_types(2)
+    ann, (standing, seated) = await harness.user(), await harness.ticket_types(2)
     steps = [
         (reserve(ann, {standing: 2, seated: 1}), {standing: 2, seated: 1}),
         (set_quantity(ann, standing, 5), {standing: 5, seated: 1}),
@@ -150,14 +150,14 @@ async def test_raised_lowered_and_removed_lines_are_stored(
         (set_quantity(ann, seated, 0), {standing: 3}),
     ]
     for command, lines in steps:
-        await office.apply(command)
-        assert await office.carts(ann) == [("active", lines)]
+        await harness.apply(command)
+        assert await harness.carts(ann) == [("active", lines)]
 
-    await office.apply(release_cart(ann))
-    await office.apply(
+    await harness.apply(release_cart(ann))
+    await harness.apply(
         *[command.model_copy(update={"command_id": new_id()}) for command, _ in steps]
     )
 
-    assert await office.carts(ann) == [("released", {standing: 3}), ("active", {standing: 3})]
-    assert await office.reserved(standing) == 3
-    assert await office.reserved(seated) == 0
+    assert await harness.carts(ann) == [("released", {standing: 3}), ("active", {standing: 3})]
+    assert await harness.reserved(standing) == 3
+    assert await harness.reserved(seated) == 0

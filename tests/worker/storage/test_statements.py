@@ -50,12 +50,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-async def do_some_of_everything(office: Harness, size: int, sent: list[str]) -> list[str]:
+async def do_some_of_everything(harness: Harness, size: int, sent: list[str]) -> list[str]:
     """Some of everything: each of `size` users opens, changes or loses a cart."""
-    standing, seated = await office.ticket_types(2, total=10_000)
-    due, openers, changers, leavers = [await office.users(size) for _ in range(4)]
-    await office.apply(*[reserve(u, {standing: 2, seated: 1}) for u in due + changers + leavers])
-    await office.let_holds_pass(due)
+    standing, seated = await harness.ticket_types(2, total=10_000)
+    due, openers, changers, leavers = [await harness.users(size) for _ in range(4)]
+    await harness.apply(*[reserve(u, {standing: 2, seated: 1}) for u in due + changers + leavers])
+    await harness.let_holds_pass(due)
     commands = [
         *[reserve(user, {standing: 1}) for user in openers],
         *[set_quantity(user, standing, 1) for user in changers],
@@ -63,44 +63,44 @@ async def do_some_of_everything(office: Harness, size: int, sent: list[str]) -> 
         *[release_cart(user) for user in leavers],
         *[register_user() for _ in range(size)],
         *[create_event(user) for user in openers],
-        *[create_ticket_type(office.organizer, office.event) for _ in range(size)],
+        *[create_ticket_type(harness.organizer, harness.event) for _ in range(size)],
     ]
     sent.clear()
-    batch = (await apply(office.engine, RULES, commands)).batch
+    batch = (await apply(harness.engine, RULES, commands)).batch
     assert {one.outcome.status for one in batch.to_record} == {"succeeded"}
     assert len(batch.changes.closed_carts) == 2 * size
     return list(sent)
 
 
 async def test_a_batch_of_five_hundred_takes_as_many_statements_as_a_batch_of_one(
-    office: Harness, sent: list[str]
+    harness: Harness, sent: list[str]
 ) -> None:
-    of_one = await do_some_of_everything(office, 1, sent)
+    of_one = await do_some_of_everything(harness, 1, sent)
     assert of_one
-    assert await do_some_of_everything(office, 72, sent) == of_one
+    assert await do_some_of_everything(harness, 72, sent) == of_one
 
 
 @pytest.mark.parametrize("size", [1, 500])
 async def test_a_batch_of_reservations_takes_six_statements(
-    office: Harness, sent: list[str], size: int
+    harness: Harness, sent: list[str], size: int
 ) -> None:
     """Lock users, read carts, recall, lock ticket types, read events; save."""
-    tickets, users = await office.ticket_type(total=10_000), await office.users(size)
+    tickets, users = await harness.ticket_type(total=10_000), await harness.users(size)
     commands = [reserve(user, {tickets: 1}) for user in users]
 
     sent.clear()
-    await office.apply(*commands)
+    await harness.apply(*commands)
 
     assert len(sent) == 6, "\n".join(sent)
 
 
-async def test_a_batch_of_duplicates_writes_nothing(office: Harness, sent: list[str]) -> None:
-    tickets, ann = await office.ticket_type(), await office.user()
+async def test_a_batch_of_duplicates_writes_nothing(harness: Harness, sent: list[str]) -> None:
+    tickets, ann = await harness.ticket_type(), await harness.user()
     command = reserve(ann, {tickets: 1})
-    await office.apply(command)
+    await harness.apply(command)
 
     sent.clear()
-    await office.apply(command, command)
+    await harness.apply(command, command)
 
     assert {statement.split()[0] for statement in sent} == {"SELECT"}
 
@@ -190,11 +190,11 @@ async def test_no_statement_reads_a_table_in_full_before_the_first_analyze(
 
 
 async def grow(engine: AsyncEngine) -> None:
-    office = Harness(engine)
+    harness = Harness(engine)
     for _ in range(5):
-        tickets, users = await office.ticket_type(total=10_000), await office.users(1_000)
-        await office.apply(*[reserve(user, {tickets: 1}) for user in users[:800]])
-        await office.let_holds_pass(users[:50])
+        tickets, users = await harness.ticket_type(total=10_000), await harness.users(1_000)
+        await harness.apply(*[reserve(user, {tickets: 1}) for user in users[:800]])
+        await harness.let_holds_pass(users[:50])
 
 
 @pytest.fixture(scope="module")

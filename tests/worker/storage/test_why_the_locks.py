@@ -60,35 +60,35 @@ def without_lock(statement: str) -> str:
 
 @right_and_wrong
 async def test_without_the_lock_on_its_ticket_type_the_last_ticket_is_sold_twice(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
-    (ann, bob), last = await office.users(2), await office.ticket_type(total=1)
+    (ann, bob), last = await harness.users(2), await harness.ticket_type(total=1)
     monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
     if wrongly:
         monkeypatch.setattr(locking, "LOCK_TICKET_TYPES", without_lock(locking.LOCK_TICKET_TYPES))
 
     (anns,), (bobs,) = await asyncio.gather(
-        office.apply(reserve(ann, {last: 1})), office.apply(reserve(bob, {last: 1}))
+        harness.apply(reserve(ann, {last: 1})), harness.apply(reserve(bob, {last: 1}))
     )
 
     sold_twice = summary([anns, bobs]) == ["succeeded", "succeeded"]
     assert sold_twice is wrongly
-    assert await office.held(last) == (2 if wrongly else 1)
+    assert await harness.held(last) == (2 if wrongly else 1)
 
 
 @right_and_wrong
 async def test_without_the_lock_on_the_user_two_first_holds_open_two_carts(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
     """The unique active cart of a user is the last line of defence, and has to be one here."""
-    ann, (standing, seated) = await office.user(), await office.ticket_types(2)
+    ann, (standing, seated) = await harness.user(), await harness.ticket_types(2)
     monkeypatch.setattr(unit_of_work, "save", before(unit_of_work.save, Rendezvous().meet))
     if wrongly:
         monkeypatch.setattr(locking, "LOCK_USERS", without_lock(locking.LOCK_USERS))
 
     answers = await asyncio.gather(
-        office.apply(reserve(ann, {standing: 1})),
-        office.apply(reserve(ann, {seated: 1})),
+        harness.apply(reserve(ann, {standing: 1})),
+        harness.apply(reserve(ann, {seated: 1})),
         return_exceptions=True,
     )
 
@@ -102,9 +102,9 @@ async def test_without_the_lock_on_the_user_two_first_holds_open_two_carts(
 
 @right_and_wrong
 async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
-    (ann, bob), (first, second) = await office.users(2), await office.ticket_types(2)
+    (ann, bob), (first, second) = await harness.users(2), await harness.ticket_types(2)
     rendezvous, lock_book = Rendezvous(), locking.lock_book
 
     async def lock_one_by_one(
@@ -118,17 +118,17 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
         return await lock_book(driver, users, rules)
 
     monkeypatch.setattr(locking, "lock_book", lock_one_by_one)
-    deadlocks = await office.deadlocks()
+    deadlocks = await harness.deadlocks()
 
     answers = await asyncio.gather(
-        office.apply(reserve(ann, {first: 1, second: 1})),
-        office.apply(reserve(bob, {second: 1, first: 1})),
+        harness.apply(reserve(ann, {first: 1, second: 1})),
+        harness.apply(reserve(bob, {second: 1, first: 1})),
         return_exceptions=True,
     )
 
     failed = [answer for answer in answers if isinstance(answer, PostgresError)]
     assert [sqlstate(answer) for answer in failed] == (["40P01"] if wrongly else [])
-    assert await office.deadlocks() - deadlocks == len(failed)
+    assert await harness.deadlocks() - deadlocks == len(failed)
 
 
 # --- recalling under the locks --------------------------------------------------------------
@@ -136,10 +136,10 @@ async def test_ticket_types_locked_in_the_order_of_the_request_deadlock(
 
 @right_and_wrong
 async def test_recalling_before_locking_applies_a_double_click_twice(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
     """What then still stops it is the key of the outcomes, the last line of defence."""
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     click, rendezvous = reserve(ann, {tickets: 1}), Rendezvous()
     lock_users, recall = locking.lock_users, outcomes.recall
     recalled: dict[Driver, dict[str, RecordedOutcome]] = {}
@@ -155,12 +155,14 @@ async def test_recalling_before_locking_applies_a_double_click_twice(
     monkeypatch.setattr(locking, "lock_users", recall_then_lock)
     monkeypatch.setattr(outcomes, "recall", as_recalled)
 
-    answers = await asyncio.gather(office.apply(click), office.apply(click), return_exceptions=True)
+    answers = await asyncio.gather(
+        harness.apply(click), harness.apply(click), return_exceptions=True
+    )
 
     failed = [answer for answer in answers if isinstance(answer, UniqueViolationError)]
     assert bool(failed) is wrongly
     assert not wrongly or re.search(r"outcomes_\d{8}_pkey", str(failed[0]))
-    assert await office.held(tickets) == 1
+    assert await harness.held(tickets) == 1
 
 
 # --- reading under the locks, in a statement of its own -------------------------------------
@@ -175,9 +177,9 @@ JOINED = """
 
 @right_and_wrong
 async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelled(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type()
+    ann, tickets = await harness.user(), await harness.ticket_type()
     lock_book = locking.lock_book
 
     async def lock_book_with_a_join(
@@ -192,12 +194,12 @@ async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelle
 
     if wrongly:
         monkeypatch.setattr(locking, "lock_book", lock_book_with_a_join)
-    async with office.locked("ticket_types", tickets) as cancelling:
+    async with harness.locked("ticket_types", tickets) as cancelling:
         await cancelling.execute(
-            text(f"UPDATE booking.events SET status = 'cancelled' WHERE id = '{office.event}'")
+            text(f"UPDATE booking.events SET status = 'cancelled' WHERE id = '{harness.event}'")
         )
-        reserving = asyncio.create_task(office.apply(reserve(ann, {tickets: 1})))
-        await office.waiting(1)
+        reserving = asyncio.create_task(harness.apply(reserve(ann, {tickets: 1})))
+        await harness.waiting(1)
         await cancelling.commit()
 
     assert summary(await reserving) == (["succeeded"] if wrongly else ["event_cancelled"])
@@ -208,15 +210,15 @@ async def test_an_event_joined_under_the_lock_looks_active_after_it_was_cancelle
 
 @right_and_wrong
 async def test_a_batch_that_takes_no_due_carts_along_is_refused_by_an_expired_hold(
-    office: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, wrongly: bool
 ) -> None:
-    ann, tickets = await office.user(), await office.ticket_type(total=1)
-    await office.due_carts(1, {tickets: 1})
+    ann, tickets = await harness.user(), await harness.ticket_type(total=1)
+    await harness.due_carts(1, {tickets: 1})
     if wrongly:
         for look in ("LOCK_USERS", "READ_EVENTS"):
             blind = getattr(locking, look).replace("'active'", "'nowhere'")
             monkeypatch.setattr(locking, look, blind)
 
-    outcome = await office.apply(reserve(ann, {tickets: 1}))
+    outcome = await harness.apply(reserve(ann, {tickets: 1}))
 
     assert summary(outcome) == (["insufficient_availability"] if wrongly else ["succeeded"])
