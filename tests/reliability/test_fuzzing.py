@@ -5,9 +5,10 @@ import random
 import re
 import sys
 
+from tests.gateway.http.test_openapi import OPERATIONS
+
 REQUESTS = 600
 ROUND = 5
-OPERATIONS = 20
 
 
 async def test_every_answer_is_documented_and_none_is_a_5xx() -> None:
@@ -21,4 +22,5 @@ async def test_every_answer_is_documented_and_none_is_a_5xx() -> None:
     told = (await process.communicate())[0].decode()
     assert process.returncode == 0, told
     assert "All documented, none a 5xx." in told
-    assert len(re.findall(r"^ *[\d,]+  (?:GET|POST|PUT|PATCH|DELETE) /", told, re.M)) == OPERATIONS
+    lines = re.findall(r"^ *[\d,]+  (?:GET|POST|PUT|PATCH|DELETE) /", told, re.M)
+    assert len(lines) == len(OPERATIONS)
