@@ -235,7 +235,7 @@ MUTANTS = (
         CONSUMER_FILE,
         "        elif self._held_back is not None:\n",
         "        elif False:\n",
-        (POISON_MESSAGES,),
+        (f"{POISON_MESSAGES}::test_other_messages_wait_until_no_suspect_is_left",),
     ),
     Mutant(
         "suspects_not_halved",
@@ -243,7 +243,7 @@ MUTANTS = (
         POISON_FILE,
         "        if len(entries) < 2:\n",
         "        if True:\n",
-        (POISON_MESSAGES,),
+        (f"{POISON_MESSAGES}::test_a_deadly_command_is_found_by_halving",),
     ),
     Mutant(
         "silent_forks_waited_for",
@@ -251,7 +251,7 @@ MUTANTS = (
         "worker/isolation.py",
         "[], [], SILENCE_SECONDS)",
         "[], [])",
-        (POISON_MESSAGES,),
+        (f"{POISON_MESSAGES}::test_a_fork_that_is_silent_is_ended",),
     ),
     Mutant(
         "dead_letters_not_persistent",
