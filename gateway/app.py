@@ -22,9 +22,10 @@ from gateway.identity.passwords import Passwords
 from gateway.identity.tokens import Tokens
 from gateway.identity.user_loader import UserLoader
 from gateway.messaging.broker_connection import keep_connected
-from gateway.messaging.replies import DecidedOutcome, Replies
-from gateway.messaging.submit import Publisher
+from gateway.messaging.publisher import Publisher
+from gateway.messaging.replies import Replies
 from gateway.messaging.user_limit import MAX_WAITS_PER_USER, UserLimit
+from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight

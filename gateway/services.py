@@ -8,8 +8,8 @@ from starlette.responses import Response
 from gateway.identity.login_throttle import LoginThrottle
 from gateway.identity.passwords import Passwords
 from gateway.identity.tokens import Tokens
+from gateway.messaging.publisher import Publisher
 from gateway.messaging.replies import Replies
-from gateway.messaging.submit import Publisher
 from gateway.messaging.user_limit import UserLimit
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries

@@ -7,8 +7,8 @@ from gateway.http.ids import submission_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.prefer import Preferences, read_preferences
 from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_problem
-from gateway.messaging.replies import DecidedOutcome
-from gateway.messaging.submit import BrokerUnavailableError
+from gateway.messaging.publisher import BrokerUnavailableError
+from gateway.outcome_document import DecidedOutcome
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from gateway.services import services_of
 from shared.commands import Command

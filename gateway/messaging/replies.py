@@ -1,30 +1,15 @@
 """Receives the workers' replies on the gateway's own queue."""
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from json import JSONDecoder
-from typing import Any
+from collections.abc import Callable
 
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
+from gateway.outcome_document import DecidedOutcome, read_reply
 from shared.ids import new_id
 from shared.topology import REPLIES_PREFIX
 
 _log = logging.getLogger(__name__)
-_json = JSONDecoder()
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedOutcome:
-    """An outcome document as the worker wrote it, and the fields that the gateway reads."""
-
-    document: str
-    command_id: str | None
-    submitted_at: datetime | None
-    refusal: dict[str, Any] | None
-    """None where the command succeeded."""
 
 
 OnReply = Callable[[str, list[DecidedOutcome]], None]
@@ -35,7 +20,7 @@ class Replies:
     """Consumes the reply queue, which is deleted with its connection."""
 
     def __init__(self, on_reply: OnReply, on_lost: Callable[[], None]) -> None:
-        """`on_lost` is called when the connection is lost, and replies with it."""
+        """`on_lost` is called when the connection closes, so replies may be lost."""
         self.queue_name = REPLIES_PREFIX + new_id()
         self.connected = False
         self._on_reply = on_reply
@@ -61,26 +46,3 @@ class Replies:
             _log.exception("a reply is malformed")
             return
         self._on_reply(message.correlation_id or "", decided)
-
-
-def read_reply(body: bytes) -> Iterator[DecidedOutcome]:
-    """Split a reply into its outcome documents, each with its text unchanged.
-
-    Raises `ValueError`, `KeyError` or `TypeError` where `body` is no array of outcome documents.
-    """
-    text = body.decode()
-    start = 1  # behind the opening bracket
-    while start < len(text) - 1:
-        outcome, end = _json.raw_decode(text, start)
-        yield _decided(text[start:end], outcome)
-        start = end + 1  # behind the comma, or the closing bracket
-
-
-def read_document(document: str) -> DecidedOutcome:
-    """Read one outcome document."""
-    return _decided(document, _json.decode(document))
-
-
-def _decided(document: str, outcome: dict[str, Any]) -> DecidedOutcome:
-    submitted_at = outcome["submitted_at"] and datetime.fromisoformat(outcome["submitted_at"])
-    return DecidedOutcome(document, outcome["command_id"], submitted_at, outcome["refusal"])

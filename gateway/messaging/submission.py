@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from gateway.messaging.replies import DecidedOutcome
+from gateway.outcome_document import DecidedOutcome
 from shared.commands import Command
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from gateway.http.problems import ProblemError
-from gateway.messaging.replies import DecidedOutcome, read_document
+from gateway.outcome_document import DecidedOutcome, read_document
 from gateway.telemetry import Metrics
 from shared.commands import Command
 from shared.outcomes import Outcome, encode_outcome

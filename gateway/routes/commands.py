@@ -14,7 +14,7 @@ from gateway.http.openapi import PREFER_HEADER, describe_request, problem_respon
 from gateway.http.prefer import read_preferences
 from gateway.http.problems import RETRY_AFTER_SECONDS, USER_PROBLEMS, ProblemError
 from gateway.identity.authentication import current_user
-from gateway.messaging.replies import DecidedOutcome
+from gateway.outcome_document import DecidedOutcome
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from gateway.services import Services, services_of
 from shared.outcomes import Outcome, encode_outcome

@@ -6,7 +6,7 @@ AWAITING = "gateway/read_model/outcome_poller.py"
 BODY = "gateway/http/request_body.py"
 IDS = "gateway/http/ids.py"
 OVERLOAD = "gateway/server/overload.py"
-SUBMIT = "gateway/messaging/submit.py"
+PUBLISHER = "gateway/messaging/publisher.py"
 TOKENS = "gateway/identity/tokens.py"
 
 TEST_ANSWERS = "tests/gateway/messaging/test_misdirected_replies.py"
@@ -15,79 +15,79 @@ TEST_BODY = "tests/gateway/http/test_request_body.py"
 TEST_COMMAND_IDS = "tests/gateway/http/test_command_ids.py"
 TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_IN_FLIGHT = "tests/gateway/messaging/test_user_limit.py"
-TEST_SUBMIT = "tests/gateway/messaging/test_submit.py"
+TEST_PUBLISHER = "tests/gateway/messaging/test_publisher.py"
 TEST_TOKENS = "tests/gateway/identity/test_tokens.py"
 
 MUTANTS = (
     Mutant(
         "not_mandatory",
         "a command that no queue took is answered 202",
-        SUBMIT,
+        PUBLISHER,
         "mandatory=True)",
         "mandatory=False)",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "returned_messages_taken_for_sent",
         "a command that no queue took is answered 202",
-        SUBMIT,
+        PUBLISHER,
         "on_return_raises=True)",
         "on_return_raises=False)",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "one_message_id_for_all",
         "of two messages that come back at once one is taken for confirmed",
-        SUBMIT,
+        PUBLISHER,
         "            message_id=new_id(),\n",
         "            message_id=self._reply_to,\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "not_persistent",
         "a command that was answered 202 goes with the broker's memory",
-        SUBMIT,
+        PUBLISHER,
         "            delivery_mode=DeliveryMode.PERSISTENT,\n",
         "            delivery_mode=DeliveryMode.NOT_PERSISTENT,\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "no_confirms",
         "202 is said of a command that never reached the broker",
-        SUBMIT,
+        PUBLISHER,
         "publisher_confirms=True, on_return_raises=True)",
         "publisher_confirms=False)",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "accepted_before_the_confirm",
         "202 is said of a command that the broker may yet refuse",
-        SUBMIT,
+        PUBLISHER,
         "        if submission.confirmed is None:\n            await submission.listen()\n"
         "        return submission.confirmed is True\n",
         "        return True\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "refused_publish_taken_for_confirmed",
         "202 is said of a command that a full queue refused",
-        SUBMIT,
+        PUBLISHER,
         "        except DeliveryError:\n",
         "        except DeliveryError:\n            return True\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "lost_reply_not_looked_up",
         "who waits for a reply that is lost waits in vain",
-        SUBMIT,
+        PUBLISHER,
         "        if decided is None and submission.confirmed is not False:\n",
         "        if False:\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "answers_by_place_alone",
         "a buyer is told what became of somebody else's command",
-        SUBMIT,
+        PUBLISHER,
         "            if submission.command.command_id == outcome.command_id:\n",
         "            if True:\n",
         (TEST_ANSWERS,),
@@ -103,26 +103,26 @@ MUTANTS = (
     Mutant(
         "backlog_of_lost_replies",
         "after the broker's restart, nobody's command is taken for a minute",
-        SUBMIT,
+        PUBLISHER,
         "        self._messages.clear()\n",
         "        pass\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "small_messages_for_workers_that_are_behind",
         "after a rush, workers never catch up with half of what they could do before it",
-        SUBMIT,
+        PUBLISHER,
         "        if len(self._messages) < BEHIND_MESSAGES:\n            wanted",
         "        if True:\n            wanted",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "held_back_for_ever",
         "a command that waits for a full load waits in vain where no load becomes full",
-        SUBMIT,
+        PUBLISHER,
         "        if self._queue and self._unconfirmed < MAX_UNCONFIRMED_AT_FULL_BATCHES:\n",
         "        if False:\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "taken_where_there_is_no_room",
@@ -138,7 +138,7 @@ MUTANTS = (
         AWAITING,
         "        if self.user_id == user_id and fingerprint in (None, self.fingerprint):\n",
         "        if self.user_id == user_id:\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "shows_anybodys_outcome",
@@ -154,7 +154,7 @@ MUTANTS = (
         AWAITING,
         "        return None if fingerprint is None else read_document(_reused(self.command_id))\n",
         "        return None\n",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
     Mutant(
         "signature_not_verified",
@@ -321,9 +321,9 @@ MUTANTS = (
     Mutant(
         "reply_in_the_last_moment_dropped",
         "who waits is told 202 although the outcome has arrived",
-        SUBMIT,
+        PUBLISHER,
         "        decided = decided or submission.decided\n",
         "",
-        (TEST_SUBMIT,),
+        (TEST_PUBLISHER,),
     ),
 )

@@ -12,8 +12,9 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from pydantic_core import from_json
 
 from gateway.messaging.broker_connection import keep_connected
-from gateway.messaging.replies import DecidedOutcome, Replies
-from gateway.messaging.submit import Publisher
+from gateway.messaging.publisher import Publisher
+from gateway.messaging.replies import Replies
+from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller, OutcomeRow
 from gateway.telemetry import Metrics
 from shared.ids import new_id
@@ -72,7 +73,7 @@ class Counter:
 @pytest.fixture
 async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Counter]:
     exchange = f"test.{new_id()}"
-    monkeypatch.setattr("gateway.messaging.submit.COMMANDS_EXCHANGE", exchange)
+    monkeypatch.setattr("gateway.messaging.publisher.COMMANDS_EXCHANGE", exchange)
     recorded: list[OutcomeRow] = []
 
     async def find(command_ids: list[str]) -> list[OutcomeRow]:

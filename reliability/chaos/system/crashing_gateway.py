@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from gateway import __main__ as gateway
-from gateway.messaging.submit import Publisher
+from gateway.messaging.publisher import Publisher
 from reliability.chaos.system.crash_trigger import CrashTrigger, run_with_crash_points
 
 SENDING_TURNS = 3

@@ -1,6 +1,6 @@
 """A reply that does not fit what was asked: nobody is told what became of another command."""
 
-from gateway.messaging.replies import DecidedOutcome
+from gateway.outcome_document import DecidedOutcome
 from shared.commands import ReleaseCart
 from shared.ids import new_id
 from tests.builders import NOW, release_cart

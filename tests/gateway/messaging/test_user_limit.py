@@ -7,7 +7,7 @@ import pytest
 
 from gateway.app import create_app
 from gateway.http.problems import ProblemError
-from gateway.messaging.submit import BrokerUnavailableError
+from gateway.messaging.publisher import BrokerUnavailableError
 from gateway.messaging.user_limit import (
     MAX_COMMANDS_PER_USER,
     MAX_WAITS_PER_USER,
@@ -20,7 +20,7 @@ from shared.outcomes import User
 from tests.builders import release_cart
 from tests.gateway.conftest import Counter
 from tests.gateway.http.test_openapi import SETTINGS
-from tests.gateway.messaging.test_submit import outcome
+from tests.gateway.messaging.test_publisher import outcome
 from tests.gateway.server.test_fast_path import Ask, answer
 
 ADA, BOB = new_id(), new_id()

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from gateway.messaging.submit import REPLY_PATIENCE_SECONDS
+from gateway.messaging.publisher import REPLY_PATIENCE_SECONDS
 from gateway.server import client_disconnects
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from shared.ids import new_id
 from tests.gateway.conftest import Counter
-from tests.gateway.messaging.test_submit import command, outcome
+from tests.gateway.messaging.test_publisher import command, outcome
 from tests.gateway.waiting_server import WaitingServer, eventually
 
 

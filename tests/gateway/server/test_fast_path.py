@@ -13,7 +13,7 @@ from gateway import app as gateway_app
 from gateway.app import HOT_ENDPOINTS, create_app
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES
-from gateway.messaging.replies import DecidedOutcome
+from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.queries import EventPage
 from gateway.server.fast_path import FastPath
 from gateway.services import Services

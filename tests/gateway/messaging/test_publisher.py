@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pydantic_core import from_json
 
-from gateway.messaging import in_flight_messages, submit
-from gateway.messaging.submit import BrokerUnavailableError
+from gateway.messaging import in_flight_messages, publisher
+from gateway.messaging.publisher import BrokerUnavailableError
+from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomeRow
 from shared.commands import Command, CreateEvent, ReleaseCart
 from shared.ids import new_id
@@ -46,7 +47,7 @@ async def received(queue) -> list[list[dict]]:
 class TestPublishing:
     @pytest.mark.parametrize("example", COMMANDS.values(), ids=COMMANDS.keys())
     def test_a_command_is_written_as_messages_have_it(self, example: Command):
-        assert b"[%b]" % submit.Submission(
+        assert b"[%b]" % publisher.Submission(
             example, awaited=False, on_finish=ignore
         ).text == encode_commands([example])
 
@@ -69,21 +70,21 @@ class TestPublishing:
     async def test_full_loads_wait_for_no_lane_and_small_ones_do(self, counter: Counter):
         await counter.queue()
         counter.proxy.hold()
-        asked = [command() for _ in range(submit.MAX_UNCONFIRMED_MESSAGES)]
+        asked = [command() for _ in range(publisher.MAX_UNCONFIRMED_MESSAGES)]
         waiting = []
         for each in asked:
             waiting.append(asyncio.create_task(counter.publisher.submit(each, 0)))
             await asyncio.sleep(0.02)
         waiting += [asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(99)]
         await asyncio.sleep(0.05)
-        assert counter.publisher._unconfirmed == submit.MAX_UNCONFIRMED_MESSAGES
+        assert counter.publisher._unconfirmed == publisher.MAX_UNCONFIRMED_MESSAGES
         assert len(counter.publisher._queue) == 99
-        more = MAX_COMMANDS_A_MESSAGE * submit.MAX_UNCONFIRMED_AT_FULL_BATCHES
+        more = MAX_COMMANDS_A_MESSAGE * publisher.MAX_UNCONFIRMED_AT_FULL_BATCHES
         waiting += [
             asyncio.create_task(counter.publisher.submit(command(), 0)) for _ in range(more)
         ]
         await asyncio.sleep(0.2)
-        assert counter.publisher._unconfirmed == submit.MAX_UNCONFIRMED_AT_FULL_BATCHES
+        assert counter.publisher._unconfirmed == publisher.MAX_UNCONFIRMED_AT_FULL_BATCHES
         counter.proxy.let_through()
         assert set(await asyncio.gather(*waiting)) == {None}
         await asyncio.sleep(0.01)
@@ -101,7 +102,7 @@ class TestPublishing:
             ends_at=FAR_AHEAD,
         )
         counter.publisher._queue.extend(
-            submit.Submission(wide, awaited=False, on_finish=ignore)
+            publisher.Submission(wide, awaited=False, on_finish=ignore)
             for _ in range(MAX_COMMANDS_A_MESSAGE)
         )
         for submission in counter.publisher._queue:
@@ -128,7 +129,7 @@ class TestTheBrokerDoesNotTakeIt:
     async def test_no_queue_is_bound(self, counter: Counter):
         with pytest.raises(BrokerUnavailableError):
             await asyncio.wait_for(
-                counter.publisher.submit(command(), 10), submit.REPLY_PATIENCE_SECONDS * 0.8
+                counter.publisher.submit(command(), 10), publisher.REPLY_PATIENCE_SECONDS * 0.8
             )
         assert counter.count("holdfast_publish_failures_total", reason="returned") == 1
 
@@ -144,7 +145,7 @@ class TestTheBrokerDoesNotTakeIt:
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
         await counter.queue()
-        monkeypatch.setattr(submit, "CONFIRM_TIMEOUT_SECONDS", 0.3)
+        monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_SECONDS", 0.3)
         counter.proxy.hold()
         async with asyncio.timeout(2):
             answers = await asyncio.gather(
@@ -220,14 +221,14 @@ class TestWorkersAreBehind:
         waiting = []
         for _ in range(10):
             waiting.append(asyncio.create_task(counter.publisher.submit(command(), 0)))
-            await asyncio.sleep(submit.LINGER_SECONDS / 50)
+            await asyncio.sleep(publisher.LINGER_SECONDS / 50)
         async with asyncio.timeout(5):
             await asyncio.gather(*waiting)
         sizes = [len(message) for message in await received(queue)]
-        assert sizes == [1] * submit.BEHIND_MESSAGES + [10]
+        assert sizes == [1] * publisher.BEHIND_MESSAGES + [10]
 
     async def test_full_loads_do_not_wait(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
+        monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         queue = await counter.queue()
         await self._fall_behind(counter)
         many = [command() for _ in range(MAX_COMMANDS_A_MESSAGE)]
@@ -238,7 +239,7 @@ class TestWorkersAreBehind:
     async def test_when_workers_catch_up_small_loads_wait_no_longer(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
+        monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         queue = await counter.queue()
         await self._fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 5))
@@ -250,7 +251,7 @@ class TestWorkersAreBehind:
     async def test_told_to_stop_it_holds_nothing_back(
         self, counter: Counter, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(submit, "LINGER_SECONDS", 60)
+        monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         await counter.queue()
         await self._fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 0))
@@ -260,7 +261,7 @@ class TestWorkersAreBehind:
             assert await waiting is None
 
     async def _fall_behind(self, counter: Counter) -> None:
-        for _ in range(submit.BEHIND_MESSAGES):
+        for _ in range(publisher.BEHIND_MESSAGES):
             await counter.publisher.submit(command(), 0)
 
 
@@ -281,7 +282,7 @@ class TestAwaiting:
             await asyncio.wait([found], timeout=seconds)
 
         await counter.answer(await counter.queue(), outcome)
-        monkeypatch.setattr(submit, "result_within", late)
+        monkeypatch.setattr(publisher, "result_within", late)
         decided = await asyncio.wait_for(counter.publisher.submit(command(), 30), 1)
         assert decided is not None
 
@@ -365,13 +366,11 @@ class TestAwaiting:
     async def test_a_reply_that_cannot_be_read_does_not_stop_the_others(self, counter: Counter):
         queue = await counter.queue()
         await counter.channel.default_exchange.publish(
-            submit.Message(b"[{]", correlation_id="x"), counter.replies.queue_name
+            publisher.Message(b"[{]", correlation_id="x"), counter.replies.queue_name
         )
         await counter.answer(queue, outcome)
         assert await counter.publisher.submit(command(), 5) is not None
 
 
 def _decided(asked: ReleaseCart):
-    return submit.DecidedOutcome(
-        outcome(from_json(asked.model_dump_json())), asked.command_id, NOW, None
-    )
+    return DecidedOutcome(outcome(from_json(asked.model_dump_json())), asked.command_id, NOW, None)

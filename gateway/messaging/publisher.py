@@ -15,9 +15,9 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import AMQPError, DeliveryError, PublishError
 
 from gateway.messaging.in_flight_messages import InFlightMessages
-from gateway.messaging.replies import DecidedOutcome
 from gateway.messaging.submission import Submission
 from gateway.messaging.user_limit import MAX_COMMANDS_PER_USER, UserLimit
+from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller, result_within
 from gateway.telemetry import Metrics
 from shared.commands import Command
