@@ -49,7 +49,7 @@ def test_frames_are_found_wherever_what_is_received_is_cut() -> None:
         assert [*reader.feed(stream[:cut_at]), *reader.feed(stream[cut_at:])] == sent
 
 
-def test_a_header_tells_how_long_the_body_is() -> None:
+def test_a_content_header_contains_the_length_of_the_body() -> None:
     properties = commands.Basic.Properties(content_type="text/plain", correlation_id="a name")
     assert body_size(frame.marshal(ContentHeader(0, 70_000, properties), CHANNEL)) == 70_000
 

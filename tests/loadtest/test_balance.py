@@ -110,7 +110,7 @@ def test_a_ticket_type_that_has_vanished_is_found() -> None:
     assert not compare(true_counters(), TRUE_HELD[:1], "a test", RECORDED).balanced
 
 
-def test_holds_that_expired_are_told_apart_where_only_a_page_is_seen() -> None:
+def test_expired_holds_are_recognised_from_a_page_alone() -> None:
     counters = true_counters()
     counters.first_expiry = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
     page = [Held("first", TOTAL, 2), Held("second", TOTAL, 1)]

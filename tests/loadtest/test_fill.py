@@ -39,7 +39,9 @@ async def connection(filled: Filled, filled_database_url: str) -> AsyncIterator[
         await connection.close()
 
 
-async def test_it_holds_what_was_asked_for(filled: Filled, connection: asyncpg.Connection) -> None:
+async def test_a_filled_database_holds_the_requested_rows(
+    filled: Filled, connection: asyncpg.Connection
+) -> None:
     tables = {"outcomes": 2_000, "users": 200, "carts": 150, "cart_items": 150 + 75}
     for table, rows in tables.items():
         assert await connection.fetchval(f"SELECT count(*) FROM booking.{table}") == rows

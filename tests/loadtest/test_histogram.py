@@ -41,7 +41,7 @@ def test_merging_counts_both() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 1e-12, MAX_SECONDS, 1e9])
-def test_what_is_out_of_range_counts_at_its_edge(seconds: float) -> None:
+def test_a_value_out_of_range_counts_at_the_nearest_bound(seconds: float) -> None:
     histogram = Histogram()
     histogram.add(seconds)
     assert histogram.count == 1

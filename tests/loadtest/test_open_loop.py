@@ -74,7 +74,7 @@ async def test_a_closed_loop_waits_with_the_server() -> None:
     assert load.timeline.latency.max_seconds >= STALL_SECONDS * 0.9
 
 
-async def test_who_is_told_to_come_again_asks_again() -> None:
+async def test_a_client_with_a_retry_after_retries() -> None:
     async with a_server([UNAVAILABLE]) as url:
         load = await look(url, 5)
     assert load.counters.tries_again == 1
@@ -82,7 +82,7 @@ async def test_who_is_told_to_come_again_asks_again() -> None:
     assert load.timeline.latency.max_seconds > 1.0
 
 
-async def test_what_is_due_while_the_server_stalls_is_sent_after_the_end() -> None:
+async def test_requests_due_while_the_server_stalls_are_sent_after_the_end() -> None:
     async with a_server([], SECONDS + 0.5) as url:
         load = await look(url, RATE)
     assert load.counters.asked == pytest.approx(SECONDS * RATE, abs=2)

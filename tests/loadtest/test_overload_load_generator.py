@@ -30,7 +30,7 @@ async def refusing_url() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("patient", [True, False], ids=["patient", "at once"])
-async def test_who_is_patient_comes_again_when_they_were_told(
+async def test_a_patient_client_retries_after_its_retry_after(
     refusing_url: str, patient: bool
 ) -> None:
     load_generator = LoadGenerator(refusing_url, new_id(), ["token"], patient=patient)
@@ -52,7 +52,7 @@ async def test_who_is_patient_comes_again_when_they_were_told(
         (["--connections", "1"], "--connections is from"),
     ],
 )
-def test_what_it_is_told_is_checked(
+def test_its_arguments_are_checked(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],

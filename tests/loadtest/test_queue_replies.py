@@ -92,7 +92,7 @@ async def test_a_reply_that_comes_twice_is_a_fault() -> None:
     assert load.counters.faults["a reply to no message of ours"] == 1
 
 
-async def test_what_the_broker_does_not_take_has_no_outcome() -> None:
+async def test_a_command_that_the_broker_refuses_has_no_outcome() -> None:
     load, _ = await a_load()
     load._on_confirm(1, False, False)
     assert load.counters.not_accepted == COMMANDS

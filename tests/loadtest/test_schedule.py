@@ -17,7 +17,7 @@ def test_requests_are_due_at_a_fixed_rate() -> None:
     assert schedule.next_due(100.35) == pytest.approx(100.4)
 
 
-def test_requests_that_nobody_could_send_stay_due_at_their_time() -> None:
+def test_requests_without_a_free_client_stay_due_at_their_time() -> None:
     schedule = Schedule(10, start=0.0)
     assert schedule.take(0.0) == 0.0
     # For five seconds the server took nothing.
@@ -36,7 +36,7 @@ def test_nothing_is_due_before_the_start() -> None:
     assert Schedule(1, start=10.0).late(9.9) == 0
 
 
-def test_what_was_due_before_the_end_is_sent_after_it() -> None:
+def test_requests_due_before_the_end_are_sent_after_it() -> None:
     schedule = Schedule(10, start=0.0)
     schedule.end(0.25)
     assert schedule.late(9.0) == 3

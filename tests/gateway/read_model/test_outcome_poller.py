@@ -49,7 +49,7 @@ def outcome_poller(read_model: ReadModel, metrics: Metrics) -> OutcomePoller:
     return OutcomePoller(read_model.find, metrics)
 
 
-async def test_what_is_recorded_later_is_found(
+async def test_an_outcome_recorded_later_is_found(
     outcome_poller: OutcomePoller, read_model: ReadModel
 ):
     command_id, user_id = new_id(), new_id()
@@ -61,7 +61,7 @@ async def test_what_is_recorded_later_is_found(
     assert decided.document == document
 
 
-async def test_one_question_for_all_who_wait(outcome_poller: OutcomePoller, read_model: ReadModel):
+async def test_one_query_serves_all_waiters(outcome_poller: OutcomePoller, read_model: ReadModel):
     ids = [new_id() for _ in range(50)]
     await asyncio.gather(
         *(outcome_poller.recorded(command_id, new_id(), 0.12) for command_id in ids)
@@ -79,7 +79,7 @@ async def test_another_users_outcome_is_not_shown(
     assert await outcome_poller.recorded(command_id, new_id(), 0.12) is None
 
 
-async def test_a_reply_makes_it_look_at_once(
+async def test_a_reply_makes_it_poll_at_once(
     outcome_poller: OutcomePoller, read_model: ReadModel, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("gateway.read_model.outcome_poller.POLL_INTERVAL_SECONDS", 60)
@@ -108,7 +108,7 @@ async def test_a_database_that_fails_for_a_while_is_asked_again(
     assert await asyncio.wait_for(waiting, 0.5) is not None
 
 
-async def test_it_looks_only_while_somebody_waits(
+async def test_it_polls_only_while_there_are_waiters(
     outcome_poller: OutcomePoller, read_model: ReadModel, metrics: Metrics
 ):
     waiting = asyncio.create_task(outcome_poller.recorded(new_id(), new_id(), 5))
@@ -130,7 +130,7 @@ async def test_closing_ends_every_wait(outcome_poller: OutcomePoller):
     assert await asyncio.wait_for(outcome_poller.recorded(new_id(), new_id(), 30), 0.5) is None
 
 
-async def test_who_was_told_by_the_reply_causes_no_look(
+async def test_a_waiter_answered_by_the_reply_causes_no_query(
     outcome_poller: OutcomePoller, read_model: ReadModel
 ):
     told, waits = new_id(), new_id()

@@ -15,7 +15,7 @@ OVERSELLS = next(mutant for mutant in MUTANTS if mutant.name == "availability_of
 CAUGHT = dataclasses.replace(OVERSELLS, tests=("tests/worker/domain/test_users.py", BOUNDARY))
 
 
-def test_what_a_test_notices_is_caught_by_that_test_and_the_tree_stays_as_it_was() -> None:
+def test_a_mutant_is_caught_by_the_test_that_fails_and_the_tree_stays_unchanged() -> None:
     before = (ROOT / CAUGHT.path).read_text()
 
     catch = hunt(CAUGHT)
@@ -26,7 +26,7 @@ def test_what_a_test_notices_is_caught_by_that_test_and_the_tree_stays_as_it_was
     assert (ROOT / CAUGHT.path).read_text() == before
 
 
-def test_what_no_test_notices_survives() -> None:
+def test_a_mutant_that_no_test_notices_survives() -> None:
     harmless = dataclasses.replace(CAUGHT, new=CAUGHT.old + "        # the same\n")
 
     assert hunt(harmless).by is None

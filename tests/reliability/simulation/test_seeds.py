@@ -29,13 +29,13 @@ def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return
     assert not simulate(1_034_932).violations
 
 
-def test_who_was_not_there_yet_held_nothing_that_could_be_over() -> None:
+def test_a_user_that_did_not_exist_yet_had_no_expired_hold() -> None:
     """Refused beside the registration that commits first; what was put into the cart with it is
     over by then, and is none of this command's."""
     assert not simulate(2_830_586).violations
 
 
-def test_a_hold_that_is_over_when_it_is_committed_refuses_nobody() -> None:
+def test_a_hold_that_has_expired_at_its_commit_refuses_no_buyer() -> None:
     """Who waits for its ticket type has looked for due carts before, and must look again."""
     assert not simulate(1_051_817).violations
 
@@ -66,7 +66,7 @@ def test_the_command_says_that_all_is_well() -> None:
     assert "0 seeds failing" in found.stdout
 
 
-def test_one_seed_tells_what_happens() -> None:
+def test_one_seed_prints_its_events() -> None:
     found = simulation("--seed", "0", "--trace")
 
     assert found.returncode == 0
@@ -74,7 +74,7 @@ def test_one_seed_tells_what_happens() -> None:
     assert "no violation" in found.stdout
 
 
-def test_a_seed_that_fails_is_told_with_the_command_that_replays_it(
+def test_a_failing_seed_is_reported_with_the_command_that_replays_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = report(Verdict(seed=7, violations=["I1: oversold"]))
