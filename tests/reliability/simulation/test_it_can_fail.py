@@ -11,7 +11,7 @@ from reliability.simulation.fakes.tables import Transaction
 from reliability.simulation.run import simulate
 from shared.commands import Command, CommandFields
 from worker import apply
-from worker.domain import batch, decide
+from worker.domain import batch, cart
 from worker.domain.batch import decide_batch
 from worker.domain.book import Book
 from worker.messaging import consumer, replies
@@ -136,21 +136,25 @@ def take_any_payload_for_the_first(patch: Patch) -> None:
 
 
 def sell_one_too_many(patch: Patch) -> None:
-    refuse = decide._refuse_hold
-    patch.setattr(decide, "_refuse_hold", lambda book, id, quantity: refuse(book, id, quantity - 1))
+    refuse = cart._refuse_hold
+
+    def refuse_less(book: Any, lines: Any, id: str, quantity: int) -> Any:
+        return refuse(book, lines, id, quantity - 1)
+
+    patch.setattr(cart, "_refuse_hold", refuse_less)
 
 
 def count_lines_one_by_one(patch: Patch) -> None:
     def reserve(book: Book, command: Any) -> Any:
         for line in command.items:
-            if refusal := decide._refuse_hold(book, line.ticket_type_id, line.quantity):
+            if refusal := cart._refuse_hold(book, {}, line.ticket_type_id, line.quantity):
                 return refusal
         for line in command.items:
             ticket_type = book.ticket_types[line.ticket_type_id]
             book.hold(command.user_id, ticket_type, line.quantity, command.command_id)
-        return decide._cart(book, command.user_id)
+        return cart._cart(book, command.user_id)
 
-    patch.setattr(decide, "reserve_tickets", reserve)
+    patch.setattr(cart, "reserve_tickets", reserve)
 
 
 def record_no_refusals(patch: Patch) -> None:
