@@ -1,11 +1,14 @@
 """The compose file: each service mounts its own secrets, and the file contains none."""
 
+import json
 import re
 from pathlib import Path
 
 from deploy.broker import ACCOUNTS
+from gateway.http.problems import ProblemError
 
-TEXT = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
 
 
 def services() -> dict[str, str]:
@@ -59,3 +62,14 @@ def test_only_the_proxy_is_published_and_only_on_this_machine() -> None:
 
     assert list(published) == ["proxy"]
     assert "- 127.0.0.1:" in published["proxy"]
+
+
+def test_the_problems_of_the_proxy_are_worded_like_the_gateways() -> None:
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    found = re.findall(r"return (\d+) '(.*)';", config)
+    assert found
+    for status, document in found:
+        problem = json.loads(document)
+        response = ProblemError(problem["code"]).response()
+        assert response.status_code == int(status)
+        assert json.loads(bytes(response.body)) == problem
