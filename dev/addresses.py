@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 # port free when it comes back.
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000
 PORT_ATTEMPTS = 100
-_chance = random.SystemRandom()  # whoever seeds the other gets the same ports each time
+_chance = random.SystemRandom()  # a seeded generator would return the same ports each time
 
 
 def last_part(url: str) -> str:

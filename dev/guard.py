@@ -1,4 +1,4 @@
-"""Ends processes, with their descendants, once the process that named them is gone.
+"""Ends processes and their descendants once the process that registered them has ended.
 
 Run as `python -m dev.guard`. Its input says `+pid` and `-pid`, a line each, and ends when the
 process at the other end does, even by SIGKILL. A pipe and not PR_SET_PDEATHSIG, which fires when

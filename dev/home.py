@@ -53,7 +53,7 @@ def lasting_home() -> Home:
     """
     folder = REPOSITORY / ".holdfast"
     if os.geteuid() == 0 and not folder.exists():
-        folder.unlink(missing_ok=True)  # a link to what somebody has cleared away
+        folder.unlink(missing_ok=True)  # a link to a folder that was removed
         folder.symlink_to(tempfile.mkdtemp(prefix="holdfast-", dir=LASTING_TEMPORARY))
     folder.mkdir(exist_ok=True)
     folder.chmod(OPEN_ON_THE_WAY)
@@ -62,7 +62,7 @@ def lasting_home() -> Home:
 
 @contextmanager
 def passing_home() -> Iterator[Home]:
-    """Data that nobody needs once we are done."""
+    """Data that is not needed after this process ends."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
     folder.chmod(OPEN_ON_THE_WAY)
     try:

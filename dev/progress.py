@@ -1,4 +1,4 @@
-"""Tells the developer what is going on, a line at a time, and that something slow still is."""
+"""Prints what is going on, a line at a time, and repeats it while something slow goes on."""
 
 import threading
 import time

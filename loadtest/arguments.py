@@ -108,7 +108,7 @@ def _add_common(
         "--rate",
         type=_number(0.1, 1_000_000),
         metavar="N",
-        help="commands a second, on a schedule that waits for nobody; else as fast as it goes",
+        help="commands a second, in an open loop; without it, as fast as answers come",
     )
     add("--buyers", type=_whole(1, most_buyers), default=buyers, metavar="N")
     add("--ticket-types", type=_whole(1, MAX_TICKET_TYPES), default=1, metavar="N")

@@ -1,4 +1,4 @@
-"""What a run is told, whoever tells it: the command line or the bench."""
+"""The options of a run, from the command line or from the bench."""
 
 from dataclasses import asdict, dataclass
 from typing import Literal

@@ -65,7 +65,7 @@ class Draw:
                 taken.append(heapq.heappop(self._to_repeat)[2])
                 continue
             cart = carts[int(random.random() * PREPARED_CARTS)]
-            # In turn: nobody hands in the next one while a thousand others wait for their first.
+            # In turn: no buyer sends a second command while others wait for their first.
             reservation = Reservation(command_id, self._drawn % buyers, cart)
             if repeats and random.random() < repeats:
                 reservation.sent_again = True

@@ -1,4 +1,4 @@
-"""The HTTP side: whoever bears a valid token reserves, in one transaction, and is told at once."""
+"""The HTTP side: a valid token reserves in one transaction and gets the result at once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,1 +1,1 @@
-"""Holdfast beside one transaction a reservation, on one machine and in turn."""
+"""Measures Holdfast beside one transaction for each reservation, on one machine, in turn."""

@@ -1,4 +1,4 @@
-"""Compares the tool's own books with those of the system: held is granted, and nothing oversold."""
+"""Compares what the clients counted with what the system holds: all granted, nothing oversold."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ class Held:
     reserved: int
     """Held at this moment."""
     granted: int | None = None
-    """Ever put into a cart, also one that has expired since; None where nobody can tell."""
+    """Ever put into a cart, also one that has expired since; None where it is unknown."""
     in_carts: int | None = None
-    """In the carts that are active; None where nobody can tell."""
+    """In the carts that are active; None where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

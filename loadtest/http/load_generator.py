@@ -1,4 +1,4 @@
-"""Buyers at the gateway, who come by a schedule or as soon as they have been served."""
+"""Buyers at the gateway: open loop on a schedule, or closed loop."""
 
 import asyncio
 import re

@@ -1,1 +1,1 @@
-"""Overload: what a deployment still does when far more is asked of it than it can do."""
+"""Offers a deployment far more load than its capacity, and measures the goodput."""

@@ -1,6 +1,6 @@
-"""`python -m loadtest.overload`: far more than can be done, for a while, and what is done then.
+"""`python -m loadtest.overload` offers several times the peak load and measures the goodput.
 
-Of a gateway and a worker of its own, or of the deployment that it is shown.
+It starts a gateway and a worker of its own, or uses the deployment that the options name.
 """
 
 import argparse

@@ -38,7 +38,7 @@ class Result:
     """Attempts without a definite answer."""
     struck: Counter[str] = field(default_factory=Counter)
     missed: Counter[str] = field(default_factory=Counter)
-    """Faults that met nobody: no worker came by the point."""
+    """Faults that hit no target: no process passed the crash point."""
     answers: Counter[str] = field(default_factory=Counter)
     recoveries: Recoveries = field(default_factory=Recoveries)
     looks: int = 0
@@ -129,8 +129,8 @@ async def _strike_all(
         took_seconds = time.monotonic() - began_at
         (result.struck if hit else result.missed)[fault.name] += 1
         if not hit:
-            result.recoveries.fault_met_nobody()
-            say(f"  {fault.name}: met nobody")
+            result.recoveries.fault_hit_no_target()
+            say(f"  {fault.name}: hit no target")
             continue
         recovery = result.recoveries.fault_ends(fault.group, fault.within_seconds)
         if profile.awaits_recovery:

@@ -42,7 +42,7 @@ def summary(
         "unknown_attempts": sum(result.unknown for result in results),
         "answers": dict(sorted(answers.items())),
         "faults": dict(sorted(struck.items())),
-        "faults_that_met_nobody": dict(sorted(missed.items())),
+        "faults_without_target": dict(sorted(missed.items())),
         "totals": reached,
         "recovery_seconds": recoveries.figures(),
         "database_checks": sum(result.looks for result in results),
@@ -63,8 +63,8 @@ def as_text(summed: dict[str, Any]) -> str:
         f"faults     {sum(summed['faults'].values())}: {_listed(summed['faults'])}",
         f"in all     {_listed(summed['totals'])}",
     ]
-    if summed["faults_that_met_nobody"]:
-        lines.append(f"missed     {_listed(summed['faults_that_met_nobody'])}")
+    if summed["faults_without_target"]:
+        lines.append(f"missed     {_listed(summed['faults_without_target'])}")
     lines.append("recovery   seconds from the fault's end to the first new success")
     for group, figures in summed["recovery_seconds"].items():
         lines.append(f"           {group:<15} {_recovery(group, figures)}")

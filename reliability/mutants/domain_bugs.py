@@ -12,7 +12,7 @@ DECIDE = "worker/domain/decide.py"
 MUTANTS = (
     Mutant(
         "no_fingerprint",
-        "whoever reuses an ID gets the outcome of another request for their own",
+        "a request that reuses an ID gets the outcome of another request",
         BATCH,
         "        elif earlier.fingerprint == fingerprint:\n",
         "        elif earlier is not None:\n",
@@ -36,7 +36,7 @@ MUTANTS = (
     ),
     Mutant(
         "expired_holds_kept",
-        "tickets whose hold is over are sold to nobody",
+        "tickets whose hold has expired are never sold",
         BATCH,
         "    book.expire_carts()\n",
         "",
@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "hold_prolonged_by_each_reservation",
-        "who adds a ticket now and then holds the others for ever",
+        "a buyer who adds tickets now and then holds the others indefinitely",
         BOOK,
         "        self._reserve(ticket_type, quantity)\n        self.changes.touched",
         "        cart.expires_at = self.now + self.rules.hold\n"
@@ -76,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "lowered_quantity_not_given_back",
-        "tickets that were taken out of a cart are lost to everybody",
+        "tickets that were taken out of a cart are lost",
         BOOK,
         "        self._reserve(self.ticket_types[ticket_type_id], -quantity)\n"
         "        self.changes.touched_lines",
@@ -85,7 +85,7 @@ MUTANTS = (
     ),
     Mutant(
         "closed_cart_keeps_its_tickets",
-        "tickets of released and expired carts are lost to everybody",
+        "tickets of released and expired carts are lost",
         BOOK,
         """        for ticket_type_id, quantity in cart.lines.items():
             self._reserve(self.ticket_types[ticket_type_id], -quantity)

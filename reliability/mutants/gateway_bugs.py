@@ -78,7 +78,7 @@ MUTANTS = (
     ),
     Mutant(
         "lost_reply_not_looked_up",
-        "who waits for a reply that is lost waits in vain",
+        "a client whose reply is lost waits without effect",
         PUBLISHER,
         "        if decided is None and submission.confirmed is not False:\n",
         "        if False:\n",
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "answers_by_place_alone",
-        "a buyer is told what became of somebody else's command",
+        "a buyer gets the outcome of another user's command",
         PUBLISHER,
         "            if submission.command.command_id == outcome.command_id:\n",
         "            if True:\n",
@@ -94,7 +94,7 @@ MUTANTS = (
     ),
     Mutant(
         "backlog_without_an_end",
-        "when workers are slow, who comes waits for ever, and so does who comes after the rush",
+        "when workers are slow, clients wait indefinitely, also after the rush",
         OVERLOAD,
         "        return is_command and self.is_backlog_full\n",
         "        return False\n",
@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "backlog_of_lost_replies",
-        "after the broker's restart, nobody's command is taken for a minute",
+        "after the broker's restart, no command is accepted for a minute",
         PUBLISHER,
         "        self._messages.clear()\n",
         "        pass\n",
@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "held_back_for_ever",
-        "a command that waits for a full load waits in vain where no load becomes full",
+        "a command waits indefinitely for a batch that never becomes full",
         PUBLISHER,
         "        if self._queue and self._unconfirmed < MAX_UNCONFIRMED_AT_FULL_BATCHES:\n",
         "        if False:\n",
@@ -175,7 +175,7 @@ MUTANTS = (
     ),
     Mutant(
         "known_token_never_expires",
-        "a token that was used once serves for ever",
+        "a token that was used once never expires",
         TOKENS,
         "        if expires_at + LEEWAY_SECONDS <= time.time():\n",
         "        if False:\n",
@@ -304,7 +304,7 @@ MUTANTS = (
     ),
     Mutant(
         "registration_tells_passwords",
-        "whoever knows a user's ID and address guesses the password as often as they like",
+        "a client that knows a user's ID and address has unlimited guesses of the password",
         "gateway/identity/login_throttle.py",
         '("invalid_credentials", "command_id_reused")',
         '("invalid_credentials",)',
@@ -312,7 +312,7 @@ MUTANTS = (
     ),
     Mutant(
         "owner_locked_out",
-        "whoever knows an e-mail address keeps its owner from logging in",
+        "a client that knows an e-mail address can lock its owner out",
         "gateway/identity/login_throttle.py",
         "        if self._known_devices.get(device, 0) <= self._clock():\n",
         "        if True:\n",

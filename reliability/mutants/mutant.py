@@ -10,7 +10,7 @@ class MisplacedError(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """A bug that somebody could have written."""
+    """A bug that a programmer could have written."""
 
     name: str
     why: str

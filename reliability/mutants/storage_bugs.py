@@ -138,7 +138,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
     ),
     Mutant(
         "due_carts_looked_for_once",
-        "what is put into a cart in its last moment refuses whoever comes after it",
+        "an item added at the last moment of a cart makes later reservations fail",
         BOOKS,
         "    return LockedBook(book, users.expired_carts_remain or overlooked)\n",
         "    return LockedBook(book, users.expired_carts_remain)\n",
@@ -171,7 +171,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
     ),
     Mutant(
         "outcomes_in_the_order_of_the_batch",
-        "the same commands of nobody in opposite orders wait for each other",
+        "the same commands of unknown users in opposite orders deadlock",
         SAVE,
         "OUTCOMES.arrays(sorted(outcomes))",
         "OUTCOMES.arrays(outcomes)",

@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "answers_end_with_a_channel",
-        "after a channel has broken nobody gets an answer",
+        "after a channel has broken no client gets an answer",
         ANSWERS_FILE,
         "                except Exception as error:\n",
         "                except ValueError as error:\n",
@@ -63,7 +63,7 @@ MUTANTS = (
     ),
     Mutant(
         "failed_reply_left_on_a_live_channel",
-        "a broker that stalls for some seconds leaves commands unacknowledged for ever",
+        "a broker that stalls for some seconds leaves commands unacknowledged indefinitely",
         ANSWERS_FILE,
         "                    await _close(acks.channel)\n",
         "",
@@ -71,7 +71,7 @@ MUTANTS = (
     ),
     Mutant(
         "merged_replies_mixed_up",
-        "a buyer gets the answer to somebody else's message",
+        "a buyer gets the answer to another client's message",
         ANSWERS_FILE,
         '            merged[message.correlation_id or ""] = reply.documents\n',
         '            merged[message.correlation_id or ""] = replies[0].documents\n',
@@ -159,7 +159,7 @@ MUTANTS = (
     ),
     Mutant(
         "anybodys_commands_taken",
-        "whoever may publish reserves in the name of others",
+        "a client that may publish reserves in the name of others",
         CONSUMER_FILE,
         "        if self._accounts and raw.user_id not in self._accounts:\n",
         "        if False:\n",
@@ -167,7 +167,7 @@ MUTANTS = (
     ),
     Mutant(
         "stopped_without_waiting",
-        "each restart counts a delivery for every message in hand, until they are given up",
+        "each restart counts a delivery for every unacknowledged message, until they are given up",
         CONSUMER_FILE,
         "                await self._replies.drain()\n",
         "                pass\n",
@@ -207,7 +207,7 @@ MUTANTS = (
     ),
     Mutant(
         "dead_letters_never_declared_again",
-        "once somebody deletes the dead letters a worker soon decides nothing any more",
+        "after the dead-letter queue is deleted, a worker soon stops deciding",
         "worker/deadletters/publish.py",
         "                    await declare_dead_letters(broker)\n",
         "                    pass\n",
@@ -215,7 +215,7 @@ MUTANTS = (
     ),
     Mutant(
         "replies_of_any_size",
-        "a broker that takes none so large sends all messages again, for ever",
+        "a broker that takes none so large redelivers all messages indefinitely",
         ANSWERS_FILE,
         "    if len(body) > MAX_REPLY_BYTES:\n",
         "    if False:\n",

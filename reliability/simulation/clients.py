@@ -118,7 +118,7 @@ class Clients:
             del self._waiting[correlation_id]
 
     def _look_up(self, commands: list[Command]) -> list[str]:
-        """The outcomes from the read model: all that are there, and nobody else's."""
+        """The outcomes from the read model: those that are recorded, and no other user's."""
         outcomes = self._database.tables["outcomes"]
         if all(c.command_id in outcomes for c in commands) and all(
             len(self.record[c.command_id].payloads) == 1 for c in commands

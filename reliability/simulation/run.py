@@ -56,7 +56,7 @@ def simulate(seed: int, *, trace: bool = False) -> Verdict:
         try:
             run(lambda loop: _Run(loop, seed, verdict, trace).open(order))
         except NothingLeftError:
-            verdict.violations.append("everybody waits, and nothing will ever happen")
+            verdict.violations.append("deadlock: all tasks wait, and no timer is left")
     return verdict
 
 
@@ -118,7 +118,7 @@ class _Run:
         verdict.digest = blake2b("".join(history).encode(), digest_size=8).hexdigest()
 
     async def _sell(self) -> None:
-        """Let everybody ask for what they want, and await their answers."""
+        """Let all clients send their commands, and await the answers."""
         visitors = self._random.randint(1, 4)
         commands = self._random.choice((2, 5, 5, 10))
         await asyncio.gather(

@@ -25,11 +25,11 @@ from shared.commands import (
 
 C = TypeVar("C", bound=CommandFields)
 
-PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"  # noqa: S105 - of nobody
+PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"  # noqa: S105 - of no user
 
 
 class Workload:
-    """Few users, events and tickets, so that everybody gets into everybody's way."""
+    """Few users, events and tickets, so that clients contend."""
 
     def __init__(self, loop: VirtualLoop, random: Random, database: Database) -> None:
         self._loop = loop
@@ -39,7 +39,7 @@ class Workload:
     def command(self) -> Command:
         """Any command; reservations most often."""
         random = self._random
-        user = random.choice(self._buyers) if random.random() < 0.96 else self._nobody
+        user = random.choice(self._buyers) if random.random() < 0.96 else self._unknown_id
         match random.randrange(24):
             case 0 | 1 | 2:
                 quantity = random.randint(0, 3)
@@ -60,7 +60,7 @@ class Workload:
                 return self._make(ReserveTickets, user, items=tuple(items))
 
     def other_payload(self, command: Command) -> ReserveTickets:
-        """Something else under the same ID, perhaps from somebody else."""
+        """Something else under the same ID, perhaps from another user."""
         user = command.user_id if self._random.random() < 0.7 else self._random.choice(self._buyers)
         return ReserveTickets(
             command_id=command.command_id,
@@ -71,7 +71,7 @@ class Workload:
 
     def _populate(self, database: Database) -> None:
         random, tables = self._random, database.tables
-        self._organizer, self._nobody = self._new_id(), self._new_id()
+        self._organizer, self._unknown_id = self._new_id(), self._new_id()
         self._buyers = [self._new_id() for _ in range(random.randint(1, 5))]
         for user in (self._organizer, *self._buyers):
             tables["users"][user] = UserRow(user, f"{user}@example.com")
@@ -134,7 +134,7 @@ class Workload:
 
     def _ticket_type(self) -> dict[str, Any]:
         if self._random.random() < 0.02:
-            return {"ticket_type_id": self._nobody}
+            return {"ticket_type_id": self._unknown_id}
         return {"ticket_type_id": self._random.choice(self._ticket_types)}
 
     def _make(self, kind: type[C], user_id: str, **fields: Any) -> C:

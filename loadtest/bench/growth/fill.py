@@ -22,7 +22,7 @@ SETTINGS = {
     "application_name": "holdfast bench",
     "timezone": "UTC",
     "jit": "off",
-    # Of this connection alone: nobody is promised these rows.
+    # Of this connection alone: no client relies on these rows.
     "synchronous_commit": "off",
 }
 

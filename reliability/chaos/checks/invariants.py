@@ -75,7 +75,7 @@ def i6_another_payload_changes_nothing(record: Record, written: Written) -> Iter
             yield f"I6: {id} has the outcome of a command that used its ID again"
 
 
-def i7_everybody_hears_the_same(record: Record, written: Written) -> Iterable[str]:
+def i7_all_clients_get_the_same_outcome(record: Record, written: Written) -> Iterable[str]:
     for entry in record.entries.values():
         document = written.documents.get(entry.id)
         if entry.documents - {document}:

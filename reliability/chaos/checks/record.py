@@ -70,7 +70,7 @@ class Record:
         self.at_the_door: list[PendingReply] = []
         """Those of the gateways to commands, in the order in which they came."""
         self.strange: list[str] = []
-        """Answers that the contract does not know, and commands that nobody ever answered."""
+        """Answers that the contract does not know, and commands that were never answered."""
         self._on_success = on_success
 
     def begin(self, entry: Entry) -> Entry:
@@ -83,7 +83,7 @@ class Record:
         self.at_the_door.append(PendingReply(entry, status, time.monotonic()))
 
     def hear(self, entry: Entry, document: str) -> None:
-        """Note the outcome document that somebody was told."""
+        """Note an outcome document that a client received."""
         first = not entry.documents
         entry.accepted = True
         entry.documents.add(document)

@@ -55,7 +55,7 @@ class Recoveries:
         self._open.append(recovery)
         return recovery
 
-    def fault_met_nobody(self) -> None:
+    def fault_hit_no_target(self) -> None:
         """There is nothing to recover from but what was broken before."""
         for recovery in self._open:
             recovery.calm_since = time.monotonic()

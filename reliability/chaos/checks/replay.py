@@ -28,7 +28,7 @@ class Hold:
     since: datetime
     until: datetime
     expired: bool
-    """Whether it ended by its expiry, with nobody doing anything."""
+    """Whether it ended by its expiry, without a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def _close(played: Replay, cart: Cart, kept: Container[str], now: datetime) -> N
 
 
 def check_availability(played: Replay, totals: Mapping[str, int]) -> Iterable[str]:
-    """I10, to the instant, and with it I9: nothing oversold, nobody refused without a reason."""
+    """I10, to the instant, and with it I9: nothing oversold, no refusal without a reason."""
     for ticket_type_id, total in totals.items():
         holds = [hold for hold in played.holds if hold.ticket_type_id == ticket_type_id]
         refused = [each for each in played.sold_out if each.ticket_type_id == ticket_type_id]

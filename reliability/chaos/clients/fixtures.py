@@ -32,7 +32,7 @@ class TokenIssuer:
 
     @classmethod
     async def from_log_in(cls, secret: str, url: str, http: httpx.AsyncClient) -> "TokenIssuer":
-        """Register somebody and log in, once, to see what a token looks like."""
+        """Register a user and log in once, to learn the header and the claims of a token."""
         email = f"organizer-{time.time_ns()}@example.org"
         body = {"email": email, "password": PASSWORD}
         registered = await http.post(f"{url}/v1/users", json=body, headers={"Prefer": "wait=10"})

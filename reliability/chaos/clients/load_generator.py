@@ -64,9 +64,9 @@ class LoadGenerator:
         self._probe = Probe(
             {id: token_issuer.token(id) for id in users}, gateway_urls, self._http, record
         )
-        everybody: list[Buyer] = [*buyers, *at_gateways]
+        all_buyers: list[Buyer] = [*buyers, *at_gateways]
         self._buying = [
-            asyncio.create_task(buyer.buy(lambda: self._open, rate_limiter)) for buyer in everybody
+            asyncio.create_task(buyer.buy(lambda: self._open, rate_limiter)) for buyer in all_buyers
         ]
         self._probes: asyncio.Task[None] | None = None
         self.probe()

@@ -1,4 +1,4 @@
-"""Postgres killed, frozen, cut off, full, and answering a COMMIT that nobody hears."""
+"""Postgres killed, frozen, cut off, full, and a COMMIT whose answer is lost."""
 
 import asyncio
 import os
@@ -19,9 +19,9 @@ DELAY_SECONDS = 0.05
 MAX_COMMITS_LOST = 2
 MAX_TERMINATED = 3
 FULL_SECONDS = 3.0
-"""How long a disk stays full after somebody has noticed."""
+"""How long a disk stays full after Postgres has reported it."""
 NOTICED_SECONDS = 8.0
-"""How long to wait until somebody does."""
+"""How long to wait for that report."""
 MAX_SEGMENTS, SEGMENT_SECONDS = 8, 1.0
 """Of the write-ahead log: how many may lie ready, and how soon the next is written to."""
 NO_SPACE = re.compile("No space left on device")
@@ -132,7 +132,7 @@ async def fill_disk(context: FaultContext) -> bool:
 
 async def fill_wal_disk(context: FaultContext) -> bool:
     """Leave no room for another segment of the write-ahead log: a COMMIT finds none, and Postgres
-    panics. It restarts in vain, or ends, and then it is started, as an operator would.
+    panics. It restarts without success, or ends; then it is started, as by an operator.
     """
     disk = context.system.wal_disk
     if disk is None:

@@ -14,7 +14,7 @@ GREETINGS = 3
 """Writes of a client among which its settings are: it asks for TLS, and then introduces itself."""
 KEEPALIVE_NAMES = ("idle", "interval", "count")
 KEEPALIVES = re.compile(rb"\0tcp_keepalives_(idle|interval|count)\0(\d+)")
-"""In the greeting of a client that asks Postgres to notice when nobody is there."""
+"""In the greeting of a client that asks Postgres for keepalives."""
 RESET = struct.pack("ii", 1, 0)
 """Linger for no time: a close is a reset."""
 MAX_HELD_BYTES = 1 << 20

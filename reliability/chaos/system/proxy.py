@@ -15,20 +15,20 @@ CONNECT_SECONDS = 5.0
 
 
 class Proxy:
-    """Passes bytes between who connects to `port` and one server."""
+    """Passes bytes between clients of `port` and one server."""
 
     def __init__(self, host: str, port: int) -> None:
         self.port = free_port()
         self.connections: set[Connection] = set()
         self.is_open = True
-        """Closed, it refuses whoever connects."""
+        """A closed proxy refuses connections."""
         self.is_stalled = False
         self.delay_seconds = 0.0
         self.commits_to_lose = 0
         self.commits_lost = 0
         self.commits_to_hold = 0
         self.commit_held = asyncio.Event()
-        """Set once a COMMIT was passed on whose answer is held back for ever."""
+        """Set once a COMMIT was passed on whose answer is held back indefinitely."""
         self._target = (host, port)
         self._server: asyncio.Server
         self._fixtures: set[asyncio.Task[None]] = set()
@@ -65,7 +65,7 @@ class Proxy:
 
         Neither side hears a word, nor that it is over; new connections work. A server that was
         asked for keepalives notices after their time: here they are answered by the proxy's
-        own system, so it counts the seconds in their stead.
+        own system, so the proxy counts the seconds itself.
         """
         for connection in self.connections:
             connection.die()

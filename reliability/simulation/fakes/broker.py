@@ -1,4 +1,4 @@
-"""A broker in memory: keeps what it confirmed, loses, repeats and delays all else."""
+"""A broker in memory: keeps what it confirmed; loses, repeats and delays the rest."""
 
 import asyncio
 from collections import deque
@@ -118,7 +118,7 @@ class Broker:
             channel.push(self.ready.popleft())
 
     def reply(self, body: bytes, correlation_id: str | None) -> None:
-        """Bring a reply to whoever waits for it, or lose it."""
+        """Deliver a reply to its client, or lose it."""
         for answered, documents in split_reply(body.decode(), correlation_id):
             self.watcher.on_reply(documents)
             if not self.faults.loses():

@@ -22,7 +22,7 @@ class Holder:
 
 
 class RowLocks:
-    """Who holds which lock, and who waits for it."""
+    """The holder of each lock, and its waiters."""
 
     def __init__(self, on_deadlock: Callable[[Key], None]) -> None:
         self._on_deadlock = on_deadlock
@@ -52,7 +52,7 @@ class RowLocks:
         self._expect_open(holder)
 
     def release_all(self, holder: Holder) -> None:
-        """Hand every lock of a transaction to whoever waits next."""
+        """Hand every lock of a transaction to the next waiter."""
         for key in sorted(holder.locks):
             queue = self._queues.get(key)
             while queue:

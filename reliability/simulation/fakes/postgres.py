@@ -17,7 +17,7 @@ from worker.storage.driver import BEGIN, COMMIT
 
 STATEMENT_SECONDS = 0.02
 AT_ONCE_SECONDS = 0.004
-"""What takes less gives way to nobody."""
+"""A shorter delay does not yield to other tasks."""
 NOTICE_SECONDS = 1.5
 """How long Postgres may take to see that a client has gone; it holds its locks until then."""
 

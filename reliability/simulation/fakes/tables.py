@@ -157,7 +157,7 @@ class Transaction(Holder):
         self.put(table, key, row)
 
     async def claim(self, index: str, key: Any) -> None:
-        """Wait for whoever has put the same key into a unique index."""
+        """Wait for the transaction that has put the same key into a unique index."""
         await self.database.locks.acquire(self, (index, key))
 
     def put(self, table: Table, key: Any, row: Any) -> None:

@@ -26,7 +26,7 @@ RUNNING: ContextVar[Process | None] = ContextVar("RUNNING", default=None)
 
 
 class NothingLeftError(Exception):
-    """Everybody waits for somebody, and no time will come."""
+    """All tasks wait, and no timer is left: a deadlock."""
 
 
 class VirtualLoop(asyncio.BaseEventLoop):

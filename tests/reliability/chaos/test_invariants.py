@@ -91,7 +91,7 @@ class Scenario:
             invariants.i4_nothing_else_took_effect(record, written),
             invariants.i5_carts_are_what_succeeded(record, written, played),
             invariants.i6_another_payload_changes_nothing(record, written),
-            invariants.i7_everybody_hears_the_same(record, written),
+            invariants.i7_all_clients_get_the_same_outcome(record, written),
             invariants.i8_what_was_refused_stays_refused(record, written),
             invariants.i9_i10_decided_by_the_rules(record, written, played, {TICKETS: 2}),
             invariants.i11_nothing_is_left_in_the_queue(self.queues, self.dead, record, written),

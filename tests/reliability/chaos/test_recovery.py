@@ -25,7 +25,7 @@ class Clock:
 
     def met_nobody(self, at: float) -> None:
         self.now = at
-        self.recoveries.fault_met_nobody()
+        self.recoveries.fault_hit_no_target()
 
     def succeeds(self, at: float, begun_at: float) -> None:
         self.now = at
