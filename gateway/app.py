@@ -29,7 +29,7 @@ from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
-from gateway.routes import accounts, cart, catalogue, commands, service
+from gateway.routes import accounts, cart, catalogue, commands, event_list, service
 from gateway.server.cross_origin import allow_origins
 from gateway.server.fast_path import FastPath
 from gateway.server.load_shedding import LoadSheddingMiddleware
@@ -39,7 +39,14 @@ from gateway.services import Services
 from gateway.settings import Settings
 from gateway.telemetry import Metrics, MetricsMiddleware
 
-ROUTERS = (cart.router, commands.router, catalogue.router, accounts.router, service.router)
+ROUTERS = (
+    cart.router,
+    commands.router,
+    event_list.router,
+    catalogue.router,
+    accounts.router,
+    service.router,
+)
 HOT_ENDPOINTS = (
     cart.reserve_tickets,
     cart.set_quantity,

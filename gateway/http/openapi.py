@@ -171,7 +171,7 @@ class RequestDescription(dict[str, Any]):
 
 def describe_request(
     *,
-    token: bool = True,
+    authentication: Literal["required", "optional", "none"] = "required",
     command: bool = False,
     body: type[BaseModel] | None = None,
     examples: dict[str, Any] | None = None,
@@ -182,8 +182,9 @@ def describe_request(
     `examples` are values of the body by name. The IDs in the path are described without this.
     """
     described = RequestDescription()
-    if token:
-        described["security"] = [{PASSWORD_FLOW.scheme_name: []}]
+    if authentication != "none":
+        flow: list[dict[str, list[str]]] = [{PASSWORD_FLOW.scheme_name: []}]
+        described["security"] = flow if authentication == "required" else [{}, *flow]
     if command:
         parameters = (KEY_HEADER, PREFER_HEADER, *parameters)
     if parameters:

@@ -1,8 +1,10 @@
 """SELECTs on the read model, each one round trip; nothing here writes."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
 import asyncpg
 from sqlalchemy import TextClause, text
@@ -31,11 +33,18 @@ _CREDENTIALS = text(
     "SELECT user_id::text, password_hash FROM read_model.credentials"
     " WHERE lower(email) = lower(:email)"
 )
-_EVENTS = text(f"SELECT {_EVENT} FROM read_model.events ORDER BY starts_at, id LIMIT :limit")
-_EVENTS_AFTER = text(
-    f"SELECT {_EVENT} FROM read_model.events"
-    " WHERE (starts_at, id) > (:starts_at, CAST(:id AS uuid)) ORDER BY starts_at, id LIMIT :limit"
-)
+_CONDITIONS = {
+    "status": "status = :status",
+    # By Unicode's letters, whatever the locale of the database is.
+    "name_part": 'name COLLATE "und-x-icu" ILIKE :name_part',
+    "organizer_id": "organizer_id = CAST(:organizer_id AS uuid)",
+    "starts_after": "starts_at >= :starts_after",
+    "starts_before": "starts_at < :starts_before",
+    "after_id": "(starts_at, id) > (:after_start, CAST(:after_id AS uuid))",
+}
+"""Of the list of events, by the value that makes each apply."""
+_WILDCARD = re.compile(r"[\\%_]")
+_ESCAPED = r"\\\g<0>"
 _EVENT_BY_ID = text(f"SELECT {_EVENT} FROM read_model.events WHERE id = CAST(:id AS uuid)")
 _TICKET_TYPES = text(
     "SELECT id::text, event_id::text, name, total_quantity, reserved_quantity, sold_quantity,"
@@ -74,6 +83,19 @@ class Place:
     id: Id
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events a list has. None: all."""
+
+    status: Literal["active", "cancelled", "ended", "all"]
+    name_part: str | None
+    organizer_id: str | None
+    starts_after: datetime | None
+    """Included."""
+    starts_before: datetime | None
+    """Excluded."""
+
+
 class Queries:
     """The questions that the gateway asks. Each raises `database_unavailable`."""
 
@@ -92,15 +114,14 @@ class Queries:
         rows = await self._rows(_CREDENTIALS, email=email)
         return Credentials(**rows[0]) if rows else None
 
-    async def events(self, limit: int, after: Place | None) -> list[Event]:
+    async def events(self, wanted: EventFilter, limit: int, after: Place | None) -> list[Event]:
         """Return up to `limit` events in the order of start and ID, those behind `after`."""
-        if after is None:
-            rows = await self._rows(_EVENTS, limit=limit)
-        else:
-            rows = await self._rows(
-                _EVENTS_AFTER, limit=limit, starts_at=after.starts_at, id=after.id
-            )
-        return [Event(**row) for row in rows]
+        conditions, values = _conditions(wanted, after)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        statement = text(
+            f"SELECT {_EVENT} FROM read_model.events {where} ORDER BY starts_at, id LIMIT :limit"
+        )
+        return [Event(**row) for row in await self._rows(statement, limit=limit, **values)]
 
     async def event(self, event_id: str) -> EventPage | None:
         events = await self._rows(_EVENT_BY_ID, id=event_id)
@@ -146,6 +167,23 @@ class Queries:
         # Raised as they are while a connection is being made.
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ProblemError("database_unavailable") from error
+
+
+def _conditions(wanted: EventFilter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions of a list of events, each of fixed text, and their values."""
+    values: dict[str, Any] = {
+        "status": None if wanted.status == "all" else wanted.status,
+        "name_part": wanted.name_part and f"%{_WILDCARD.sub(_ESCAPED, wanted.name_part)}%",
+        "organizer_id": wanted.organizer_id,
+        "starts_after": wanted.starts_after,
+        "starts_before": wanted.starts_before,
+        "after_id": after and after.id,
+    }
+    values = {name: value for name, value in values.items() if value is not None}
+    conditions = [_CONDITIONS[name] for name in values]
+    if after is not None:
+        values["after_start"] = after.starts_at
+    return conditions, values
 
 
 def _unavailable(error: DBAPIError) -> Exception:

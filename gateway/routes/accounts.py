@@ -123,7 +123,7 @@ LOGIN_FORM: dict[str, Any] = {
     responses=command_responses(
         201, "email_taken", "too_many_attempts", "overloaded", *BODY_PROBLEMS
     ),
-    openapi_extra=describe_request(token=False, command=True, body=Registration),
+    openapi_extra=describe_request(authentication="none", command=True, body=Registration),
 )
 async def register_user(request: Request) -> Response:
     """Register with an e-mail address and a password of 12 to 128 characters."""

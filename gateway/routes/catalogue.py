@@ -1,12 +1,7 @@
 """Events and ticket types: their organizers change them, anybody may read them."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
-from dataclasses import dataclass
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
 
 from gateway.http.caching import PublicPage, unless_client_has_it
 from gateway.http.envelope import command_envelope
@@ -19,10 +14,10 @@ from gateway.http.openapi import (
     describe_request,
     problem_responses,
 )
-from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemError, invalid_request
+from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemError
 from gateway.http.request_body import read_json
 from gateway.http.submit_command import submit
-from gateway.read_model.queries import EventPage, Place
+from gateway.read_model.queries import EventPage
 from gateway.services import services_of
 from shared.commands import (
     CancelEvent,
@@ -36,10 +31,7 @@ from shared.commands import (
     TicketTypeBody,
     TicketTypeChanges,
 )
-from shared.outcomes import Event, EventResult, TicketTypeResult
-
-MAX_LIMIT = 100
-DEFAULT_LIMIT = 50
+from shared.outcomes import EventResult, TicketTypeResult
 
 CONCERT = {
     "name": "Concert",
@@ -56,19 +48,7 @@ LATER = {"ends_at": "2099-06-02T01:00:00Z"}
 MORE = {"total_quantity": 200}
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
-
-
-@dataclass(slots=True)
-class Events:
-    """A page of the list of events, in the order of their start."""
-
-    items: list[Event]
-    next_cursor: str | None
-
-
 _EVENT_PAGE = TypeAdapter(EventPage)
-_EVENTS = TypeAdapter(Events)
-_PLACE = TypeAdapter(Place)
 
 
 @router.post(
@@ -210,35 +190,6 @@ async def change_ticket_type(request: Request) -> Response:
 
 
 @router.get(
-    "/events",
-    summary="List events",
-    response_model=Events,
-    responses=CACHEABLE
-    | problem_responses("invalid_request", "database_unavailable", "overloaded", "internal"),
-    openapi_extra=describe_request(token=False, parameters=[IF_NONE_MATCH_HEADER]),
-)
-async def list_events(
-    request: Request,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[
-        str | None, Query(description="The `next_cursor` of the page before.")
-    ] = None,
-) -> Response:
-    """All events in the order of their start, a page at a time."""
-    after = _read_cursor(cursor) if cursor else None
-    services = services_of(request)
-
-    async def page() -> Response:
-        # One more than asked for tells whether there is a next page.
-        events = await services.queries.events(limit + 1, after)
-        items = events[:limit]
-        next_cursor = _cursor(items[-1]) if len(events) > limit else None
-        return PublicPage(_EVENTS.dump_json(Events(items, next_cursor)))
-
-    return unless_client_has_it(request, await services.catalogue.read((limit, after), page))
-
-
-@router.get(
     "/events/{event_id}",
     summary="Look at an event",
     response_model=EventPage,
@@ -246,7 +197,7 @@ async def list_events(
     | problem_responses(
         "event_not_found", "invalid_request", "database_unavailable", "overloaded", "internal"
     ),
-    openapi_extra=describe_request(token=False, parameters=[IF_NONE_MATCH_HEADER]),
+    openapi_extra=describe_request(authentication="none", parameters=[IF_NONE_MATCH_HEADER]),
 )
 async def read_event(request: Request) -> Response:
     """An event with its ticket types and what is left of each."""
@@ -260,19 +211,3 @@ async def read_event(request: Request) -> Response:
         return PublicPage(_EVENT_PAGE.dump_json(event))
 
     return unless_client_has_it(request, await services.catalogue.read(event_id, page))
-
-
-def _cursor(event: Event) -> str:
-    """Return the place of an event in the list, for the client to hand back unread."""
-    return (
-        urlsafe_b64encode(_PLACE.dump_json(Place(event.starts_at, event.id))).decode().rstrip("=")
-    )
-
-
-def _read_cursor(cursor: str) -> Place:
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return _PLACE.validate_json(urlsafe_b64decode(padded.encode("ascii")))
-    except (NotBase64, UnicodeEncodeError, ValidationError):
-        error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
-        raise invalid_request([error]) from None

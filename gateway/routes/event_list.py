@@ -1,0 +1,155 @@
+"""The list of events: filtered, in the order of their start, a page at a time."""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gateway.http.caching import PublicPage, unless_client_has_it
+from gateway.http.json_response import JsonResponse
+from gateway.http.openapi import (
+    CACHEABLE,
+    IF_NONE_MATCH_HEADER,
+    describe_request,
+    problem_responses,
+)
+from gateway.http.problems import invalid_request
+from gateway.identity.authentication import current_user
+from gateway.read_model.queries import EventFilter, Place
+from gateway.services import services_of
+from shared.fields import Instant
+from shared.ids import Id
+from shared.outcomes import Event
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+MAX_SEARCH_CHARACTERS = 100
+FILTER_BYTES = 8
+"""Of the hash of a filter. It tells two filters of one client apart, and proves nothing."""
+
+router = APIRouter(prefix="/v1", tags=["catalogue"])
+
+
+@dataclass(slots=True)
+class Events:
+    """A page of the list of events, in the order of their start."""
+
+    items: list[Event]
+    next_cursor: str | None
+
+
+class EventQuery(BaseModel):
+    """The query of the list of events."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Annotated[
+        Literal["active", "cancelled", "ended", "all"] | None,
+        Field(
+            description="An event whose `ends_at` has passed is `ended`."
+            " By default `active`; with `organizer`, `all`."
+        ),
+    ] = None
+    q: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=MAX_SEARCH_CHARACTERS,
+            pattern=r"^[^\x00]*$",  # Postgres takes no NUL
+            description="A part of the name, in upper or lower case.",
+        ),
+    ] = None
+    organizer: Annotated[
+        Literal["me"] | None,
+        Field(description="Only the events of the user whose token the request has."),
+    ] = None
+    starts_after: Annotated[
+        Instant | None, Field(description="Only events that start at this time or later.")
+    ] = None
+    starts_before: Annotated[
+        Instant | None, Field(description="Only events that start before this time.")
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    cursor: Annotated[
+        str | None,
+        Field(description="The `next_cursor` of the page before, which had the same filter."),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The place of the last event of a page, and the hash of the filter of its list."""
+
+    starts_at: Instant
+    id: Id
+    filter: str
+
+
+_EVENTS = TypeAdapter(Events)
+_CURSOR = TypeAdapter(Cursor)
+_FILTER = TypeAdapter(EventFilter)
+
+
+@router.get(
+    "/events",
+    summary="List events",
+    response_model=Events,
+    responses=CACHEABLE
+    | problem_responses(
+        "unauthenticated", "invalid_request", "database_unavailable", "overloaded", "internal"
+    ),
+    openapi_extra=describe_request(authentication="optional", parameters=[IF_NONE_MATCH_HEADER]),
+)
+async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
+    """Events in the order of their start, by default those that are active.
+
+    A token is needed for `organizer=me` alone.
+    """
+    services = services_of(request)
+    organizer_id = await current_user(request) if query.organizer else None
+    wanted = EventFilter(
+        status=query.status or ("all" if query.organizer else "active"),
+        name_part=query.q,
+        organizer_id=organizer_id,
+        starts_after=query.starts_after,
+        starts_before=query.starts_before,
+    )
+    after = _read_cursor(query.cursor, wanted) if query.cursor else None
+
+    async def page() -> Response:
+        # One more than asked for tells whether there is a next page.
+        events = await services.queries.events(wanted, query.limit + 1, after)
+        items = events[: query.limit]
+        next_cursor = _cursor(items[-1], wanted) if len(events) > query.limit else None
+        document = _EVENTS.dump_json(Events(items, next_cursor))
+        return JsonResponse(document) if organizer_id else PublicPage(document)
+
+    answer = await services.catalogue.read((wanted, query.limit, after), page)
+    return unless_client_has_it(request, answer)
+
+
+def _cursor(event: Event, wanted: EventFilter) -> str:
+    """Return the place of an event in the list, for the client to hand back unread."""
+    cursor = Cursor(event.starts_at, event.id, _hash(wanted))
+    return urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode().rstrip("=")
+
+
+def _read_cursor(text: str, wanted: EventFilter) -> Place:
+    """Return the place that a cursor names. Raises `invalid_request`, for another filter's too."""
+    error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        cursor = _CURSOR.validate_json(urlsafe_b64decode(padded.encode("ascii")))
+    except (NotBase64, UnicodeEncodeError, ValidationError):
+        raise invalid_request([error]) from None
+    if cursor.filter != _hash(wanted):
+        raise invalid_request([error])
+    return Place(cursor.starts_at, cursor.id)
+
+
+def _hash(wanted: EventFilter) -> str:
+    return blake2b(_FILTER.dump_json(wanted), digest_size=FILTER_BYTES).hexdigest()
