@@ -15,7 +15,6 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Match, Route
 from starlette.staticfiles import StaticFiles
 
-from gateway.http.openapi import DESCRIPTION, TAGS, DescribedApi
 from gateway.http.problems import ProblemError, invalid_request
 from gateway.identity.login_throttle import LoginThrottle
 from gateway.identity.passwords import Passwords
@@ -25,6 +24,7 @@ from gateway.messaging.broker_connection import keep_connected
 from gateway.messaging.publisher import Publisher
 from gateway.messaging.replies import Replies
 from gateway.messaging.user_limit import MAX_WAITS_PER_USER, UserLimit
+from gateway.openapi_document import DESCRIPTION, TAGS, DescribedApi
 from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
