@@ -8,8 +8,8 @@ import pytest
 from gateway.http import prefer, request_body
 from gateway.identity import passwords
 from gateway.messaging import user_limit
-from gateway.routes import catalogue
 from gateway.routes import commands as command_routes
+from gateway.routes import event_list
 from gateway.server import overload, request_heads
 from shared import commands, messages, topology
 from worker.messaging import replies
@@ -37,7 +37,7 @@ MODULES = {
     "MAX_MESSAGE_BYTES": messages,
     "MAX_QUEUED_MESSAGES": topology,
     "MAX_REPLY_BYTES": replies,
-    "MAX_LIMIT": catalogue,
+    "MAX_LIMIT": event_list,
 }
 
 
