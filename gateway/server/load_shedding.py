@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.http.problems import ProblemError
 from gateway.server.overload import RETRY_AFTER_SECONDS, Overload
 
-MAX_PAUSE_SECONDS = 3.0
+MAX_PAUSE_SECONDS = 5.0
 """How late a refusal is at most, where clients retry sooner than Retry-After says and the process
 has no time left to refuse each of them at once."""
 UNNOTICED_SECONDS = 0.02

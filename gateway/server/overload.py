@@ -27,7 +27,8 @@ MIN_REFUSALS_PER_SECOND, MAX_REFUSALS_PER_SECOND = 200.0, 5_000.0
 """A refusal costs about a third of a command. Without a bound, clients that retry at once, against
 Retry-After, would leave the process no time for anything but refusals."""
 SLOW_DOWN, SPEED_UP = 0.9, 1.02
-"""By how much each probe changes the pace of refusals: down while the thread has no time left."""
+"""By how much each probe interval changes the pace of refusals: down while the thread has no time
+left."""
 PROBE_INTERVAL_SECONDS = 0.02
 AVERAGE_SECONDS = 0.1
 """How far back the average of the busy share looks."""
@@ -126,7 +127,9 @@ class Overload:
         seconds = now - self._probed_at
         busy_share = (computed - self._computed_seconds) / seconds
         self.busy_share += min(1.0, seconds / AVERAGE_SECONDS) * (busy_share - self.busy_share)
-        pace = self.refusals_per_second * (SLOW_DOWN if self.has_no_time else SPEED_UP)
+        # By the time that has passed: a loop that is late probes seldom.
+        change = (SLOW_DOWN if self.has_no_time else SPEED_UP) ** (seconds / PROBE_INTERVAL_SECONDS)
+        pace = self.refusals_per_second * change
         self.refusals_per_second = min(MAX_REFUSALS_PER_SECOND, max(MIN_REFUSALS_PER_SECOND, pace))
         self._probed_at, self._computed_seconds = now, computed
         self._due = now + PROBE_INTERVAL_SECONDS
