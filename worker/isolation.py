@@ -66,7 +66,7 @@ class IsolatedProcess:
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             with contextlib.suppress(ProcessLookupError):
-                keeper.kill()
+                os.killpg(keeper.pid, signal.SIGKILL)  # its session: a fork may compute without end
             await keeper.wait()
 
     async def _request(self, act: str, bodies: Sequence[bytes]) -> Any:
