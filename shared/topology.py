@@ -1,6 +1,11 @@
-"""Names and arguments of the exchanges and queues."""
+"""Names and arguments of the exchanges, the queues and the connections to them."""
 
 from typing import Final
+
+HEARTBEAT_SECONDS: Final = 10
+"""Without a heartbeat a half-open connection is noticed after minutes."""
+DEFAULT_ACCOUNT: Final = "guest"
+"""The account at the broker where its URL names none."""
 
 COMMANDS_EXCHANGE: Final = "holdfast.commands"
 COMMANDS_ROUTING_KEY: Final = "commands"

@@ -17,9 +17,8 @@ from sqlalchemy import QueuePool
 from yarl import URL
 
 from shared.environment import read_settings
-from worker import committer as group_commit
-from worker.apply import apply
-from worker.committer import Committer
+from shared.topology import HEARTBEAT_SECONDS
+from worker.committer import MAX_CONCURRENT_BATCHES
 from worker.deadletters.publish import declare_dead_letters
 from worker.isolation import IsolatedProcess
 from worker.messaging.asyncapi import DocumentationPage, QueueDocumentation, static_routes
@@ -28,7 +27,7 @@ from worker.messaging.consumer import Consumer
 from worker.messaging.library_patches import tolerate_unreadable_properties
 from worker.messaging.replies import ReplySender
 from worker.operations.health import health_routes
-from worker.operations.partitions import Partitions
+from worker.operations.partitions import create_committer
 from worker.operations.retention import delete_closed_carts_forever
 from worker.operations.sweep import sweep
 from worker.poison_messages import PoisonSuspects
@@ -40,25 +39,19 @@ GC_THRESHOLD = 10_000
 """How many new objects start a collection of cycles. A batch makes thousands. At 50,000 a worker
 grew to 290 MB within a million commands; at 10,000 it stays at 106 MB."""
 
-HEARTBEAT_SECONDS = 10
 SPARE_CONNECTIONS = 4
-"""For the sweep, the partitions, the retention and the health check, besides one for each lane."""
+"""For the sweep, the partitions, the retention and the health check, besides one for each
+concurrent batch."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
     """Wire a worker. Nothing connects before the app starts."""
     tolerate_unreadable_properties()
-    engine = create_engine(settings.database_url, group_commit.LANES + SPARE_CONNECTIONS)
+    engine = create_engine(settings.database_url, MAX_CONCURRENT_BATCHES + SPARE_CONNECTIONS)
     CONNECTIONS_IN_USE.set_function(cast("QueuePool", engine.pool).checkedout)
-    partitions = Partitions(engine, settings.rules.retention)
-    committer = Committer(
-        functools.partial(
-            apply, engine, settings.rules, require_partition=partitions.require_partition
-        )
-    )
+    committer, partitions = create_committer(engine, settings.rules)
     isolation = IsolatedProcess()
     broker = RabbitBroker(
-        # Without a heartbeat a half-open connection is noticed after minutes.
         str(URL(settings.broker_url).update_query(heartbeat=HEARTBEAT_SECONDS)),
         timeout=5,
         reconnect_interval=0.5,
@@ -74,7 +67,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         committer.start()
         sending = asyncio.create_task(replies.send(), name="replies")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
-        keeping = asyncio.create_task(partitions.keep(), name="partitions")
+        keeping = asyncio.create_task(partitions.run(), name="partitions")
         deleting = asyncio.create_task(
             delete_closed_carts_forever(engine, settings.retention), name="retention"
         )

@@ -24,15 +24,14 @@ from worker.telemetry import RETRIES, observe_batch
 logger = logging.getLogger(__name__)
 
 MAX_BATCH_COMMANDS = 500
-LANES = 2
-"""Batches in flight: one is decided while another waits for its locks or its commit."""
+MAX_CONCURRENT_BATCHES = 2
+"""One batch is decided while another waits for its locks or its commit."""
 OVERLAP_COMMANDS = 100
 """How many waiting commands start a second batch beside one in flight. Fewer are cheaper in the
 next batch: with messages of one command, batches become twice as large, and commands cost a fifth
 less CPU."""
 OVERLAP_SECONDS = 0.05
-"""After this long in flight a batch may be delayed by a fault; any waiting command then starts the
-next one."""
+"""After this long a batch counts as stalled; any waiting command then starts the next."""
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
@@ -78,7 +77,7 @@ class Committer:
         self._is_overdue = False
         """Whether the newest batch has been in flight for `OVERLAP_SECONDS`."""
         self._overlap_timer: asyncio.TimerHandle | None = None
-        self._lanes: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     def submit(
         self, commands: Sequence[Command], due_users: Sequence[str] = ()
@@ -96,17 +95,20 @@ class Committer:
 
     def start(self) -> None:
         """Start deciding."""
-        self._lanes = [asyncio.create_task(self._lane(), name=f"lane {n}") for n in range(LANES)]
+        self._tasks = [
+            asyncio.create_task(self._run_batches(), name=f"batches {n}")
+            for n in range(MAX_CONCURRENT_BATCHES)
+        ]
 
     async def stop(self) -> None:
         """Stop. Undecided commands are abandoned; the broker redelivers their messages."""
-        for lane in self._lanes:
-            lane.cancel()
-        await asyncio.gather(*self._lanes, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for work in self._waiting:
             work.outcomes.cancel()
 
-    async def _lane(self) -> None:
+    async def _run_batches(self) -> None:
         while True:
             batch = await self._take()
             commands = [command for work in batch for command in work.commands]
@@ -170,7 +172,9 @@ class Committer:
                 if permanent or is_too_large:
                     return await self._bisect(commands, due_users, error)
                 RETRIES.inc()
-                logger.warning("a batch of %d is retried: %s", len(commands), _line(error))
+                logger.warning(
+                    "a batch of %d is retried: %s", len(commands), faults.first_line(error)
+                )
             await asyncio.sleep(pause)
         raise AssertionError("the pauses never end")
 
@@ -179,8 +183,8 @@ class Committer:
     ) -> list[EncodedOutcome]:
         """Apply the halves one by one.
 
-        A single command that fails is refused. A single due cart that fails stays as it is, until
-        an operator repairs it.
+        A single command that fails is refused. A single due cart that fails is left unexpired,
+        until an operator repairs it.
         """
         if commands and due_users:
             outcomes = await self._commit(commands, ())
@@ -192,7 +196,9 @@ class Committer:
                 await self._commit((), some)
             return []
         if due_users:
-            logger.error("the due cart of user %s cannot expire: %s", due_users[0], _line(error))
+            logger.error(
+                "the due cart of user %s cannot expire: %s", due_users[0], faults.first_line(error)
+            )
             return []
         if len(commands) > 1:
             half = len(commands) // 2
@@ -237,8 +243,3 @@ def _backoff() -> Iterator[float]:
     while True:
         yield pause * random.uniform(0.5, 1.5)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error: the rest quotes statements and their parameters."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -1,6 +1,5 @@
 """Classifies errors as transient, which a retry may cure, or permanent."""
 
-import asyncio
 from collections.abc import Iterator
 
 from asyncpg import InterfaceError, InternalClientError
@@ -25,7 +24,7 @@ CONNECTION_ERRORS = (
     InternalClientError,
     PoolTimeoutError,
     OSError,
-    asyncio.TimeoutError,
+    TimeoutError,
 )
 """The connection is lost, or there was none."""
 
@@ -65,6 +64,11 @@ def sqlstate(error: BaseException) -> str | None:
         if isinstance(state, str):
             return state
     return None
+
+
+def first_line(error: Exception) -> str:
+    """Return the type and the first line of an error: the rest quotes statements and parameters."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -1,13 +1,13 @@
 """The isolated process of poison suspects: `python -m worker.isolation`, started by the worker.
 
-A keeper process imports what a worker needs and forks for each request. The fork carries the
-request out and exits; if it dies or falls silent, the keeper tells the worker so. Requests and
-results are JSON with a length before it, on the keeper's standard input and output.
+A fork server imports what a worker needs and forks for each request. The fork executes the request
+and exits; if it dies or stops sending heartbeats, the fork server reports that to the worker.
+Requests and results are JSON with a length before it, on the fork server's standard input and
+output.
 """
 
 import asyncio
 import contextlib
-import functools
 import json
 import logging
 import os
@@ -19,10 +19,8 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from shared.environment import read_settings
-from worker.apply import apply
-from worker.committer import Committer
 from worker.messaging.reading import Answer, DeadLetter
-from worker.operations.partitions import Partitions
+from worker.operations.partitions import create_committer
 from worker.poison_messages import decide_messages, refuse_message, split_message
 from worker.settings import Settings
 from worker.storage.engine import create_engine
@@ -32,7 +30,7 @@ logger = logging.getLogger(__name__)
 COMMAND = [sys.executable, "-m", "worker.isolation"]
 START_TIMEOUT_SECONDS = 60
 PAUSE_SECONDS = 1.0
-"""Between attempts to start the keeper."""
+"""Between attempts to start the fork server."""
 HEARTBEAT_SECONDS = 1.0
 SILENCE_SECONDS = 30.0
 """After this long without a heartbeat a fork counts as dead. A fork that waits for Postgres still
@@ -47,7 +45,7 @@ class IsolatedProcess:
     """The worker's side: one request at a time. Implements `poison_messages.Isolation`."""
 
     def __init__(self) -> None:
-        self._keeper: Process | None = None
+        self._fork_server: Process | None = None
 
     async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
         results = await self._request("decide", bodies)
@@ -62,50 +60,50 @@ class IsolatedProcess:
         return results and [text.encode("latin-1") for text in results]
 
     async def stop(self) -> None:
-        """End the keeper, and with it a fork that is at work."""
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
+        """End the fork server, and a fork that is running."""
+        server, self._fork_server = self._fork_server, None
+        if server is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(keeper.pid, signal.SIGKILL)  # its session: a fork may compute without end
-            await keeper.wait()
+                os.killpg(server.pid, signal.SIGKILL)  # its session: a fork may compute without end
+            await server.wait()
 
-    async def _request(self, act: str, bodies: Sequence[bytes]) -> Any:
+    async def _request(self, operation: str, bodies: Sequence[bytes]) -> Any:
         """Return the result, or None where the process died."""
-        request = json.dumps([act, [body.decode("latin-1") for body in bodies]]).encode()
-        keeper = await self._started()
+        request = json.dumps([operation, [body.decode("latin-1") for body in bodies]]).encode()
+        server = await self._started()
         try:
-            sending = cast("asyncio.StreamWriter", keeper.stdin)
+            sending = cast("asyncio.StreamWriter", server.stdin)
             sending.write(_frame(request))
             await sending.drain()
-            result = await _receive(keeper)
-        except (OSError, asyncio.IncompleteReadError):  # the keeper itself died
+            result = await _receive(server)
+        except (OSError, asyncio.IncompleteReadError):  # the fork server itself died
             await self.stop()
             return None
         return json.loads(result) if result else None
 
     async def _started(self) -> Process:
-        """Return the keeper; start it where there is none, however often that takes."""
-        while self._keeper is None:
+        """Return the fork server, starting it if needed; retries indefinitely."""
+        while self._fork_server is None:
             try:
                 # In a session of its own: Ctrl-C is for the worker.
-                self._keeper = await asyncio.create_subprocess_exec(
+                self._fork_server = await asyncio.create_subprocess_exec(
                     *COMMAND, stdin=PIPE, stdout=PIPE, start_new_session=True
                 )
                 async with asyncio.timeout(START_TIMEOUT_SECONDS):
-                    await _receive(self._keeper)
+                    await _receive(self._fork_server)
             except (OSError, asyncio.IncompleteReadError):
                 logger.exception("the process for poison suspects does not start")
                 await self.stop()
                 await asyncio.sleep(PAUSE_SECONDS)
-        return self._keeper
+        return self._fork_server
 
 
 def _frame(data: bytes) -> bytes:
     return len(data).to_bytes(8) + data
 
 
-async def _receive(keeper: Process) -> bytes:
-    results = cast("asyncio.StreamReader", keeper.stdout)
+async def _receive(server: Process) -> bytes:
+    results = cast("asyncio.StreamReader", server.stdout)
     size = int.from_bytes(await results.readexactly(8))
     return await results.readexactly(size)
 
@@ -125,12 +123,12 @@ def _from_answer(answer: Answer) -> Any:
     return [answer.document, [letter.body.decode("latin-1"), letter.reason, letter.error]]
 
 
-# --- the keeper -----------------------------------------------------------------------------
+# --- the fork server ------------------------------------------------------------------------
 
 
 def main() -> None:
     """Serve requests until standard input ends."""
-    # The worker ends its keeper. A signal to all processes must not look like a deadly command.
+    # The worker ends this process. A signal to all processes must not look like a deadly command.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -161,13 +159,13 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _attempt(request: bytes, settings: Settings, requests: int) -> bytes:
-    """Carry a request out in a fork. Return its result, or nothing where it died."""
+    """Execute a request in a fork. Return its result, or nothing where it died."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
             os.close(reader)
-            asyncio.run(_carry_out(request, settings, writer))
+            asyncio.run(_execute(request, settings, writer))
         except BaseException:
             logger.exception("a request of the worker failed")
             os._exit(1)
@@ -196,30 +194,25 @@ def _result(reader: int, requests: int) -> bytes:
             return data[: -len(END)]
 
 
-async def _carry_out(request: bytes, settings: Settings, writer: int) -> None:
-    beating = asyncio.create_task(_beat(writer))
-    act, texts = json.loads(request)
+async def _execute(request: bytes, settings: Settings, writer: int) -> None:
+    beating = asyncio.create_task(_send_heartbeats(writer))
+    operation, texts = json.loads(request)
     bodies = [text.encode("latin-1") for text in texts]
     result: Any
-    if act == "split":
+    if operation == "split":
         result = [part.decode("latin-1") for part in split_message(bodies[0])]
     else:
-        result = await _decide_or_refuse(act, bodies, settings)
+        result = await _decide_or_refuse(operation, bodies, settings)
     beating.cancel()
     _write(writer, json.dumps(result).encode() + END)
 
 
-async def _decide_or_refuse(act: str, bodies: list[bytes], settings: Settings) -> Any:
+async def _decide_or_refuse(operation: str, bodies: list[bytes], settings: Settings) -> Any:
     engine = create_engine(settings.database_url, CONNECTIONS)
-    partitions = Partitions(engine, settings.rules.retention)
-    committer = Committer(
-        functools.partial(
-            apply, engine, settings.rules, require_partition=partitions.require_partition
-        )
-    )
+    committer, _ = create_committer(engine, settings.rules)
     committer.start()
     try:
-        if act == "decide":
+        if operation == "decide":
             messages = await decide_messages(committer.submit, bodies)
             return [[_from_answer(answer) for answer in answers] for answers in messages]
         return [_from_answer(one) for one in await refuse_message(committer.refuse, bodies[0])]
@@ -228,11 +221,11 @@ async def _decide_or_refuse(act: str, bodies: list[bytes], settings: Settings) -
         await engine.dispose()
 
 
-async def _beat(writer: int) -> None:
+async def _send_heartbeats(writer: int) -> None:
     while True:
         try:
             os.write(writer, b"\n")
-        except OSError:  # the keeper has gone
+        except OSError:  # the fork server has gone
             os._exit(1)
         await asyncio.sleep(HEARTBEAT_SECONDS)
 

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 MIN_SUSPECT_REDELIVERIES = 5
 """A message with fewer redeliveries is decided with all others."""
 MAX_TRIES_ALONE = 3
-"""How often a command may end its process: others kill processes too, such as an operator."""
+"""How often a command may end its process: a kill may come from elsewhere, e.g. an operator."""
 
 DEADLY = Unprocessable("The command ended the process that handled it, each time.")
 
@@ -77,7 +77,7 @@ class PoisonSuspects:
         """Decide the halves of a message that ended its process as a whole."""
         entries = await self._isolation.split(body)
         if entries is None:
-            return [_answer_unread(body)]
+            return [_answer_unreadable_body(body)]
         if len(entries) < 2:
             return await self._decide_alone(body)
         half = len(entries) // 2
@@ -92,10 +92,10 @@ class PoisonSuspects:
                 return answers[0]
             ISOLATION_DEATHS.inc()
         logger.error("a command ended its process %d times and is refused", MAX_TRIES_ALONE)
-        return await self._isolation.refuse(body) or [_answer_unread(body)]
+        return await self._isolation.refuse(body) or [_answer_unreadable_body(body)]
 
 
-def _answer_unread(body: bytes) -> Answer:
+def _answer_unreadable_body(body: bytes) -> Answer:
     """Return the answer to a message that ends whatever process reads it."""
     outcome = refused(Unreadable(DEADLY.detail, body), DEADLY, decided_at=None)
     return Answer(encode_outcome(outcome), DeadLetter(body, "unreadable", DEADLY.detail))
@@ -129,7 +129,8 @@ async def refuse_message(refuse: Refuse, body: bytes) -> list[Answer]:
 
 
 def split_message(body: bytes) -> list[bytes]:
-    """Return a message of its own for each entry. What is no JSON array comes back whole."""
+    """Return a message of its own for each entry. A body that is not a JSON array is
+    returned whole."""
     return [b"[%b]" % entry for entry in split_array(body) or ()] or [body]
 
 

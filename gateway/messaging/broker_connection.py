@@ -8,9 +8,10 @@ import aio_pika
 from aio_pika.abc import AbstractConnection
 from yarl import URL
 
+from shared.topology import HEARTBEAT_SECONDS
+
 CONNECT_TIMEOUT_SECONDS = 5
 RECONNECT_SECONDS = 0.5
-HEARTBEAT_SECONDS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -18,12 +19,11 @@ _log = logging.getLogger(__name__)
 async def keep_connected(
     broker_url: str, name: str, serve: Callable[[AbstractConnection], Awaitable[None]]
 ) -> None:
-    """Call `serve` with each new connection, indefinitely; it returns when its channel is lost.
+    """Connect, call `serve`, and reconnect when it returns, until cancelled.
 
-    These are plain connections and not aio-pika's robust ones, because a publisher must learn at
-    once that there is no connection, instead of waiting for one.
+    Plain instead of robust connections: a publisher must learn at once that there is no connection,
+    and not block.
     """
-    # Without a heartbeat a half-open connection is noticed after minutes.
     url = URL(broker_url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
     while True:
         try:
@@ -34,7 +34,7 @@ async def keep_connected(
                 raise
             _log.warning("%s: the connection to the broker was lost", name)
         except Exception as error:
-            # No error may end the loop: the next attempt may succeed.
+            # Log anything and retry; the loop must not end.
             _log.warning("%s: no connection to the broker: %r", name, error)
         await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -44,7 +44,7 @@ async def _serve_once(url: URL, serve: Callable[[AbstractConnection], Awaitable[
     try:
         await serve(connection)
     finally:
-        # A broker that is gone does not answer the close.
+        # A dead broker never confirms the close.
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
             await connection.close()
 

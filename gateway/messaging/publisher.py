@@ -23,7 +23,7 @@ from gateway.telemetry import Metrics
 from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES
-from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
+from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY, DEFAULT_ACCOUNT
 
 MAX_UNCONFIRMED_MESSAGES = 2
 """Messages that may await their confirm at the same time. More would carry smaller batches, and a
@@ -37,8 +37,6 @@ LINGER_SECONDS = 0.05
 CONFIRM_TIMEOUT_SECONDS = 3.0
 REPLY_PATIENCE_SECONDS = 0.5
 """A reply that takes longer may be lost: from then on the read model is asked too."""
-DEFAULT_ACCOUNT = "guest"
-"""The RabbitMQ user where the URL names none."""
 
 _log = logging.getLogger(__name__)
 

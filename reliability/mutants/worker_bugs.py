@@ -26,7 +26,7 @@ MUTANTS = (
         "a worker that dies takes accepted commands with it",
         CONSUMER_FILE,
         "        decided = self._committer.submit(",
-        "        acks.mark_done(raw.delivery_tag or 0)\n"
+        "        acks.mark_done(delivery.delivery_tag or 0)\n"
         "        await acks.acknowledge()\n"
         "        decided = self._committer.submit(",
         (SIMULATION, WORKER_PROCESS),
@@ -161,7 +161,7 @@ MUTANTS = (
         "anybodys_commands_taken",
         "a client that may publish reserves in the name of others",
         CONSUMER_FILE,
-        "        if self._accounts and raw.user_id not in self._accounts:\n",
+        "        if self._accounts and delivery.user_id not in self._accounts:\n",
         "        if False:\n",
         ("tests/system/permissions/test_whose_commands.py",),
     ),
@@ -177,7 +177,7 @@ MUTANTS = (
         "connected_anew_while_stopping",
         "a worker that is stopping when the broker restarts takes messages, and never ends",
         CONSUMER_FILE,
-        "            if self._drains:",
+        "            if self._draining:",
         "            if False:",
         (WORKER_PROCESS,),
     ),
@@ -225,7 +225,7 @@ MUTANTS = (
         "suspects_tried_with_others",
         "a deadly command takes its neighbours to the dead letters",
         CONSUMER_FILE,
-        "        elif _is_suspect(raw):\n",
+        "        elif _is_suspect(delivery):\n",
         "        elif False:\n",
         (SIMULATION,),
     ),

@@ -150,21 +150,21 @@ class Fork:
         self._worker = worker
         self._result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    async def run(self, act: Callable[[Committer], Awaitable[Any]]) -> Any:
-        """Return the result of `act`, or None where the fork died."""
+    async def run(self, operation: Callable[[Committer], Awaitable[Any]]) -> Any:
+        """Return the result of `operation`, or None where the fork died."""
         context = copy_context()
         context.run(RUNNING.set, self)
-        context.run(asyncio.ensure_future, self._carry_out(act))
+        context.run(asyncio.ensure_future, self._execute(operation))
         try:
             return await self._result
         finally:
             self.kill()
 
-    async def _carry_out(self, act: Callable[[Committer], Awaitable[Any]]) -> None:
+    async def _execute(self, operation: Callable[[Committer], Awaitable[Any]]) -> None:
         engine = cast("AsyncEngine", Engine(self._worker.database, self))
         committer = Committer(functools.partial(unit_of_work.apply, engine, self._worker.rules))
         committer.start()
-        result = await act(committer)
+        result = await operation(committer)
         if not self._result.done():
             self._result.set_result(result)
 
@@ -176,7 +176,7 @@ class Fork:
             self._result.set_result(None)
 
     def pause(self, seconds: float) -> None:
-        """Ends it: the keeper kills a fork that is silent."""
+        """Ends it: the fork server kills a fork that stops sending heartbeats."""
         self.kill()
 
     def cut_channel(self) -> None:
@@ -194,19 +194,19 @@ class Isolation:
         self._worker = worker
 
     async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
-        async def act(committer: Committer) -> list[list[Answer]]:
+        async def operation(committer: Committer) -> list[list[Answer]]:
             return await decide_messages(committer.submit, bodies)
 
-        result: list[list[Answer]] | None = await Fork(self._worker).run(act)
+        result: list[list[Answer]] | None = await Fork(self._worker).run(operation)
         return result
 
     async def refuse(self, body: bytes) -> list[Answer] | None:
-        async def act(committer: Committer) -> list[Answer]:
+        async def operation(committer: Committer) -> list[Answer]:
             return await refuse_message(committer.refuse, body)
 
         ids = {entry.command_id for entry in read_entries(body) if entry.command_id}
         self._worker.database.given_up |= ids
-        result: list[Answer] | None = await Fork(self._worker).run(act)
+        result: list[Answer] | None = await Fork(self._worker).run(operation)
         return result
 
     async def split(self, body: bytes) -> list[bytes] | None:

@@ -70,17 +70,17 @@ def some(count: int) -> list[Command]:
     return [release_cart(SOMEBODY) for _ in range(count)]
 
 
-async def all_lanes_busy(
+async def all_batches_running(
     script: Script, committer: Committer
 ) -> list[asyncio.Task[list[EncodedOutcome]]]:
-    """Hold the commits, and occupy each lane with one command."""
+    """Hold the commits, and fill each concurrent batch with one command."""
     script.may_commit.clear()
     tasks = []
-    for lane in range(1, group_commit.LANES + 1):
+    for count in range(1, group_commit.MAX_CONCURRENT_BATCHES + 1):
         tasks.append(asyncio.ensure_future(committer.submit(some(1))))
 
-        async def taken(lane: int = lane) -> bool:
-            return len(script.batches) == lane
+        async def taken(count: int = count) -> bool:
+            return len(script.batches) == count
 
         await eventually(taken)
     return tasks
@@ -110,7 +110,7 @@ async def test_a_command_alone_is_taken_at_once(script: Script, committer: Commi
 async def test_commands_that_arrive_during_a_transaction_share_the_next_one(
     script: Script, committer: Committer
 ) -> None:
-    first = await all_lanes_busy(script, committer)
+    first = await all_batches_running(script, committer)
     messages = [some(count) for count in (1, 3, 2)]
     waiting = [asyncio.ensure_future(committer.submit(message)) for message in messages]
     await asyncio.sleep(0.01)
@@ -119,7 +119,7 @@ async def test_commands_that_arrive_during_a_transaction_share_the_next_one(
     answers = await asyncio.gather(*waiting)
     await asyncio.gather(*first)
 
-    assert script.sizes == [1] * group_commit.LANES + [6]
+    assert script.sizes == [1] * group_commit.MAX_CONCURRENT_BATCHES + [6]
     for message, outcomes in zip(messages, answers, strict=True):
         assert ids(outcomes) == [command.command_id for command in message]
 
@@ -172,25 +172,25 @@ async def test_a_command_does_not_wait_for_a_batch_that_takes_long(
 
 
 async def test_a_batch_has_a_bound(script: Script, committer: Committer) -> None:
-    await all_lanes_busy(script, committer)
+    await all_batches_running(script, committer)
     waiting = [asyncio.ensure_future(committer.submit(some(100))) for _ in range(7)]
     await asyncio.sleep(0.01)
     script.may_commit.set()
     await asyncio.gather(*waiting)
 
-    sizes = script.sizes[group_commit.LANES :]
+    sizes = script.sizes[group_commit.MAX_CONCURRENT_BATCHES :]
     assert sum(sizes) == 700
     assert max(sizes) == MAX_BATCH_COMMANDS == 500
 
 
 async def test_a_message_is_never_split(script: Script, committer: Committer) -> None:
-    await all_lanes_busy(script, committer)
+    await all_batches_running(script, committer)
     waiting = [asyncio.ensure_future(committer.submit(some(70))) for _ in range(8)]
     await asyncio.sleep(0.01)
     script.may_commit.set()
     await asyncio.gather(*waiting)
 
-    assert sorted(script.sizes[group_commit.LANES :]) == [70, 490]
+    assert sorted(script.sizes[group_commit.MAX_CONCURRENT_BATCHES :]) == [70, 490]
 
 
 async def test_due_users_go_with_the_batch(script: Script, committer: Committer) -> None:
@@ -365,7 +365,7 @@ async def test_a_due_cart_that_cannot_expire_holds_up_no_other(
 async def test_a_cancelled_waiter_does_not_harm_the_others(
     script: Script, committer: Committer
 ) -> None:
-    await all_lanes_busy(script, committer)
+    await all_batches_running(script, committer)
     messages = [some(2) for _ in range(3)]
     tasks = [asyncio.ensure_future(committer.submit(message)) for message in messages]
     await asyncio.sleep(0.01)
@@ -382,7 +382,7 @@ async def test_a_cancelled_waiter_does_not_harm_the_others(
 
 
 async def test_stopping_abandons_undecided_commands(script: Script, committer: Committer) -> None:
-    busy = await all_lanes_busy(script, committer)
+    busy = await all_batches_running(script, committer)
     waiting = asyncio.ensure_future(committer.submit(some(1)))
     await asyncio.sleep(0.01)
 
@@ -391,4 +391,4 @@ async def test_stopping_abandons_undecided_commands(script: Script, committer: C
     async with asyncio.timeout(5):
         answers = await asyncio.gather(*busy, waiting, return_exceptions=True)
     assert {type(answer) for answer in answers} == {asyncio.CancelledError}
-    assert script.sizes == [1] * group_commit.LANES
+    assert script.sizes == [1] * group_commit.MAX_CONCURRENT_BATCHES

@@ -223,10 +223,10 @@ async def test_an_isolated_process_that_is_killed_is_replaced(
 ) -> None:
     body = encode_commands([release_cart(await harness.user())])
     assert await isolation.split(body) == [body]
-    keeper = isolation._keeper
-    assert keeper is not None
+    server = isolation._fork_server
+    assert server is not None
 
-    keeper.kill()
+    server.kill()
 
     assert await isolation.decide([body]) is None
     assert await isolation.decide([body]) is not None

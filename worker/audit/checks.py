@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 OVERDUE_SECONDS = 5
-"""The sweep runs every second; a cart that is this late is not swept at all."""
+"""The sweep runs every second; a cart this overdue means that it fails."""
 
 
 @dataclass(frozen=True, slots=True)

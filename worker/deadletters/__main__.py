@@ -15,7 +15,7 @@ from shared.environment import BrokerUrl, read_settings
 from shared.messages import Unreadable, read_commands
 from worker.deadletters.arguments import Arguments, read_arguments
 from worker.deadletters.formatting import details, summary, table
-from worker.deadletters.queue import DeadLetter, DeadLetterQueue, open_queue
+from worker.deadletters.queue import DeadLetterQueue, HeldDeadLetter, open_queue
 from worker.messaging.library_patches import tolerate_unreadable_properties
 
 DONE, PARTLY_DONE, WRONG_USAGE, UNREACHABLE = range(4)
@@ -79,7 +79,7 @@ async def _retry(queue: DeadLetterQueue, arguments: Arguments) -> int:
         except OSError as error:
             _print_error(f"--body: {error.strerror}: {arguments.body}")
             return WRONG_USAGE
-    waiting: list[tuple[DeadLetter, asyncio.Future[list[dict[str, Any]]]]] = []
+    waiting: list[tuple[HeldDeadLetter, asyncio.Future[list[dict[str, Any]]]]] = []
     for letter in chosen:
         if fault := _why_unreadable(letter.message.body if body is None else body):
             _print_error(f"{letter.id} stays: {fault}. Correct it with --body FILE")
@@ -109,7 +109,7 @@ async def _drop(queue: DeadLetterQueue, arguments: Arguments) -> int:
     chosen, code = _choose(queue, arguments)
     if chosen and not arguments.yes:
         if not sys.stdin.isatty():
-            _print_error("standard input is no terminal: confirm with --yes")
+            _print_error("standard input is not a terminal: confirm with --yes")
             return WRONG_USAGE
         for line in table(chosen, datetime.now(UTC)):
             _print(line)
@@ -137,7 +137,7 @@ ACTIONS: dict[str, Callable[[DeadLetterQueue, Arguments], Coroutine[Any, Any, in
 }
 
 
-def _choose(queue: DeadLetterQueue, arguments: Arguments) -> tuple[list[DeadLetter], int]:
+def _choose(queue: DeadLetterQueue, arguments: Arguments) -> tuple[list[HeldDeadLetter], int]:
     """Return the chosen letters, and the exit code: `PARTLY_DONE` where one is missing."""
     if arguments.all:
         return queue.letters, DONE
@@ -159,7 +159,9 @@ def _why_unreadable(body: bytes) -> str | None:
     return unreadable[0] if len(unreadable) == len(entries) else None
 
 
-def _result(letter: DeadLetter, answer: "asyncio.Future[list[dict[str, Any]]]") -> dict[str, Any]:
+def _result(
+    letter: HeldDeadLetter, answer: "asyncio.Future[list[dict[str, Any]]]"
+) -> dict[str, Any]:
     """Return the outcomes of a republished letter, without their secrets."""
     outcomes = answer.result() if answer.done() else []
     return {

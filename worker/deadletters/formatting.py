@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic_core import from_json
 
 from shared.commands import Command, Line
-from worker.deadletters.queue import DeadLetter
+from worker.deadletters.queue import HeldDeadLetter
 
 MAX_ERROR_CHARACTERS = 100
 """In a line of `list`; `show` prints the whole error."""
@@ -17,7 +17,7 @@ MAX_SHOWN_CHARACTERS = 300_000
 """In a body: more than the largest message that can be read."""
 
 
-def table(letters: list[DeadLetter], now: datetime) -> Iterator[str]:
+def table(letters: list[HeldDeadLetter], now: datetime) -> Iterator[str]:
     """Yield a heading, then a line for each letter."""
     rows = [("#", "ID", "AGE", "REASON", "COMMANDS", "ERROR")]
     for number, letter in enumerate(letters, 1):
@@ -29,7 +29,7 @@ def table(letters: list[DeadLetter], now: datetime) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def summary(letter: DeadLetter) -> dict[str, Any]:
+def summary(letter: HeldDeadLetter) -> dict[str, Any]:
     """Return what `list --json` prints of a letter."""
     return {
         "id": letter.id,
@@ -42,7 +42,7 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
-def details(letter: DeadLetter, *, reveal: bool) -> dict[str, Any]:
+def details(letter: HeldDeadLetter, *, reveal: bool) -> dict[str, Any]:
     """Return what `show` prints of a letter, with its secrets only if `reveal`."""
     headers = json.loads(json.dumps(dict(letter.headers), default=_plain))
     if not reveal:
@@ -83,7 +83,7 @@ def _plain(content: Any) -> str:
     return content.decode(errors="replace") if isinstance(content, bytes) else str(content)
 
 
-def _age(letter: DeadLetter, now: datetime) -> str:
+def _age(letter: HeldDeadLetter, now: datetime) -> str:
     """Return the time since it was dead-lettered, in its largest whole unit."""
     if letter.died_at is None:
         return "?"

@@ -27,15 +27,13 @@ MAX_HELD_BYTES = 256 * 1024 * 1024
 """How much is held at a time, hidden from others. Past either bound the rest stays unread."""
 BROKER_TIMEOUT_SECONDS = 10.0
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-DEFAULT_ACCOUNT = "guest"
-"""The account of a URL that names none."""
 FIRST_DEATH_HEADER = "x-first-death-reason"
 DEATHS_HEADER = "x-death"
 DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True)
-class DeadLetter:
+class HeldDeadLetter:
     """One message of the dead-letter queue: its commands, why it is there, and since when."""
 
     message: AbstractIncomingMessage
@@ -118,14 +116,14 @@ class DeadLetterQueue:
     channel: AbstractChannel
     queue: AbstractQueue
     account: str
-    letters: list[DeadLetter] = field(default_factory=list)
+    letters: list[HeldDeadLetter] = field(default_factory=list)
     more: int = 0
     _replies: dict[str, "asyncio.Future[list[dict[str, Any]]]"] = field(default_factory=dict)
     _reply_queue: str = ""
     _last: AbstractIncomingMessage | None = None
 
     async def republish(
-        self, letter: DeadLetter, body: bytes | None = None
+        self, letter: HeldDeadLetter, body: bytes | None = None
     ) -> "asyncio.Future[list[dict[str, Any]]]":
         """Publish its commands, or those in `body`, to the workers, then remove the letter.
 
@@ -156,7 +154,7 @@ class DeadLetterQueue:
         await letter.message.ack()
         return answer
 
-    async def drop(self, letter: DeadLetter) -> None:
+    async def drop(self, letter: HeldDeadLetter) -> None:
         """Remove a letter permanently."""
         await letter.message.ack()
 
@@ -168,7 +166,7 @@ class DeadLetterQueue:
             if message is None:
                 break
             self._last = message
-            self.letters.append(DeadLetter(message))
+            self.letters.append(HeldDeadLetter(message))
             held_bytes += len(message.body)
         # After an operator's connection broke, the queue returns them in another order.
         self.letters.sort(key=lambda letter: letter.died_at or LONG_AGO)
@@ -207,7 +205,7 @@ async def open_queue(broker_url: str, limit: int) -> AsyncIterator[DeadLetterQue
     async with connection:
         channel = await connection.channel(on_return_raises=True)
         queue = await channel.get_queue(topology.DEAD_QUEUE)
-        account = unquote(urlsplit(broker_url).username or DEFAULT_ACCOUNT)
+        account = unquote(urlsplit(broker_url).username or topology.DEFAULT_ACCOUNT)
         letters = DeadLetterQueue(channel, queue, account)
         try:
             await letters.fetch(limit)

@@ -132,7 +132,7 @@ class Book:
     oldest_command_id: str = field(init=False)
     """Where the window of command IDs begins: a smaller ID is too old."""
     oldest_kept_id: str = field(init=False)
-    """Where the record of outcomes begins: for a smaller ID there is no place in it."""
+    """Start of the retention: outcomes of smaller IDs cannot be stored."""
 
     def __post_init__(self) -> None:
         self.oldest_command_id = _first_id_at(self.now - self.rules.command_window)

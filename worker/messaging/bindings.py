@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 5
 
 
 async def ensure_binding(broker: RabbitBroker) -> None:
-    """Bind the queue every `INTERVAL_SECONDS`, indefinitely; binding is idempotent."""
+    """Bind the queue every `INTERVAL_SECONDS` until cancelled; binding is idempotent."""
     while True:
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
@@ -22,5 +22,5 @@ async def ensure_binding(broker: RabbitBroker) -> None:
                 exchange = await broker.declare_exchange(COMMANDS_EXCHANGE)
                 queue = await broker.declare_queue(COMMANDS_QUEUE)
                 await queue.bind(exchange, COMMANDS_QUEUE.routing())
-        except Exception as error:  # the broker is away; FastStream reconnects
-            logger.info("the queue of commands is bound later: %s", type(error).__name__)
+        except Exception as error:  # the broker is down; FastStream reconnects
+            logger.info("binding the commands queue failed, retrying: %s", type(error).__name__)

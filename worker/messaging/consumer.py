@@ -1,7 +1,6 @@
 """Handles a message: read it, have its commands decided, reply, acknowledge; in that order.
 
-A message is acknowledged last, by the worker itself. Copies of commands that cannot be applied
-are on the disk of the dead-letter queue before that.
+Acknowledgement is manual and comes last, after dead letters are confirmed.
 """
 
 import asyncio
@@ -55,7 +54,7 @@ class Consumer:
         poison_suspects: PoisonSuspects,
         accounts: frozenset[str] = frozenset(),
     ) -> None:
-        """Accept commands from the broker's `accounts`; where none is named, from all of them."""
+        """`accounts`: broker accounts whose commands are applied; empty means all."""
         self._accounts = accounts
         self._broker = broker
         self._committer = committer
@@ -66,13 +65,13 @@ class Consumer:
         """Messages that wait while suspects are decided: one of them might end the worker too."""
         self._acks: AckBatcher | None = None
         self._consumer_tag = ""
-        self._drains = False
+        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
         subscriber = broker.subscriber(
             COMMANDS_QUEUE,
             COMMANDS_EXCHANGE,
-            # Replies are published on this channel too, without confirms: the outcome of a lost
-            # reply is found in the read model. Decision 24 says why they share a connection.
+            # Replies are published on this channel too. No confirms are awaited: a lost reply is
+            # found in the read model. Decision 24 says why they share a connection.
             channel=Channel(prefetch_count=PREFETCH_MESSAGES, publisher_confirms=False),
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
@@ -82,64 +81,66 @@ class Consumer:
         subscriber(self.handle)
         bypass_faststream_decoding(subscriber, self.handle)
 
-    async def handle(self, delivery: Any) -> None:
+    async def handle(self, message: Any) -> None:
         """Submit the commands of a message; the reply is sent when they are decided."""
-        raw: Delivery = delivery  # in the signature, FastStream would document the type
+        delivery: Delivery = message  # in the signature, FastStream would document the type
         acks = self._acks
-        if acks is None or acks.channel is not raw.channel:
-            self._acks = acks = AckBatcher(raw.channel)
-            self._consumer_tag = raw.consumer_tag
-            if self._drains:  # the channel was reopened while the worker stops
+        if acks is None or acks.channel is not delivery.channel:
+            self._acks = acks = AckBatcher(delivery.channel)
+            self._consumer_tag = delivery.consumer_tag
+            if self._draining:  # the channel was reopened while the worker stops
                 self._spawn(self._cancel())
         self._replies.expect()
-        if rejected := self._reject_unread(raw):
-            self._spawn(self._dead_letter_and_answer(raw, [answer_unreadable(rejected)], acks))
-        elif _is_suspect(raw):
-            self._suspects.append((raw, acks))
+        if rejected := self._reject_by_properties(delivery):
+            self._spawn(self._dead_letter_and_answer(delivery, [answer_unreadable(rejected)], acks))
+        elif _is_suspect(delivery):
+            self._suspects.append((delivery, acks))
             if self._held_back is None:
                 self._held_back = []
                 self._spawn(self._decide_suspects())
         elif self._held_back is not None:
-            self._held_back.append((raw, acks))
+            self._held_back.append((delivery, acks))
         else:
-            self._decide(raw, acks)
+            self._decide(delivery, acks)
 
-    def _decide(self, raw: Delivery, acks: AckBatcher) -> None:
-        entries = read_entries(raw.body)
+    def _decide(self, delivery: Delivery, acks: AckBatcher) -> None:
+        entries = read_entries(delivery.body)
         commands = [entry for entry in entries if not isinstance(entry, Unreadable)]
         if not commands:  # no transaction needed
-            self._answer(raw, entries, [], acks)
+            self._answer(delivery, entries, [], acks)
             return
         decided = self._committer.submit(commands)
-        decided.add_done_callback(partial(self._on_decided, raw, entries, acks))
+        decided.add_done_callback(partial(self._on_decided, delivery, entries, acks))
 
     async def _decide_suspects(self) -> None:
         """Decide suspects until none is left, then the messages that were held back."""
         while self._suspects:
             suspects, self._suspects = self._suspects, []
-            answers = await self._poison_suspects.decide([raw.body for raw, _ in suspects])
-            for (raw, acks), one in zip(suspects, answers, strict=True):
-                await self._dead_letter_and_answer(raw, one, acks)
+            answers = await self._poison_suspects.decide(
+                [delivery.body for delivery, _ in suspects]
+            )
+            for (delivery, acks), one in zip(suspects, answers, strict=True):
+                await self._dead_letter_and_answer(delivery, one, acks)
         held_back, self._held_back = self._held_back or [], None
-        for raw, acks in held_back:
-            self._decide(raw, acks)
+        for delivery, acks in held_back:
+            self._decide(delivery, acks)
 
-    def _reject_unread(self, raw: Delivery) -> Unreadable | None:
+    def _reject_by_properties(self, delivery: Delivery) -> Unreadable | None:
         """Return why a message is refused for its properties alone, if it is."""
-        if UNREADABLE_PROPERTIES in raw.headers:
-            return Unreadable("properties: cannot be read", raw.body)
+        if UNREADABLE_PROPERTIES in delivery.headers:
+            return Unreadable("properties: cannot be read", delivery.body)
         # The broker has verified that user_id is the account of the connection.
-        if self._accounts and raw.user_id not in self._accounts:
-            return _refuse_account(raw)
+        if self._accounts and delivery.user_id not in self._accounts:
+            return _refuse_account(delivery)
         return None
 
     async def drain(self) -> None:
         """Take no more messages, and wait until the replies to the unacknowledged ones are sent.
 
-        Without the cancellation the broker would keep delivering, and each of these deliveries
-        would count towards the delivery limit.
+        Cancel first, or the broker keeps pushing messages that are requeued unanswered, each with
+        its delivery count raised.
         """
-        self._drains = True
+        self._draining = True
         await self._cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -148,37 +149,37 @@ class Consumer:
     async def _cancel(self) -> None:
         """Cancel the consumer on the channel of the last message."""
         if self._acks is not None and not self._acks.channel.is_closed:
-            # A connection that breaks at this moment delivers no more either.
+            # If the channel closes here, the broker stops pushing anyway.
             with contextlib.suppress(AMQPError, OSError, RuntimeError):
                 await self._acks.channel.basic_cancel(self._consumer_tag)
 
     def _on_decided(
         self,
-        raw: Delivery,
+        delivery: Delivery,
         entries: Entries,
         acks: AckBatcher,
         decided: "asyncio.Future[list[EncodedOutcome]]",
     ) -> None:
         # Cancelled when the worker stops: the message is redelivered.
         if not decided.cancelled():
-            self._answer(raw, entries, decided.result(), acks)
+            self._answer(delivery, entries, decided.result(), acks)
 
     def _answer(
         self,
-        raw: Delivery,
+        delivery: Delivery,
         entries: Entries,
         outcomes: list[EncodedOutcome],
         acks: AckBatcher,
     ) -> None:
         if len(outcomes) == len(entries) and not any(one.dead_letter for one in outcomes):
             documents = [outcome.document for outcome in outcomes]
-            self._replies.enqueue(PendingReply(raw, documents, acks))
+            self._replies.enqueue(PendingReply(delivery, documents, acks))
             return
         answers = answer_entries(entries, outcomes)
-        self._spawn(self._dead_letter_and_answer(raw, answers, acks))
+        self._spawn(self._dead_letter_and_answer(delivery, answers, acks))
 
     async def _dead_letter_and_answer(
-        self, raw: Delivery, answers: Sequence[Answer], acks: AckBatcher
+        self, delivery: Delivery, answers: Sequence[Answer], acks: AckBatcher
     ) -> None:
         """Copy what was not applied to the dead letters, then answer the whole message."""
         for answer in answers:
@@ -186,13 +187,13 @@ class Consumer:
             if letter is None:
                 continue
             # Republished by an operator although its outcome is recorded: answered, not copied.
-            if letter.reason == "unprocessable" and topology.RECORDED_HEADER in raw.headers:
+            if letter.reason == "unprocessable" and topology.RECORDED_HEADER in delivery.headers:
                 continue
             await publish_dead_letter(
-                self._broker, letter.body, letter.reason, letter.error, raw.correlation_id
+                self._broker, letter.body, letter.reason, letter.error, delivery.correlation_id
             )
         documents = [answer.document for answer in answers]
-        self._replies.enqueue(PendingReply(raw, documents, acks))
+        self._replies.enqueue(PendingReply(delivery, documents, acks))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -200,14 +201,16 @@ class Consumer:
         task.add_done_callback(self._tasks.discard)
 
 
-def _is_suspect(raw: Delivery) -> bool:
+def _is_suspect(delivery: Delivery) -> bool:
     """Return whether a message was redelivered so often that it may be what ends workers."""
-    redeliveries = raw.headers.get(topology.DELIVERY_COUNT_HEADER, 0)
+    redeliveries = delivery.headers.get(topology.DELIVERY_COUNT_HEADER, 0)
     return isinstance(redeliveries, int) and redeliveries >= MIN_SUSPECT_REDELIVERIES
 
 
-def _refuse_account(raw: Delivery) -> Unreadable:
-    """Return the refusal of a whole, unread message: its account may not submit commands."""
-    account = f"the account {raw.user_id}" if raw.user_id else "an account that is not named"
+def _refuse_account(delivery: Delivery) -> Unreadable:
+    """Refuse an unread message because its account may not submit commands."""
+    account = (
+        f"the account {delivery.user_id}" if delivery.user_id else "an account that is not named"
+    )
     error = f"user_id: {account} may not send commands"
-    return Unreadable(error, raw.body, reason="not_allowed")
+    return Unreadable(error, delivery.body, reason="not_allowed")

@@ -50,7 +50,7 @@ class Delivery:
 class Handle(Protocol):
     """Handles a delivery."""
 
-    async def __call__(self, delivery: Delivery) -> None: ...
+    async def __call__(self, delivery: Delivery, /) -> None: ...
 
 
 def bypass_faststream_decoding(subscriber: RabbitSubscriber, handle: Handle) -> None:
@@ -93,7 +93,7 @@ def bypass_faststream_decoding(subscriber: RabbitSubscriber, handle: Handle) -> 
         )
 
     # FastStream looks the method up on the object whenever it begins to consume.
-    subscriber.consume = take_first  # type: ignore[method-assign, assignment]
+    subscriber.consume = take_first  # type: ignore[method-assign, assignment]  # FastStream has no hook for it
 
 
 def tolerate_unreadable_properties() -> None:
@@ -101,7 +101,7 @@ def tolerate_unreadable_properties() -> None:
 
     They have the header `UNREADABLE_PROPERTIES` and no other property.
     """
-    ContentHeader.unmarshal = _unmarshal_any  # type: ignore[method-assign]
+    ContentHeader.unmarshal = _unmarshal_any  # type: ignore[method-assign]  # pamqp has no hook for errors
 
 
 def _unmarshal_any(self: ContentHeader, data: bytes) -> None:

@@ -26,16 +26,15 @@ SEND_TIMEOUT_SECONDS = 5
 under an alarm, takes no more bytes once its buffers are full."""
 
 MAX_REPLY_BYTES = 8 << 20
-"""The broker closes a channel over a message beyond its limit (RabbitMQ 4: 16 MiB). All messages of
-the channel would be redelivered, get the same reply, and close the next channel."""
+"""RabbitMQ 4 closes the channel over more than 16 MiB, and its messages would be redelivered
+indefinitely."""
 
 
 class AckBatcher:
     """Acknowledges the messages of one channel in the order of their delivery.
 
-    An acknowledgement with `multiple` covers all messages up to its delivery tag. It is sent for
-    the longest prefix of messages that are done; a message that is done early waits for those
-    before it.
+    An ack with `multiple=True` covers all tags up to one, so it stops before the first message
+    that is not done.
     """
 
     def __init__(self, channel: aiormq.Channel) -> None:
@@ -104,7 +103,9 @@ class ReplySender:
                 except Exception as error:
                     # The next replies must be sent whatever the error. Usually the channel has
                     # closed: its messages are redelivered, and their outcomes are recalled.
-                    logger.warning("%d replies wait for a redelivery: %r", len(group), error)
+                    logger.warning(
+                        "%d replies will be sent after redelivery: %r", len(group), error
+                    )
                     await _close(acks.channel)
             self._count(-len(replies))
 

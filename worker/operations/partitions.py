@@ -1,6 +1,7 @@
 """Creates a partition of the outcomes for each day ahead, and drops those past retention."""
 
 import asyncio
+import functools
 import logging
 import random
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from worker import faults
+from worker.apply import apply
+from worker.committer import Committer
+from worker.domain.book import Rules
 from worker.telemetry import PARTITIONS_AHEAD
 
 logger = logging.getLogger(__name__)
@@ -26,6 +30,15 @@ DROP_PAUSE_SECONDS = 0.05
 """A drop never waits for its lock, since other transactions would queue behind it. It retries."""
 
 LOCK_NOT_AVAILABLE = "55P03"
+
+
+def create_committer(engine: AsyncEngine, rules: Rules) -> tuple[Committer, "Partitions"]:
+    """Return a committer that applies no batch without a partition, and the partitions."""
+    partitions = Partitions(engine, rules.retention)
+    committer = Committer(
+        functools.partial(apply, engine, rules, require_partition=partitions.require_partition)
+    )
+    return committer, partitions
 
 
 class NoPartitionError(OSError):
@@ -47,15 +60,17 @@ class Partitions:
         """How many days after today have a partition; -1 if today has none."""
         return -1 if self._end is None else (self._end - _today()).days - 1
 
-    async def keep(self) -> None:
-        """Create and drop partitions, indefinitely."""
+    async def run(self) -> None:
+        """Create and drop partitions until cancelled."""
         while True:
             pause_seconds = INTERVAL_SECONDS
             try:
-                await self.make()
+                await self.create_missing()
                 await self.drop()
             except Exception as error:
-                logger.warning("creating and dropping partitions is retried: %s", _line(error))
+                logger.warning(
+                    "creating and dropping partitions is retried: %s", faults.first_line(error)
+                )
                 pause_seconds = RETRY_SECONDS
             if self.days_ahead < ALARM_DAYS_AHEAD:
                 logger.error(
@@ -69,9 +84,9 @@ class Partitions:
     async def require_partition(self) -> None:
         """Make sure that today's outcomes have a partition. Raises NoPartitionError."""
         if self.days_ahead < 0:
-            await self._make_today()
+            await self._create_today()
 
-    async def make(self) -> None:
+    async def create_missing(self) -> None:
         """Create missing partitions. Raises if the clocks of worker and Postgres differ by days."""
         async with self._engine.begin() as connection:
             until = {"until": _today() + timedelta(days=DAYS_AHEAD)}
@@ -95,22 +110,17 @@ class Partitions:
         logger.info("old outcomes are dropped later: the table was always in use")
         return 0
 
-    async def _make_today(self) -> None:
+    async def _create_today(self) -> None:
         try:
-            await self.make()
+            await self.create_missing()
         except Exception as error:
-            raise NoPartitionError(f"no partition for today: {_line(error)}") from None
+            raise NoPartitionError(f"no partition for today: {faults.first_line(error)}") from None
         if self.days_ahead < 0:
             raise NoPartitionError("no partition for today")
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error: the rest quotes the statement."""
-    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 MAKE_PARTITIONS = text("SELECT booking.make_outcome_partitions(:until)")

@@ -106,6 +106,6 @@ def first_parameters(*groups: Columns[Any]) -> list[int]:
 
 def _field_names(entity: type[Any]) -> tuple[str, ...]:
     if issubclass(entity, tuple):  # a NamedTuple
-        names: tuple[str, ...] = entity._fields  # type: ignore[attr-defined]
+        names: tuple[str, ...] = entity._fields  # type: ignore[attr-defined]  # NamedTuple has no static type
         return names
     return tuple(field.name for field in fields(entity))

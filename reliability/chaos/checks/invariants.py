@@ -17,7 +17,7 @@ from reliability.chaos.checks.recovery import Recoveries
 from reliability.chaos.checks.replay import Replay, check_availability, instant
 from reliability.chaos.system.system_under_test import GATEWAYS, WORKERS
 from worker.__main__ import SPARE_CONNECTIONS
-from worker.committer import LANES
+from worker.committer import MAX_CONCURRENT_BATCHES
 
 MAX_FINDINGS_EACH = 10
 EXPECTED_REFUSALS = frozenset({"insufficient_availability", "item_not_in_cart", "deadline_passed"})
@@ -146,7 +146,7 @@ def i13_the_pools_are_back(
 
 
 POOLED = {
-    "holdfast worker": WORKERS * (LANES + SPARE_CONNECTIONS),
+    "holdfast worker": WORKERS * (MAX_CONCURRENT_BATCHES + SPARE_CONNECTIONS),
     "holdfast-gateway": GATEWAYS * POOL_SIZE,
 }
 """Connections that all processes together may keep."""

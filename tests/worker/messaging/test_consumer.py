@@ -22,12 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared import topology
 from shared.ids import id_at, new_id
 from shared.messages import MAX_MESSAGE_BYTES, encode_commands
+from shared.topology import HEARTBEAT_SECONDS
 from tests.builders import LONG_AGO, change_ticket_type, create_event, release_cart, reserve
 from tests.worker.harness import Harness, eventually
 from tests.worker.queue_client import QueueClient
 from tests.worker.test_one_command_that_fails import damaged_hold
 from worker import telemetry
-from worker.__main__ import HEARTBEAT_SECONDS, create_app
+from worker.__main__ import create_app
 from worker.deadletters import publish
 from worker.messaging import replies
 from worker.operations.health import health_routes

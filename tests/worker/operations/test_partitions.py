@@ -87,7 +87,7 @@ async def test_four_days_are_ready_and_the_metrics_say_so(own_engine: AsyncEngin
     await execute(own_engine, f"DROP TABLE booking.{partition(now + 4 * DAY)}")
     partitions = Partitions(own_engine, RULES.retention)
 
-    await partitions.make()
+    await partitions.create_missing()
 
     assert (await existing(own_engine))[-1] == partition(now + 4 * DAY)
     assert days_in_metrics() == 4
@@ -99,7 +99,7 @@ async def test_the_count_of_days_falls_by_itself(
     """Also where the task that should make more has died."""
     partitions = Partitions(own_engine, RULES.retention)
     assert days_in_metrics() == 0
-    await partitions.make()
+    await partitions.create_missing()
 
     in_two_days = datetime.now(UTC).date() + 2 * DAY
     monkeypatch.setattr(keeping, "_today", lambda: in_two_days)
@@ -143,7 +143,7 @@ async def test_several_workers_at_once_make_each_day_once(own_engine: AsyncEngin
         await execute(own_engine, f"DROP TABLE booking.{partition(datetime.now(UTC) + days * DAY)}")
     workers = [Partitions(own_engine, RULES.retention) for _ in range(4)]
 
-    await asyncio.gather(*(worker.make() for worker in workers))
+    await asyncio.gather(*(worker.create_missing() for worker in workers))
 
     assert [worker.days_ahead for worker in workers] == [4] * 4
 
@@ -157,7 +157,7 @@ async def test_it_goes_on_after_a_fault_and_logs_when_days_run_out(
     rename = "ALTER FUNCTION booking.{} RENAME TO {}"
     await execute(own_engine, rename.format("make_outcome_partitions", "away"))
     partitions = Partitions(own_engine, RULES.retention)
-    task = asyncio.create_task(partitions.keep())
+    task = asyncio.create_task(partitions.run())
 
     async def alarmed() -> bool:
         return any(record.levelno == logging.ERROR for record in caplog.records)
