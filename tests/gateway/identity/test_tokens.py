@@ -141,10 +141,10 @@ async def test_clocks_may_not_differ_by_more(tokens: Tokens, beyond: int):
 
 
 async def test_a_cached_token_has_the_same_leeway(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
-    token = signed(exp=NOW + 300)
+    token = signed(exp=NOW + LIFETIME_SECONDS)
     await tokens.user_of(f"Bearer {token}")
     for seconds, valid in ((LEEWAY_SECONDS - 1, True), (LEEWAY_SECONDS, False)):
-        now = NOW + 300 + seconds
+        now = NOW + LIFETIME_SECONDS + seconds
         monkeypatch.setattr("gateway.identity.tokens.time.time", lambda now=now: now)
         if valid:
             assert await tokens.user_of(f"Bearer {token}") == USER
