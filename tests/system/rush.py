@@ -125,11 +125,16 @@ class Rush:
         while self._open:
             key, begun_at = new_id(), time.monotonic()
             answer = await person.reserve(self._ticket_type_id, key=key, via=via, prefer=prefer)
+            answered_at = time.monotonic()
+            await asyncio.sleep(PAUSE_SECONDS)
+            if answer.status_code == 429:
+                # The user's bound, which holds until a worker has answered; nothing was accepted.
+                refused(answer, 429, "too_many_commands")
+                continue
             attempt = Attempt(
-                person, self._ticket_type_id, key, wait_seconds, begun_at, time.monotonic(), answer
+                person, self._ticket_type_id, key, wait_seconds, begun_at, answered_at, answer
             )
             self.attempts.append(attempt)
-            await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def open_rush(site: Site, clients: int = MANY_CLIENTS) -> Rush:

@@ -132,7 +132,7 @@ async def test_a_worker_with_a_wrong_clock_makes_and_drops_nothing(
     monkeypatch.setattr(keeping, "datetime", Ahead)
     partitions = Partitions(own_engine, RULES.retention)
 
-    for step in (partitions.make, partitions.drop):
+    for step in (partitions.create_missing, partitions.drop):
         with pytest.raises(DBAPIError):
             await step()
     assert await existing(own_engine) == before
