@@ -1,4 +1,4 @@
-"""The way of a message through a worker, on a real broker: read, decide, answer, acknowledge."""
+"""A worker on a real broker: it reads a message, decides, replies, acknowledges."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ from worker.storage.engine import create_engine
 
 @pytest.fixture(scope="module")
 async def worker(database_url: str, broker_url: str) -> AsyncIterator[AsgiFastStream]:
-    """A worker in this process, in a task of its own from its start to its end."""
+    """A worker in this process; one task starts and stops it."""
     app = create_app(Settings(database_url=database_url, broker_url=broker_url))
     started, stopping = asyncio.Event(), asyncio.Event()
 
@@ -113,7 +113,7 @@ async def test_a_reply_says_that_it_is_json(harness: Harness, client: QueueClien
     assert client.replies[-1].content_type == "application/json"
 
 
-async def test_what_a_reply_tells_is_committed(harness: Harness, client: QueueClient) -> None:
+async def test_a_reply_is_sent_after_the_commit(harness: Harness, client: QueueClient) -> None:
     ann, tickets = await harness.user(), await harness.ticket_type()
     command = reserve(ann, {tickets: 1})
 
@@ -127,7 +127,7 @@ async def test_what_a_reply_tells_is_committed(harness: Harness, client: QueueCl
     assert await client.reply_to(correlation_id) == f"[{(await harness.recorded(command))[0]}]"
 
 
-async def test_a_duplicate_gets_the_recorded_outcome_to_the_letter(
+async def test_a_duplicate_gets_exactly_the_recorded_outcome(
     harness: Harness, client: QueueClient
 ) -> None:
     ann, tickets = await harness.user(), await harness.ticket_type()
@@ -142,7 +142,9 @@ async def test_a_duplicate_gets_the_recorded_outcome_to_the_letter(
     assert await harness.held(tickets) == 1
 
 
-async def test_who_wants_no_reply_gets_none(harness: Harness, client: QueueClient) -> None:
+async def test_a_message_without_reply_to_gets_no_reply(
+    harness: Harness, client: QueueClient
+) -> None:
     ann, tickets = await harness.user(), await harness.ticket_type()
 
     await client.publish([reserve(ann, {tickets: 1})], reply_to=None, correlation_id=None)
@@ -152,7 +154,7 @@ async def test_who_wants_no_reply_gets_none(harness: Harness, client: QueueClien
     assert len(client.replies) == 1
 
 
-async def test_a_reply_queue_that_is_gone_holds_nobody_up(
+async def test_a_missing_reply_queue_delays_no_other_reply(
     harness: Harness, client: QueueClient
 ) -> None:
     ann, tickets = await harness.user(), await harness.ticket_type()
@@ -220,7 +222,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
-async def test_what_cannot_be_read_is_set_aside_and_answered(
+async def test_unreadable_commands_are_dead_lettered_and_answered(
     client: QueueClient, body: bytes
 ) -> None:
     (outcome,) = await client.ask(body)
@@ -237,7 +239,7 @@ async def test_what_cannot_be_read_is_set_aside_and_answered(
     assert await client.ready_messages() == 0
 
 
-async def test_what_cannot_be_read_never_reaches_a_transaction(
+async def test_unreadable_commands_start_no_transaction(
     client: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[str] = []
@@ -278,8 +280,10 @@ async def test_good_commands_beside_a_bad_one_are_applied(
     assert await harness.held(tickets) == 2
 
 
-async def test_a_command_of_the_future_is_set_aside(harness: Harness, client: QueueClient) -> None:
-    """Its ID would outlive its outcome, and could be applied twice."""
+async def test_a_command_id_ahead_of_the_clock_is_dead_lettered(
+    harness: Harness, client: QueueClient
+) -> None:
+    """Such a command could be applied a second time after its outcome is deleted."""
     ann, tickets = await harness.user(), await harness.ticket_type()
     ahead = id_at(4_000_000_000_000)
 
@@ -292,7 +296,7 @@ async def test_a_command_of_the_future_is_set_aside(harness: Harness, client: Qu
     assert await harness.held(tickets) == 0
 
 
-async def test_a_command_that_cannot_be_applied_is_a_dead_letter_too(
+async def test_a_command_that_cannot_be_applied_is_dead_lettered(
     harness: Harness, client: QueueClient
 ) -> None:
     bad = release_cart(await damaged_hold(harness))
@@ -306,10 +310,10 @@ async def test_a_command_that_cannot_be_applied_is_a_dead_letter_too(
     assert await harness.recorded(bad) == [letter.headers["x-error"]]
 
 
-async def test_what_the_rules_refuse_is_no_dead_letter(
+async def test_a_command_that_a_rule_refuses_is_not_dead_lettered(
     harness: Harness, client: QueueClient
 ) -> None:
-    """Also where no other code fits: nobody need look into an organizer's mistake."""
+    """Not even with the code `unprocessable`: an organizer's mistake needs no operator."""
     tickets = await harness.ticket_type()
     bad = change_ticket_type(harness.organizer, tickets, sale_ends_at=LONG_AGO - timedelta(days=1))
 
@@ -323,14 +327,14 @@ async def test_what_the_rules_refuse_is_no_dead_letter(
     ("name", "value"),
     [("timestamp", 1_790_000_000_000_000), ("correlation_id", b"\xff"), ("app_id", b"\xff")],
 )
-async def test_a_message_whose_properties_cannot_be_read_is_set_aside_and_ends_no_connection(
+async def test_unreadable_properties_are_dead_lettered_and_close_no_connection(
     harness: Harness,
     client: QueueClient,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     value: int | bytes,
 ) -> None:
-    """As a client in another language may write them; ours would refuse to."""
+    """Clients in other languages may send them; aio-pika refuses to."""
     body = encode_commands([release_cart(await harness.user())])
     underlay = await client.channel.get_underlay_channel()
     with monkeypatch.context() as patch:
@@ -359,7 +363,7 @@ def any_short_string(value: str | bytes) -> bytes:
     return struct.pack("B", len(data)) + data
 
 
-async def test_a_name_that_looks_like_a_refusal_is_no_dead_letter(
+async def test_a_name_that_looks_like_a_refusal_is_not_dead_lettered(
     harness: Harness, client: QueueClient
 ) -> None:
     name = '"code":"unprocessable"'
@@ -370,7 +374,7 @@ async def test_a_name_that_looks_like_a_refusal_is_no_dead_letter(
     assert await client.no_more_dead_letters()
 
 
-async def test_a_dead_letter_survives_the_broker(client: QueueClient) -> None:
+async def test_a_dead_letter_is_persistent(client: QueueClient) -> None:
     await client.ask(b"hello")
     (letter,) = await client.dead_letters(1)
 
@@ -381,7 +385,7 @@ async def test_a_dead_letter_survives_the_broker(client: QueueClient) -> None:
 async def test_a_message_is_kept_until_its_dead_letter_is_confirmed(
     client: QueueClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While dead letters reach no queue, what needs one stays with the broker."""
+    """A message that needs a dead letter stays unacknowledged while none can be published."""
     monkeypatch.setattr(publish, "PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(publish, "declare_dead_letters", None)  # it would bind it again
     dead = await client.channel.get_queue(topology.DEAD_QUEUE)
@@ -441,7 +445,7 @@ async def test_an_exchange_is_direct_and_durable(client: QueueClient, exchange: 
 # --- health and metrics ---------------------------------------------------------------------
 
 
-async def test_a_worker_that_can_work_says_so(worker: AsgiFastStream) -> None:
+async def test_a_worker_with_postgres_and_rabbitmq_is_ready(worker: AsgiFastStream) -> None:
     assert (await get(worker, "/health/live")).json() == {"status": "live"}
     assert (await get(worker, "/health/ready")).json() == {
         "status": "ready",
@@ -450,8 +454,8 @@ async def test_a_worker_that_can_work_says_so(worker: AsgiFastStream) -> None:
     }
 
 
-async def test_a_connection_that_nobody_answers_on_is_noticed(worker: AsgiFastStream) -> None:
-    """Half open it would be found dead after minutes; its heartbeat tells within half of one."""
+async def test_the_connection_has_a_heartbeat(worker: AsgiFastStream) -> None:
+    """Without one a half-open connection is noticed after minutes only."""
     underlay = worker.broker._connection.transport.connection
     assert underlay.connection_tune.heartbeat == HEARTBEAT_SECONDS
 
@@ -459,7 +463,7 @@ async def test_a_connection_that_nobody_answers_on_is_noticed(worker: AsgiFastSt
 async def test_a_queue_without_a_consumer_is_not_ready(
     worker: AsgiFastStream, engine: AsyncEngine, broker_url: str
 ) -> None:
-    """Asked of a vhost that has the queue, through a broker of its own without a subscriber."""
+    """The vhost has the queue, and this broker object has no subscriber."""
     ready = dict(health_routes(engine, broker := RabbitBroker(broker_url)))["/health/ready"]
     await broker.connect()
     assert (await get(ready, "/")).status_code == 200  # the worker's consumer
@@ -489,7 +493,7 @@ async def test_a_worker_without_postgres_is_not_ready(
     assert answer.json() == {"status": "not_ready", "postgres": False, "rabbitmq": True}
 
 
-async def test_the_metrics_tell_what_was_done(
+async def test_the_metrics_count_decided_commands(
     worker: AsgiFastStream, harness: Harness, client: QueueClient
 ) -> None:
     def decided(text: str) -> float:
