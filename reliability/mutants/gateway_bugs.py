@@ -4,6 +4,7 @@ from reliability.mutants.mutant import Mutant
 
 AWAITING = "gateway/read_model/outcome_poller.py"
 BODY = "gateway/http/request_body.py"
+COMMANDS_ROUTE = "gateway/routes/commands.py"
 IDS = "gateway/http/ids.py"
 OVERLOAD = "gateway/server/overload.py"
 PUBLISHER = "gateway/messaging/publisher.py"
@@ -12,6 +13,8 @@ TOKENS = "gateway/identity/tokens.py"
 TEST_ANSWERS = "tests/gateway/messaging/test_misdirected_replies.py"
 TEST_AWAITING = "tests/gateway/read_model/test_outcome_poller.py"
 TEST_BODY = "tests/gateway/http/test_request_body.py"
+TEST_COMMANDS_ROUTE = "tests/gateway/routes/test_commands.py"
+TEST_STREAMS = "tests/system/test_commands.py"
 TEST_COMMAND_IDS = "tests/gateway/http/test_command_ids.py"
 TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_IN_FLIGHT = "tests/gateway/messaging/test_user_limit.py"
@@ -19,6 +22,22 @@ TEST_PUBLISHER = "tests/gateway/messaging/test_publisher.py"
 TEST_TOKENS = "tests/gateway/identity/test_tokens.py"
 
 MUTANTS = (
+    Mutant(
+        "unicode_line_ends_in_a_stream",
+        "a client that ends lines as Unicode does loses the rest of an outcome",
+        COMMANDS_ROUTE,
+        "document.translate(LINE_ENDS)",
+        "document",
+        (TEST_COMMANDS_ROUTE,),
+    ),
+    Mutant(
+        "outcome_streamed_again",
+        "an EventSource connects again and again for an outcome that it has",
+        COMMANDS_ROUTE,
+        '    if decided is not None and request.headers.get("last-event-id") == command_id:\n',
+        "    if False:\n",
+        (TEST_STREAMS,),
+    ),
     Mutant(
         "not_mandatory",
         "a command that no queue took is answered 202",
