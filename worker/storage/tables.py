@@ -53,6 +53,7 @@ events = Table(
     CheckConstraint("status IN ('active', 'cancelled', 'ended')", name="status"),
     CheckConstraint("starts_at < ends_at", name="times"),
     Index("events_by_start", "starts_at", "id"),
+    Index("events_by_end", "ends_at"),
 )
 
 ticket_types = Table(
