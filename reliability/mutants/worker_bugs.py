@@ -25,10 +25,11 @@ MUTANTS = (
         "acknowledged_on_arrival",
         "a worker that dies takes accepted commands with it",
         CONSUMER_FILE,
-        "        decided = self._committer.submit(",
-        "        acks.mark_done(delivery.delivery_tag or 0)\n"
-        "        await acks.acknowledge()\n"
-        "        decided = self._committer.submit(",
+        "        else:\n            self._decide(delivery, acks)\n",
+        "        else:\n"
+        "            acks.mark_done(delivery.delivery_tag or 0)\n"
+        "            await acks.acknowledge()\n"
+        "            self._decide(delivery, acks)\n",
         (SIMULATION, WORKER_PROCESS),
     ),
     Mutant(
