@@ -1,7 +1,7 @@
 """Makes the secrets of a deployment in containers, in one folder for each process.
 
 Passwords are made once and kept in a folder that no process mounts. A later start reuses them and
-writes the files that depend on them anew.
+writes the files that depend on them again.
 """
 
 import json
