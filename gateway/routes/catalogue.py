@@ -14,7 +14,7 @@ from gateway.http.openapi import (
     describe_request,
     problem_responses,
 )
-from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemError
+from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemCode, ProblemError
 from gateway.http.request_body import read_json
 from gateway.http.submit_command import submit
 from gateway.read_model.queries import EventPage
@@ -47,6 +47,13 @@ STALLS = {
 LATER = {"ends_at": "2099-06-02T01:00:00Z"}
 MORE = {"total_quantity": 200}
 
+EVENT_CHANGE_REFUSALS: tuple[ProblemCode, ...] = (
+    "event_not_found",
+    "not_the_organizer",
+    "event_ended",
+    "event_cancelled",
+)
+
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 _EVENT_PAGE = TypeAdapter(EventPage)
 
@@ -75,10 +82,7 @@ async def create_event(request: Request) -> Response:
     response_model=Succeeded[EventResult],
     responses=command_responses(
         200,
-        "event_not_found",
-        "not_the_organizer",
-        "event_ended",
-        "event_cancelled",
+        *EVENT_CHANGE_REFUSALS,
         *USER_PROBLEMS,
         *BODY_PROBLEMS,
     ),
@@ -100,10 +104,7 @@ async def change_event(request: Request) -> Response:
     response_model=Succeeded[EventResult],
     responses=command_responses(
         200,
-        "event_not_found",
-        "not_the_organizer",
-        "event_ended",
-        "event_cancelled",
+        *EVENT_CHANGE_REFUSALS,
         *USER_PROBLEMS,
     ),
     openapi_extra=describe_request(command=True),
@@ -120,10 +121,7 @@ async def cancel_event(request: Request) -> Response:
     response_model=Succeeded[EventResult],
     responses=command_responses(
         200,
-        "event_not_found",
-        "not_the_organizer",
-        "event_ended",
-        "event_cancelled",
+        *EVENT_CHANGE_REFUSALS,
         *USER_PROBLEMS,
     ),
     openapi_extra=describe_request(command=True),
@@ -141,10 +139,7 @@ async def end_event(request: Request) -> Response:
     response_model=Succeeded[TicketTypeResult],
     responses=command_responses(
         201,
-        "event_not_found",
-        "not_the_organizer",
-        "event_ended",
-        "event_cancelled",
+        *EVENT_CHANGE_REFUSALS,
         "too_many_ticket_types",
         *USER_PROBLEMS,
         *BODY_PROBLEMS,

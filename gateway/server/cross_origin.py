@@ -35,4 +35,4 @@ def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
             expose_headers=RESPONSE_HEADERS,
         )
 
-    app.build_middleware_stack = build_with_cors  # type: ignore[method-assign]
+    app.build_middleware_stack = build_with_cors  # type: ignore[method-assign]  # Starlette has no hook for it
