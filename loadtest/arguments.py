@@ -6,7 +6,7 @@ from pathlib import Path
 
 from loadtest.options import HttpOptions, QueueOptions
 from loadtest.workload import Workload
-from shared.commands import MAX_LINES, MAX_TOTAL_QUANTITY
+from shared.bodies import MAX_LINES, MAX_TOTAL_QUANTITY
 from shared.messages import MAX_COMMANDS_A_MESSAGE
 
 MAX_BUYERS = 200_000

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from shared.commands import Command, Kind, Line, ReserveTickets
+from shared.bodies import Line
+from shared.commands import Command, Kind, ReserveTickets
 from shared.fields import Instant
 from shared.ids import CommandId
 from shared.strict_json import repeats_member, split_array

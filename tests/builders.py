@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.bodies import Line
 from shared.commands import (
     CancelEvent,
     ChangeEvent,
@@ -16,7 +17,6 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
-    Line,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,

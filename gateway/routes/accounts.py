@@ -31,7 +31,8 @@ from gateway.identity.client_address import client_address
 from gateway.identity.passwords import opaque_string
 from gateway.identity.tokens import CHALLENGE, LIFETIME_SECONDS
 from gateway.services import Services, services_of
-from shared.commands import Body, RegisterUser
+from shared.bodies import Body
+from shared.commands import RegisterUser
 from shared.fields import MAX_EMAIL_CHARACTERS, Email, normal_email
 from shared.outcomes import User, UserResult
 

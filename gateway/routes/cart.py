@@ -17,14 +17,8 @@ from gateway.http.request_body import read_json
 from gateway.http.submit_command import submit
 from gateway.identity.authentication import current_user
 from gateway.services import services_of
-from shared.commands import (
-    QuantityBody,
-    ReleaseCart,
-    ReleaseItem,
-    ReservationBody,
-    ReserveTickets,
-    SetQuantity,
-)
+from shared.bodies import QuantityBody, ReservationBody
+from shared.commands import ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
 from shared.outcomes import Cart, CartResult
 
 WAIT_SECONDS = 0

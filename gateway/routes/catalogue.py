@@ -19,6 +19,7 @@ from gateway.http.request_body import read_json
 from gateway.http.submit_command import submit
 from gateway.read_model.queries import EventPage
 from gateway.services import services_of
+from shared.bodies import EventBody, EventChanges, TicketTypeBody, TicketTypeChanges
 from shared.commands import (
     CancelEvent,
     ChangeEvent,
@@ -26,10 +27,6 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
-    EventBody,
-    EventChanges,
-    TicketTypeBody,
-    TicketTypeChanges,
 )
 from shared.outcomes import EventResult, TicketTypeResult
 

@@ -10,7 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from loadtest.baseline.storage import SoldOutError, UnknownTicketTypeError, reserve
-from shared.commands import ReservationBody
+from shared.bodies import ReservationBody
 
 BEARER = HTTPBearer()
 AUDIENCE = "holdfast"

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from reliability.simulation.fakes.tables import Database, EventRow, TicketTypeRow, UserRow
 from reliability.simulation.fakes.virtual_time import START, VirtualLoop
+from shared.bodies import Line
 from shared.commands import (
     CancelEvent,
     ChangeEvent,
@@ -15,7 +16,6 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
-    Line,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,

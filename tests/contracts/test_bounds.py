@@ -11,7 +11,7 @@ from gateway.messaging import user_limit
 from gateway.routes import commands as command_routes
 from gateway.routes import event_list
 from gateway.server import overload, request_heads
-from shared import commands, messages, topology
+from shared import bodies, messages, topology
 from worker.messaging import replies
 
 ROW = re.compile(r"^\| [^|]+ \| ([\d,]+) \| `([A-Z_]+)` \|", re.M)
@@ -19,11 +19,11 @@ CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 TEXT = CONTRACT.read_text()
 DOCUMENTED = {name: int(value.replace(",", "")) for value, name in ROW.findall(TEXT)}
 MODULES = {
-    "MAX_LINES": commands,
-    "MAX_CART_LINES": commands,
-    "MAX_QUANTITY": commands,
-    "MAX_TOTAL_QUANTITY": commands,
-    "MAX_TICKET_TYPES": commands,
+    "MAX_LINES": bodies,
+    "MAX_CART_LINES": bodies,
+    "MAX_QUANTITY": bodies,
+    "MAX_TOTAL_QUANTITY": bodies,
+    "MAX_TICKET_TYPES": bodies,
     "MAX_COMMANDS_PER_USER": user_limit,
     "MAX_WAITS_PER_USER": user_limit,
     "MAX_WAIT_SECONDS": prefer,

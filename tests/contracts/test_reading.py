@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.commands import MAX_LINES, Command
+from shared.bodies import MAX_LINES
+from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import (
     MAX_COMMANDS_A_MESSAGE,

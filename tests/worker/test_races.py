@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.commands import MAX_TICKET_TYPES
+from shared.bodies import MAX_TICKET_TYPES
 from shared.ids import new_id
 from tests.builders import (
     A_MOMENT,

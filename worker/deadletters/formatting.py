@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from pydantic_core import from_json
 
-from shared.commands import Command, Line
+from shared.bodies import Line
+from shared.commands import Command
 from worker.deadletters.queue import HeldDeadLetter
 
 MAX_ERROR_CHARACTERS = 100

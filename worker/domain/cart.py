@@ -3,14 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from shared import outcomes
-from shared.commands import (
-    MAX_CART_LINES,
-    MAX_QUANTITY,
-    ReleaseCart,
-    ReleaseItem,
-    ReserveTickets,
-    SetQuantity,
-)
+from shared.bodies import MAX_CART_LINES, MAX_QUANTITY
+from shared.commands import ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
 from shared.outcomes import EMPTY_CART, CartItem, CartResult
 from shared.refusals import (
     CartFull,

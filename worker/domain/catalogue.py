@@ -1,8 +1,8 @@
 """The rules of events and their ticket types: refusals in order of precedence."""
 
 from shared import outcomes
+from shared.bodies import MAX_TICKET_TYPES
 from shared.commands import (
-    MAX_TICKET_TYPES,
     CancelEvent,
     ChangeEvent,
     ChangeTicketType,

@@ -11,7 +11,7 @@ from gateway.app import create_app
 from gateway.http.problems import MEDIA_TYPE, status_of
 from gateway.routes.accounts import Login, Registration
 from gateway.settings import Settings
-from shared.commands import (
+from shared.bodies import (
     EventBody,
     EventChanges,
     QuantityBody,

@@ -8,7 +8,7 @@ from fastapi import Request
 from gateway.http import request_body
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES, read_json
-from shared.commands import EventBody, ReservationBody
+from shared.bodies import EventBody, ReservationBody
 
 SOME_ID = "01936f2e-8a34-7c3e-9d41-0b0f5a4c2d11"
 """A constant: it is part of test IDs, which have to be the same in every process."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.commands import MAX_CART_LINES, MAX_QUANTITY
+from shared.bodies import MAX_CART_LINES, MAX_QUANTITY
 from shared.ids import new_id
 from shared.outcomes import CartItem
 from shared.refusals import (

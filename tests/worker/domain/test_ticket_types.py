@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.commands import MAX_TICKET_TYPES
+from shared.bodies import MAX_TICKET_TYPES
 from shared.ids import new_id
 from shared.refusals import TooManyTicketTypes, TotalBelowCommitted
 from tests.builders import (

@@ -1,0 +1,103 @@
+"""The bodies of HTTP requests that ask for a command, and the bounds of what they may hold.
+
+Each command takes over the fields of its body, and adds its user, its time and its ID.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from shared.fields import Instant, Name
+from shared.ids import Id
+
+MAX_LINES = 20
+"""How many lines a reservation has."""
+MAX_CART_LINES = 50
+"""How many lines a cart has: a batch locks and reads the whole cart of each of its users."""
+MAX_QUANTITY = 1_000_000
+"""How many tickets a line has, of a command and of a cart."""
+MAX_TICKET_TYPES = 100
+"""How many ticket types an event has: its page lists them all."""
+MAX_TOTAL_QUANTITY = 100_000_000
+
+Quantity = Annotated[int, Field(strict=True, ge=1, le=MAX_QUANTITY)]
+TotalQuantity = Annotated[int, Field(strict=True, ge=0, le=MAX_TOTAL_QUANTITY)]
+
+
+class Body(BaseModel):
+    """What a client sends: immutable, and an unknown field is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventBody(Body):
+    name: Name
+    starts_at: Instant
+    ends_at: Instant
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> Self:
+        if self.ends_at <= self.starts_at:
+            raise PydanticCustomError("fields", "ends_at must be after starts_at")
+        return self
+
+
+class EventChanges(Body):
+    """What to change of an event; a field left out, or null, stays as it is."""
+
+    name: Name | None = None
+    starts_at: Instant | None = None
+    ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if all(getattr(self, field) is None for field in EventChanges.model_fields):
+            raise PydanticCustomError("fields", "name at least one field to change")
+        if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
+            raise PydanticCustomError("fields", "ends_at must be after starts_at")
+        return self
+
+
+class TicketTypeBody(Body):
+    name: Name
+    total_quantity: TotalQuantity
+    sale_starts_at: Instant
+    sale_ends_at: Instant
+
+    @model_validator(mode="after")
+    def _sale_ends_after_it_starts(self) -> Self:
+        if self.sale_ends_at <= self.sale_starts_at:
+            raise PydanticCustomError("fields", "sale_ends_at must be after sale_starts_at")
+        return self
+
+
+class TicketTypeChanges(Body):
+    """What to change; a field left out, or null, stays as it is."""
+
+    name: Name | None = None
+    total_quantity: TotalQuantity | None = None
+    sale_starts_at: Instant | None = None
+    sale_ends_at: Instant | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        fields = TicketTypeChanges.model_fields
+        if all(getattr(self, field) is None for field in fields):
+            raise PydanticCustomError("fields", "name at least one field to change")
+        if self.sale_starts_at and self.sale_ends_at and self.sale_ends_at <= self.sale_starts_at:
+            raise PydanticCustomError("fields", "sale_ends_at must be after sale_starts_at")
+        return self
+
+
+class Line(Body):
+    ticket_type_id: Id
+    quantity: Quantity
+
+
+class ReservationBody(Body):
+    items: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES)]
+
+
+class QuantityBody(Body):
+    quantity: Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY)]
