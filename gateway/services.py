@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from gateway.identity.login_throttle import LoginThrottle
@@ -39,6 +39,5 @@ class Services:
 
 def services_of(request: Request) -> Services:
     """Return the services of the app that serves this request."""
-    app: FastAPI = request.app
-    services: Services = app.state.services
+    services: Services = request.scope["app"].state.services
     return services

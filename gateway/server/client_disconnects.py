@@ -5,8 +5,7 @@ within milliseconds, so the task starts only for a request that has waited a whi
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from starlette.types import Receive
 
@@ -17,24 +16,50 @@ class ClientDisconnectedError(Exception):
     """The client closed its connection while its request waited."""
 
 
-class _Watch:
-    """Cancels the task that made it when its client leaves."""
+def ending_on_disconnect(receive: Receive) -> "_DisconnectWatch":
+    """Cancel the `with` block when the client leaves. Raises `ClientDisconnectedError` from it.
+
+    The body of the request must have been read: what is left of it is lost.
+    """
+    return _DisconnectWatch(receive)
+
+
+class _DisconnectWatch:
+    """Cancels the task that entered it when the client leaves.
+
+    A class and not a generator: every awaited command enters one.
+    """
+
+    __slots__ = ("_has_left", "_receive", "_task", "_timer", "_waiter")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._waiter = asyncio.current_task()
+        self._waiter: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
-        self.has_left = False
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._start)
+        self._has_left = False
 
-    def stop(self) -> None:
-        self._timer.cancel()
+    def __enter__(self) -> None:
+        self._waiter = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._start)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
+        if kind is asyncio.CancelledError and self._is_only_reason():
+            raise ClientDisconnectedError from None
 
-    def is_only_reason(self) -> bool:
-        """Tell whether the waiter was cancelled for this and nothing else."""
-        return self.has_left and self._waiter is not None and self._waiter.uncancel() == 0
+    def _is_only_reason(self) -> bool:
+        """Tell whether the waiter was cancelled because its client left, and for nothing else."""
+        return self._has_left and self._waiter is not None and self._waiter.uncancel() == 0
 
     def _start(self) -> None:
         self._task = asyncio.create_task(self._await_disconnect())
@@ -42,23 +67,6 @@ class _Watch:
     async def _await_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.has_left = True
+        self._has_left = True
         if self._waiter is not None:
             self._waiter.cancel()
-
-
-@contextmanager
-def ending_on_disconnect(receive: Receive) -> Iterator[None]:
-    """Cancel the block when the client leaves. Raises `ClientDisconnectedError` from it.
-
-    The body of the request must have been read: what is left of it is lost.
-    """
-    watch = _Watch(receive)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if watch.is_only_reason():
-            raise ClientDisconnectedError from None
-        raise
-    finally:
-        watch.stop()
