@@ -27,11 +27,14 @@ RIGHTS = {
         # A row lock needs the right to update some column. Users are locked and never changed, so
         # the right is for a column that no statement reads. No worker reads a password hash.
         "booking.users": "SELECT (id, email), INSERT, UPDATE (registered_at)",
-        "booking.events": "SELECT, INSERT, UPDATE (name, starts_at, ends_at, status)",
-        "booking.ticket_types": (
-            "SELECT, INSERT, UPDATE (name, total, reserved, sold, sale_starts_at, sale_ends_at)"
+        "booking.events": (
+            "SELECT, INSERT, UPDATE (name, starts_at, ends_at, status, currency, payment_agent_id)"
         ),
-        "booking.carts": "SELECT, INSERT, UPDATE (status), DELETE",
+        "booking.ticket_types": (
+            "SELECT, INSERT, UPDATE (name, total, reserved, sold, sale_starts_at, sale_ends_at,"
+            " unit_price, min_per_order, max_per_order, max_per_user)"
+        ),
+        "booking.carts": "SELECT, INSERT, UPDATE (status, expires_at), DELETE",
         "booking.cart_items": "SELECT, INSERT, UPDATE (quantity), DELETE",
         "booking.outcomes": "SELECT, INSERT",
         # Work that needs more rights is done by functions of the owner, with guards of their own.

@@ -3,13 +3,14 @@
 Each command takes over the fields of its body, and adds its user, its time and its ID.
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from shared.fields import Instant, Name
 from shared.ids import Id
+from shared.money import DEFAULT_CURRENCY, Currency, UnitPrice
 
 MAX_LINES = 20
 """How many lines a reservation has."""
@@ -35,6 +36,9 @@ class EventBody(Body):
     name: Name
     starts_at: Instant
     ends_at: Instant
+    currency: Currency = DEFAULT_CURRENCY
+    payment_agent_id: Id | None = None
+    """The user that may record payments; None: the organizer."""
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> Self:
@@ -49,6 +53,7 @@ class EventChanges(Body):
     name: Name | None = None
     starts_at: Instant | None = None
     ends_at: Instant | None = None
+    payment_agent_id: Id | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -64,11 +69,23 @@ class TicketTypeBody(Body):
     total_quantity: TotalQuantity
     sale_starts_at: Instant
     sale_ends_at: Instant
+    unit_price: UnitPrice = 0
+    min_per_order: Quantity = 1
+    """How many tickets an order has at least."""
+    max_per_order: Quantity | None = None
+    """How many tickets a cart holds at most; None: no limit."""
+    max_per_user: Quantity | None = None
+    """How many a user's cart and orders hold together at most; None: no limit."""
 
     @model_validator(mode="after")
     def _sale_ends_after_it_starts(self) -> Self:
         if self.sale_ends_at <= self.sale_starts_at:
             raise PydanticCustomError("fields", "sale_ends_at must be after sale_starts_at")
+        return self
+
+    @model_validator(mode="after")
+    def _minimum_can_be_reached(self) -> Self:
+        _check_minimum(self.min_per_order, self.max_per_order, self.max_per_user)
         return self
 
 
@@ -77,17 +94,35 @@ class TicketTypeChanges(Body):
 
     name: Name | None = None
     total_quantity: TotalQuantity | None = None
+    lower_to_committed: Literal[True] | None = None
+    """Lower the total to what is reserved and sold when the command is decided."""
     sale_starts_at: Instant | None = None
     sale_ends_at: Instant | None = None
+    unit_price: UnitPrice | None = None
+    min_per_order: Quantity | None = None
+    max_per_order: Quantity | None = None
+    max_per_user: Quantity | None = None
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
         fields = TicketTypeChanges.model_fields
         if all(getattr(self, field) is None for field in fields):
             raise PydanticCustomError("fields", "name at least one field to change")
+        if self.lower_to_committed and self.total_quantity is not None:
+            raise PydanticCustomError("fields", "name total_quantity or lower_to_committed")
         if self.sale_starts_at and self.sale_ends_at and self.sale_ends_at <= self.sale_starts_at:
             raise PydanticCustomError("fields", "sale_ends_at must be after sale_starts_at")
         return self
+
+    @model_validator(mode="after")
+    def _minimum_can_be_reached(self) -> Self:
+        _check_minimum(self.min_per_order, self.max_per_order, self.max_per_user)
+        return self
+
+
+def _check_minimum(minimum: int | None, *maxima: int | None) -> None:
+    if minimum is not None and any(limit is not None and limit < minimum for limit in maxima):
+        raise PydanticCustomError("fields", "min_per_order must not exceed a maximum")
 
 
 class Line(Body):

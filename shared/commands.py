@@ -26,6 +26,9 @@ class CommandFields(Body):
     """The fields that every command has."""
 
     NOT_PAYLOAD: ClassVar = {"command_id", "submitted_at", "deadline"}
+    ADDED_FIELDS: ClassVar[frozenset[str]] = frozenset()
+    """Fields that commands of earlier releases lack. Their defaults are no part of the payload, so
+    that its fingerprint is that of the same command in an earlier release."""
 
     command_id: CommandId
     user_id: Id
@@ -39,7 +42,11 @@ class CommandFields(Body):
 
     def _payload(self) -> str:
         """Return the command as text, without what may differ between attempts."""
-        return self.model_dump_json(exclude=self.NOT_PAYLOAD)
+        unset = {name for name in self.ADDED_FIELDS if self._has_default(name)}
+        return self.model_dump_json(exclude=self.NOT_PAYLOAD | unset)
+
+    def _has_default(self, name: str) -> bool:
+        return bool(getattr(self, name) == type(self).model_fields[name].default)
 
 
 class RegisterUser(CommandFields):
@@ -53,10 +60,14 @@ class RegisterUser(CommandFields):
 class CreateEvent(CommandFields, EventBody):
     """Create an event; its ID is the command's."""
 
+    ADDED_FIELDS = frozenset({"currency", "payment_agent_id"})
+
     kind: Literal["create_event"] = "create_event"
 
 
 class ChangeEvent(CommandFields, EventChanges):
+    ADDED_FIELDS = frozenset({"payment_agent_id"})
+
     kind: Literal["change_event"] = "change_event"
     event_id: Id
 
@@ -74,11 +85,15 @@ class EndEvent(CommandFields):
 class CreateTicketType(CommandFields, TicketTypeBody):
     """Create a ticket type; its ID is the command's."""
 
+    ADDED_FIELDS = frozenset({"unit_price", "min_per_order", "max_per_order", "max_per_user"})
+
     kind: Literal["create_ticket_type"] = "create_ticket_type"
     event_id: Id
 
 
 class ChangeTicketType(CommandFields, TicketTypeChanges):
+    ADDED_FIELDS = CreateTicketType.ADDED_FIELDS | {"lower_to_committed"}
+
     kind: Literal["change_ticket_type"] = "change_ticket_type"
     ticket_type_id: Id
 
@@ -106,6 +121,12 @@ class ReleaseCart(CommandFields):
     kind: Literal["release_cart"] = "release_cart"
 
 
+class ExtendHold(CommandFields):
+    """Hold the tickets in the cart longer."""
+
+    kind: Literal["extend_hold"] = "extend_hold"
+
+
 Command = (
     RegisterUser
     | CreateEvent
@@ -118,6 +139,7 @@ Command = (
     | SetQuantity
     | ReleaseItem
     | ReleaseCart
+    | ExtendHold
 )
 Kind = Literal[
     "register_user",
@@ -131,4 +153,5 @@ Kind = Literal[
     "set_quantity",
     "release_item",
     "release_cart",
+    "extend_hold",
 ]

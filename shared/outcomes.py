@@ -34,6 +34,9 @@ class Event:
     starts_at: datetime
     ends_at: datetime
     status: EventStatus
+    currency: str
+    payment_agent_id: str
+    """The user that may record payments."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,11 @@ class TicketType:
     available: int
     sale_starts_at: datetime
     sale_ends_at: datetime
+    unit_price: int
+    """Minor units of the event's currency."""
+    min_per_order: int
+    max_per_order: int | None
+    max_per_user: int | None
 
 
 @dataclass(slots=True)

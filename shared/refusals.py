@@ -20,6 +20,9 @@ RefusalCode = Literal[
     "insufficient_availability",
     "line_too_large",
     "cart_full",
+    "limit_exceeded",
+    "hold_limit_reached",
+    "cart_empty",
     "total_below_committed",
     "too_many_ticket_types",
     "email_taken",
@@ -126,6 +129,31 @@ class CartFull(Refusal):
     """How many lines a cart has at most."""
     code: Literal["cart_full"] = "cart_full"
     detail: str = "The cart would have too many lines."
+
+
+@dataclass
+class LimitExceeded(Refusal):
+    ticket_type_id: str
+    limit: Literal["order", "user"]
+    """What the limit is for: one order, or all that a user has."""
+    allowed: int
+    requested: int
+    """How many tickets the cart, or the user, would then hold."""
+    code: Literal["limit_exceeded"] = "limit_exceeded"
+    detail: str = "More tickets of this type are not allowed."
+
+
+@dataclass
+class HoldLimitReached(Refusal):
+    expires_at: datetime
+    code: Literal["hold_limit_reached"] = "hold_limit_reached"
+    detail: str = "The cart cannot be held any longer."
+
+
+@dataclass
+class CartEmpty(Refusal):
+    code: Literal["cart_empty"] = "cart_empty"
+    detail: str = "The cart holds no ticket."
 
 
 @dataclass

@@ -17,6 +17,7 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
+    ExtendHold,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
@@ -38,7 +39,8 @@ A_MOMENT = timedelta(microseconds=1)
 
 HOLD = timedelta(minutes=10)
 COMMAND_WINDOW = timedelta(hours=24)
-RULES = Rules(hold=HOLD, command_window=COMMAND_WINDOW)
+MAX_HOLD = timedelta(minutes=30)
+RULES = Rules(hold=HOLD, max_hold=MAX_HOLD, command_window=COMMAND_WINDOW)
 
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"
 
@@ -111,6 +113,10 @@ def release_cart(user_id: str, **fields: Any) -> ReleaseCart:
     return ReleaseCart(**_envelope(user_id, fields), **fields)
 
 
+def extend_hold(user_id: str, **fields: Any) -> ExtendHold:
+    return ExtendHold(**_envelope(user_id, fields), **fields)
+
+
 def _envelope(user_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     envelope = {"command_id": new_id(), "user_id": user_id, "submitted_at": NOW}
     return {name: value for name, value in envelope.items() if name not in fields}
@@ -146,7 +152,7 @@ def a_ticket_type(event: Event, **fields: Any) -> TicketType:
 
 
 def a_cart(user_id: str, lines: Mapping[str, int], **fields: Any) -> Cart:
-    given = {"id": new_id(), "expires_at": NOW + HOLD} | fields
+    given = {"id": new_id(), "opened_at": NOW, "expires_at": NOW + HOLD} | fields
     return Cart(user_id=user_id, lines=dict(lines), **given)
 
 

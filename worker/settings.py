@@ -12,6 +12,8 @@ class Settings(BaseModel):
     database_url: PostgresUrl = Field(repr=False)
     broker_url: BrokerUrl = Field(repr=False)
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
+    max_hold_seconds: int = Field(default=1_800, ge=1, le=86_400)
+    """How long after its first hold a cart may hold tickets, however often it is extended."""
     command_window_seconds: int = Field(default=86_400, ge=1, le=30 * 86_400)
     retention_days: int = Field(default=30, ge=1, le=36_500)
     """How many days after the end of its hold a closed cart is kept."""
@@ -33,5 +35,6 @@ class Settings(BaseModel):
     def rules(self) -> Rules:
         return Rules(
             hold=timedelta(seconds=self.hold_seconds),
+            max_hold=timedelta(seconds=self.max_hold_seconds),
             command_window=timedelta(seconds=self.command_window_seconds),
         )

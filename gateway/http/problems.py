@@ -87,6 +87,8 @@ def status_of_refusal(code: RefusalCode) -> int:
             return 409
         case "line_too_large" | "cart_full" | "too_many_ticket_types":
             return 409
+        case "limit_exceeded" | "hold_limit_reached" | "cart_empty":
+            return 409
         case "deadline_passed" | "stale_command":
             return 409
         case "command_id_reused" | "unprocessable":

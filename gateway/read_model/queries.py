@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from gateway.http.problems import ProblemError
 from gateway.read_model.outcome_poller import OutcomeRow
 from shared.fields import Instant
 from shared.ids import Id
-from shared.outcomes import EMPTY_CART, Cart, CartItem, Event, TicketType, User
+from shared.outcomes import CartItem, Event, TicketType, User
 
 POOL_SIZE = 8
 POOL_TIMEOUT_SECONDS = 2
@@ -26,7 +26,10 @@ STATEMENT_TIMEOUT_MS = 5_000
 COMMAND_TIMEOUT_SECONDS = 6
 """Ends what the server cannot: a statement on a connection whose other side is gone."""
 
-_EVENT = "id::text, organizer_id::text, name, starts_at, ends_at, status"
+_EVENT = (
+    "id::text, organizer_id::text, name, starts_at, ends_at, status, currency,"
+    " payment_agent_id::text"
+)
 _USER = text("SELECT id::text, email FROM read_model.users WHERE id = CAST(:id AS uuid)")
 _USERS = text("SELECT id::text, email FROM read_model.users WHERE id = ANY(CAST(:ids AS uuid[]))")
 _CREDENTIALS = text(
@@ -51,11 +54,13 @@ _ESCAPED = r"\\\g<0>"
 _EVENT_BY_ID = text(f"SELECT {_EVENT} FROM read_model.events WHERE id = CAST(:id AS uuid)")
 _TICKET_TYPES = text(
     "SELECT id::text, event_id::text, name, total_quantity, reserved_quantity, sold_quantity,"
-    " available, sale_starts_at, sale_ends_at"
+    " available, sale_starts_at, sale_ends_at, unit_price, min_per_order, max_per_order,"
+    " max_per_user"
     " FROM read_model.ticket_types WHERE event_id = CAST(:id AS uuid) ORDER BY id"
 )
 _CART = text(
-    "SELECT id::text, expires_at, ticket_type_id::text, event_id::text, quantity"
+    "SELECT id::text, expires_at, ticket_type_id::text, event_id::text, quantity, name,"
+    " event_name, unit_price, currency"
     " FROM read_model.carts WHERE user_id = CAST(:user_id AS uuid) ORDER BY ticket_type_id"
 )
 _OUTCOMES = text(
@@ -70,6 +75,29 @@ class EventPage(Event):
     """An event with its ticket types and what is left of each."""
 
     ticket_types: list[TicketType]
+
+
+@dataclass(slots=True)
+class CartLine(CartItem):
+    """An item of the cart, with what a page shows beside it."""
+
+    name: str
+    event_name: str
+    unit_price: int
+    currency: str
+
+
+_CART_LINE = tuple(field.name for field in fields(CartLine))
+
+
+@dataclass(slots=True)
+class CartPage:
+    """The cart as its owner reads it."""
+
+    id: str | None
+    status: Literal["active", "empty"]
+    expires_at: datetime | None
+    items: list[CartLine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +161,13 @@ class Queries:
         ticket_types = await self._rows(_TICKET_TYPES, id=event_id)
         return EventPage(**events[0], ticket_types=[TicketType(**row) for row in ticket_types])
 
-    async def cart(self, user_id: str) -> Cart:
+    async def cart(self, user_id: str) -> CartPage:
         """Return the user's active cart, or the empty one."""
         rows = await self._rows(_CART, user_id=user_id)
         if not rows:
-            return EMPTY_CART
-        items = [CartItem(r["ticket_type_id"], r["event_id"], r["quantity"]) for r in rows]
-        return Cart(rows[0]["id"], "active", rows[0]["expires_at"], items)
+            return CartPage(None, "empty", None, [])
+        items = [CartLine(**{name: row[name] for name in _CART_LINE}) for row in rows]
+        return CartPage(rows[0]["id"], "active", rows[0]["expires_at"], items)
 
     async def outcomes(self, command_ids: list[str]) -> list[OutcomeRow]:
         """Return the outcomes of these IDs, of any user."""

@@ -16,10 +16,11 @@ from gateway.http.problems import BODY_PROBLEMS, USER_PROBLEMS, ProblemCode
 from gateway.http.request_body import read_json
 from gateway.http.submit_command import submit
 from gateway.identity.authentication import current_user
+from gateway.read_model.queries import CartPage
 from gateway.services import services_of
 from shared.bodies import QuantityBody, ReservationBody
-from shared.commands import ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
-from shared.outcomes import Cart, CartResult
+from shared.commands import ExtendHold, ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
+from shared.outcomes import CartResult
 
 WAIT_SECONDS = 0
 """Cart commands are answered at once by default: in a rush, no connection waits for the queue."""
@@ -30,6 +31,7 @@ SALE_REFUSALS: tuple[ProblemCode, ...] = (
     "event_cancelled",
     "sale_not_started",
     "sale_ended",
+    "limit_exceeded",
     "insufficient_availability",
     "line_too_large",
     "cart_full",
@@ -41,7 +43,7 @@ A_TICKET_TYPE = {
 }
 
 router = APIRouter(prefix="/v1", tags=["cart"])
-_CART = TypeAdapter(Cart)
+_CART = TypeAdapter(CartPage)
 
 
 @router.post(
@@ -108,10 +110,23 @@ async def release_cart(request: Request) -> Response:
     return await submit(request, command, wait_seconds=WAIT_SECONDS)
 
 
+@router.post(
+    "/cart/extend",
+    summary="Hold the cart longer",
+    response_model=Succeeded[CartResult],
+    responses=command_responses(200, "cart_empty", "hold_limit_reached", *USER_PROBLEMS),
+    openapi_extra=describe_request(command=True),
+)
+async def extend_hold(request: Request) -> Response:
+    """Hold the tickets as long as a new cart would, up to a limit after the cart's first hold."""
+    command = ExtendHold(**await command_envelope(request))
+    return await submit(request, command, wait_seconds=WAIT_SECONDS)
+
+
 @router.get(
     "/cart",
     summary="Look into the cart",
-    response_model=Cart,
+    response_model=CartPage,
     responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
     openapi_extra=describe_request(),
 )

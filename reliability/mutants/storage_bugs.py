@@ -165,7 +165,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "closed_carts_not_saved",
         "a released cart comes back",
         SAVE,
-        "    yield CLOSE_CARTS, CART_STATUS.arrays(closed)\n",
+        "    yield UPDATE_CARTS, CART_STATE.arrays(stored)\n",
         "",
         (SIMULATION, SAVED),
     ),

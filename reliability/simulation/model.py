@@ -19,6 +19,7 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
+    ExtendHold,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
@@ -27,6 +28,7 @@ from shared.commands import (
 )
 from shared.ids import unix_ms
 
+CART_COMMANDS = (ReserveTickets, SetQuantity, ReleaseItem, ReleaseCart, ExtendHold)
 NOT_FOUND = {"user_not_found", "event_not_found", "ticket_type_not_found"}
 
 
@@ -35,6 +37,7 @@ class Hold:
     """An active cart."""
 
     cart_id: str
+    opened_at: datetime
     expires_at: datetime
     lines: Counter[str]
 
@@ -43,7 +46,11 @@ class Model:
     """The expected state after the outcomes so far."""
 
     def __init__(
-        self, tables: dict[Table, dict[Any, Any]], hold: timedelta, window: timedelta
+        self,
+        tables: dict[Table, dict[Any, Any]],
+        hold: timedelta,
+        max_hold: timedelta,
+        window: timedelta,
     ) -> None:
         self.users = set(tables["users"])
         self.emails = {user.email for user in tables["users"].values()}
@@ -53,6 +60,7 @@ class Model:
         self._born: dict[str, datetime] = {}
         """When users, events and ticket types were committed."""
         self._hold = hold
+        self._max_hold = max_hold
         self._window = window
 
     def expire(self, cart_id: str, clock: datetime) -> str | None:
@@ -85,7 +93,7 @@ class Model:
         if refusal is None:
             self._apply(command, at)
             self._note_birth(command, committed.at)
-            if isinstance(command, ReserveTickets | SetQuantity | ReleaseItem | ReleaseCart):
+            if isinstance(command, CART_COMMANDS):
                 return self._shows_cart(command, outcome["result"]["cart"])
         return None
 
@@ -105,7 +113,7 @@ class Model:
                 self._born[command.command_id] = at
             case (
                 ChangeEvent() | CancelEvent() | EndEvent() | ChangeTicketType()
-                | ReserveTickets() | SetQuantity() | ReleaseItem() | ReleaseCart()
+                | ReserveTickets() | SetQuantity() | ReleaseItem() | ReleaseCart() | ExtendHold()
             ):  # fmt: skip
                 pass
             case _:
@@ -143,6 +151,11 @@ class Model:
             case ReleaseItem():
                 there = hold and hold.lines[command.ticket_type_id]
                 return None if there else "item_not_in_cart"
+            case ExtendHold():
+                if hold is None:
+                    return "cart_empty"
+                later = self._extended(hold, at) > hold.expires_at
+                return None if later else "hold_limit_reached"
             case CancelEvent() | EndEvent() | CreateTicketType():
                 if command.event_id not in self.events:
                     return "event_not_found"
@@ -227,6 +240,9 @@ class Model:
                 self._put(command, command.ticket_type_id, -held, at)
             case ReleaseCart():
                 self.holds.pop(command.user_id, None)
+            case ExtendHold():
+                hold = self.holds[command.user_id]
+                hold.expires_at = self._extended(hold, at)
             case RegisterUser():
                 self.users.add(command.user_id)
                 self.emails.add(command.email)
@@ -260,11 +276,14 @@ class Model:
     def _put(self, command: Command, ticket_type_id: str, more: int, at: datetime) -> None:
         hold = self.holds.get(command.user_id)
         if hold is None:
-            hold = Hold(command.command_id, at + self._hold, Counter())
+            hold = Hold(command.command_id, at, at + self._hold, Counter())
             self.holds[command.user_id] = hold
         hold.lines[ticket_type_id] += more
         if not +hold.lines:
             del self.holds[command.user_id]
+
+    def _extended(self, hold: Hold, at: datetime) -> datetime:
+        return min(at + self._hold, hold.opened_at + self._max_hold)
 
     def _shows_cart(self, command: Command, cart: dict[str, Any]) -> str | None:
         hold = self.holds.get(command.user_id)

@@ -80,7 +80,8 @@ class _Run:
         self._verdict = verdict
         self._traces = trace
         self._random = random = Random(seed)
-        self._rules = Rules(timedelta(seconds=random.choice((0.5, 1.5, 3))), COMMAND_WINDOW)
+        hold = timedelta(seconds=random.choice((0.5, 1.5, 3)))
+        self._rules = Rules(hold=hold, max_hold=1.5 * hold, command_window=COMMAND_WINDOW)
         self._faults = Faults(Random(random.getrandbits(64)), self._note)
         self._database = Database(loop.now, Random(random.getrandbits(64)))
         self._clients = Clients(loop, Random(random.getrandbits(64)), self._database)
@@ -88,7 +89,9 @@ class _Run:
         self._broker = Broker(
             self._faults, self._monitor, self._clients.take_reply, Random(seed).randrange
         )
-        self._model = Model(self._database.tables, self._rules.hold, COMMAND_WINDOW)
+        self._model = Model(
+            self._database.tables, self._rules.hold, self._rules.max_hold, COMMAND_WINDOW
+        )
         self._workers: list[Worker] = []
         loop.set_exception_handler(self._on_error)
 

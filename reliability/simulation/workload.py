@@ -16,6 +16,7 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
+    ExtendHold,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
@@ -48,6 +49,8 @@ class Workload:
                 return self._make(ReleaseItem, user, **self._ticket_type())
             case 5 | 6:
                 return self._make(ReleaseCart, user)
+            case 7 if random.random() < 0.5:
+                return self._make(ExtendHold, user)
             case 7:
                 return self._newcomer()
             case 8 | 9:

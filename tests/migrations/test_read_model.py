@@ -14,12 +14,14 @@ from worker.storage.engine import create_engine
 VIEWS = {
     "users": "id email",
     "credentials": "user_id email password_hash",
-    "events": "id organizer_id name starts_at ends_at status",
+    "events": "id organizer_id name starts_at ends_at status currency payment_agent_id",
     "ticket_types": (
         "id event_id name total_quantity reserved_quantity sold_quantity available "
-        "sale_starts_at sale_ends_at"
+        "sale_starts_at sale_ends_at unit_price min_per_order max_per_order max_per_user"
     ),
-    "carts": "user_id id expires_at ticket_type_id event_id quantity",
+    "carts": (
+        "user_id id expires_at ticket_type_id event_id quantity name event_name unit_price currency"
+    ),
     "outcomes": "command_id user_id document fingerprint",
 }
 EARLIER, LATER = timedelta(hours=-1), timedelta(hours=1)

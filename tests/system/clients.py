@@ -50,6 +50,9 @@ def from_now(**duration: float) -> str:
     return (datetime.now(UTC) + timedelta(**duration)).isoformat()
 
 
+CART_ITEM = ("ticket_type_id", "event_id", "quantity")
+
+
 @dataclass(frozen=True)
 class Person:
     """A user with a token. `via` is the number of the gateway that gets a request."""
@@ -107,11 +110,20 @@ class Person:
         path = "/cart" if ticket_type_id is None else f"/cart/items/{ticket_type_id}"
         return await self.ask("DELETE", path, prefer=prefer, **how)
 
-    async def cart(self, *, via: int = 0) -> Document:
+    async def extend(self, *, prefer: str | None = "wait=10", **how: Any) -> httpx.Response:
+        return await self.ask("POST", "/cart/extend", prefer=prefer, **how)
+
+    async def cart_page(self, *, via: int = 0) -> Document:
         response = await self.get("/cart", via=via)
         assert response.status_code == 200, response.text
         cart: Document = response.json()
         return cart
+
+    async def cart(self, *, via: int = 0) -> Document:
+        """The cart as an outcome has it: without names and prices."""
+        page = await self.cart_page(via=via)
+        items = [{name: item[name] for name in CART_ITEM} for item in page["items"]]
+        return page | {"items": items}
 
     async def holds(self, *, via: int = 0) -> dict[str, int]:
         """What the cart holds, by ticket type."""

@@ -153,6 +153,11 @@ MATRIX = {
         users((404, "item_not_in_cart"), owner=(200, "cart")),
     ),
     "DELETE /v1/cart": Row(at("/v1/cart"), users((200, "empty"))),
+    "POST /v1/cart/extend": Row(
+        at("/v1/cart/extend"),
+        # The cart was just opened: a little later it can be held a little longer.
+        users((409, "cart_empty"), owner=(200, "cart")),
+    ),
     "GET /v1/cart": Row(at("/v1/cart"), users((200, "empty"), owner=(200, "expires_at"))),
     "GET /v1/commands/{command_id}": Row(
         at("/v1/commands/{command_id}"), users((200, "pending"), owner=(200, "succeeded"))

@@ -357,3 +357,54 @@ async def test_a_cart_has_at_most_fifty_lines(
     succeeded(await alice.release(some[0]))
     succeeded(await alice.reserve(last))
     await books.balance()
+
+
+# --- limits and longer holds ----------------------------------------------------------------
+
+
+async def test_the_cart_shows_names_and_prices(organizer: Person, alice: Person) -> None:
+    event = await organizer.event(currency="CHF")
+    tickets = await organizer.ticket_type(event["id"], name="Balcony", unit_price=4_500)
+    succeeded(await alice.reserve(tickets["id"], 2))
+    (item,) = (await alice.cart_page())["items"]
+    assert item == {
+        "ticket_type_id": tickets["id"],
+        "event_id": event["id"],
+        "quantity": 2,
+        "name": "Balcony",
+        "event_name": event["name"],
+        "unit_price": 4_500,
+        "currency": "CHF",
+    }
+
+
+async def test_a_limit_refuses_what_lies_above_it_and_nothing_that_is_lowered(
+    organizer: Person, alice: Person, books: Books
+) -> None:
+    event = await organizer.event()
+    limits = {"max_per_order": 4, "max_per_user": 5}
+    tickets = (await organizer.ticket_type(event["id"], total=100, **limits))["id"]
+    succeeded(await alice.reserve(tickets, 3))
+    for answer in (await alice.reserve(tickets, 2), await alice.set(tickets, 5)):
+        problem = refused(answer, 409, "limit_exceeded")
+        assert problem.pop("command_id")
+        assert problem == {
+            "ticket_type_id": tickets, "limit": "order", "allowed": 4, "requested": 5
+        }  # fmt: skip
+    changed = await organizer.ask("PATCH", f"/ticket-types/{tickets}", json={"max_per_user": 1})
+    succeeded(changed)
+    assert refused(await alice.set(tickets, 4), 409, "limit_exceeded")["limit"] == "user"
+    succeeded(await alice.set(tickets, 2))
+    assert await alice.holds() == {tickets: 2}
+    await books.balance()
+
+
+async def test_a_cart_is_held_longer_but_never_without_one(
+    alice: Person, ticket_type_id: str
+) -> None:
+    refused(await alice.extend(), 409, "cart_empty")
+    cart = succeeded(await alice.reserve(ticket_type_id))["cart"]
+    extended = succeeded(await alice.extend())["cart"]
+    assert extended == cart | {"expires_at": extended["expires_at"]}
+    assert extended["expires_at"] > cart["expires_at"]
+    assert await alice.cart(via=1) == extended

@@ -24,7 +24,13 @@ async def test_an_event_is_created_at_the_place_that_location_names(
 ) -> None:
     created = await organizer.ask("POST", "/events", json=EVENT, prefer="wait=10")
     event = succeeded(created, 201)["event"]
-    identity = {"id": event["id"], "organizer_id": organizer.id, "status": "active"}
+    identity = {
+        "id": event["id"],
+        "organizer_id": organizer.id,
+        "status": "active",
+        "currency": "EUR",
+        "payment_agent_id": organizer.id,
+    }
     assert event == EVENT | identity
     found = await site.http.get(site.urls[1] + created.headers["location"])
     assert found.json() == event | {"ticket_types": []}
@@ -191,6 +197,10 @@ async def test_a_ticket_type_is_created_for_an_event(site: Site, organizer: Pers
         "total_quantity": 40,
         "sale_starts_at": "2026-01-01T00:00:00Z",
         "sale_ends_at": "2031-01-01T00:00:00Z",
+        "unit_price": 4_500,
+        "min_per_order": 2,
+        "max_per_order": 6,
+        "max_per_user": None,
     }
     path = f"/events/{event['id']}/ticket-types"
     created = await organizer.ask("POST", path, json=body, prefer="wait=10")
@@ -207,6 +217,8 @@ async def test_a_ticket_type_is_created_for_an_event(site: Site, organizer: Pers
         {"name": "Renamed"},
         {"total_quantity": 0},
         {"total_quantity": 75},
+        {"unit_price": 100_000_000},
+        {"min_per_order": 2, "max_per_order": 2, "max_per_user": 2},
         {"sale_starts_at": "2027-01-01T00:00:00Z"},
         {"sale_ends_at": "2028-01-01T00:00:00Z", "name": "Both"},
     ],
@@ -483,3 +495,59 @@ async def test_an_event_has_at_most_a_hundred_ticket_types(
     assert problem.pop("command_id")
     assert problem == {"allowed": 100}
     assert len((await read(site, event_id))["ticket_types"]) == 100
+
+
+# --- prices, limits, the payment agent ------------------------------------------------------
+
+
+async def test_an_event_keeps_its_currency_and_its_payment_agent_can_change(
+    site: Site, organizer: Person, queue: Queue
+) -> None:
+    agent = await site.person(queue)
+    event = await organizer.event(currency="CHF")
+    assert (event["currency"], event["payment_agent_id"]) == ("CHF", organizer.id)
+    path = f"/events/{event['id']}"
+    changed = await organizer.ask("PATCH", path, json={"payment_agent_id": agent.id})
+    assert succeeded(changed)["event"] == event | {"payment_agent_id": agent.id}
+    refused(await organizer.ask("PATCH", path, json={"currency": "EUR"}), 422, "invalid_request")
+    unknown = await organizer.ask("PATCH", path, json={"payment_agent_id": new_id()})
+    refused(unknown, 422, "unprocessable")
+    found = await site.http.get(f"{site.urls[0]}/v1{path}")
+    assert found.json()["payment_agent_id"] == agent.id
+
+
+async def test_a_total_is_lowered_to_what_is_committed(
+    organizer: Person, site: Site, queue: Queue
+) -> None:
+    buyer, tickets = await site.person(queue), await organizer.sale(total=10)
+    succeeded(await buyer.reserve(tickets, 3))
+    path = f"/ticket-types/{tickets}"
+    changed = await organizer.ask("PATCH", path, json={"lower_to_committed": True})
+    ticket_type = succeeded(changed)["ticket_type"]
+    assert (ticket_type["total_quantity"], ticket_type["available"]) == (3, 0)
+    both = {"lower_to_committed": True, "total_quantity": 5}
+    refused(await organizer.ask("PATCH", path, json=both), 422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"unit_price": -1},
+        {"unit_price": 100_000_001},
+        {"unit_price": 1.5},
+        {"min_per_order": 0},
+        {"max_per_order": 0},
+        {"min_per_order": 3, "max_per_user": 2},
+        {"lower_to_committed": False},
+    ],
+    ids=str,
+)
+async def test_a_bad_price_or_limit_changes_nothing(
+    organizer: Person, site: Site, fields: dict[str, Any]
+) -> None:
+    event = await organizer.event()
+    ticket_type = await organizer.ticket_type(event["id"])
+    path = f"/ticket-types/{ticket_type['id']}"
+    refused(await organizer.ask("PATCH", path, json=fields), 422, "invalid_request")
+    found = await site.http.get(f"{site.urls[0]}/v1/events/{event['id']}")
+    assert found.json()["ticket_types"] == [ticket_type]

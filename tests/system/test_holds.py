@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -19,6 +19,7 @@ from tests.system.clients import Site, eventually, refused, succeeded
 
 EMPTY: dict[str, Any] = {"id": None, "status": "empty", "expires_at": None, "items": []}
 HOLD_SECONDS = 1
+MAX_HOLD_SECONDS = 2
 WINDOW_SECONDS = 60
 
 
@@ -30,6 +31,7 @@ async def brief(http: httpx.AsyncClient) -> AsyncIterator[Site]:
             own.database_url,
             own.broker_url,
             hold_seconds=str(HOLD_SECONDS),
+            max_hold_seconds=str(MAX_HOLD_SECONDS),
             command_window_seconds=str(WINDOW_SECONDS),
         ) as deployment:
             await deployment.start(gateways=1, workers=1)
@@ -149,3 +151,21 @@ async def test_the_window_of_the_keys_is_what_was_set(brief: Site, brief_queue: 
     refused(await alice.get(f"/commands/{old}"), 404, "command_not_found")
     outcome = await brief_queue.decide_one(reservation(alice.id, tickets, command_id=old))
     assert outcome["refusal"]["code"] == "stale_command"
+
+
+async def test_a_cart_can_be_extended_up_to_its_limit_and_expires_then(
+    brief: Site, brief_queue: Queue
+) -> None:
+    tickets = await (await brief.organizer()).sale()
+    alice = await brief.person(brief_queue)
+    opened = succeeded(await alice.reserve(tickets))["cart"]["expires_at"]
+    limit = datetime.fromisoformat(opened) + timedelta(seconds=MAX_HOLD_SECONDS - HOLD_SECONDS)
+    cart: Any = {}
+    while (answer := await alice.extend()).status_code == 200:
+        cart = succeeded(answer)["cart"]
+        assert datetime.fromisoformat(cart["expires_at"]) <= limit
+        await asyncio.sleep(HOLD_SECONDS / 3)
+    assert refused(answer, 409, "hold_limit_reached")["expires_at"] == cart["expires_at"]
+    assert datetime.fromisoformat(cart["expires_at"]) == limit
+    await until(cart["expires_at"])
+    assert await alice.cart() == EMPTY

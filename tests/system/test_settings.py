@@ -32,6 +32,7 @@ CASES = [
     ("gateway", "HOLDFAST_READ_DATABASE_URL", f"nonsense-{SECRET}"),
     ("worker", "HOLDFAST_HOLD_SECONDS", "0"),
     ("worker", "HOLDFAST_HOLD_SECONDS", "ten minutes"),
+    ("worker", "HOLDFAST_MAX_HOLD_SECONDS", "0"),
     ("worker", "HOLDFAST_RETENTION_DAYS", "0"),
     ("worker", "HOLDFAST_RETENTION_DAYS", "a month"),
     ("worker", "HOLDFAST_WORKER_PORT", "70000"),

@@ -11,6 +11,7 @@ from typing import Literal
 
 from shared import outcomes
 from shared.ids import first_id_at
+from shared.money import DEFAULT_CURRENCY
 
 RETENTION_MARGIN = timedelta(days=1)
 """How much longer than its ID is accepted an outcome is kept: two clocks may differ by less."""
@@ -22,6 +23,8 @@ class Rules:
 
     hold: timedelta
     """How long a cart holds its tickets."""
+    max_hold: timedelta
+    """How long after its first hold a cart may hold tickets, however often it is extended."""
     command_window: timedelta
     """How old a command ID may be and still be accepted."""
 
@@ -47,6 +50,9 @@ class Event:
     starts_at: datetime
     ends_at: datetime
     status: outcomes.EventStatus
+    currency: str = DEFAULT_CURRENCY
+    payment_agent_id: str | None = None
+    """Another user than the organizer that may record payments."""
 
     def has_ended(self, now: datetime) -> bool:
         return self.status == "ended" or self.ends_at <= now
@@ -54,7 +60,14 @@ class Event:
     def to_document(self, now: datetime) -> outcomes.Event:
         status = "ended" if self.has_ended(now) else self.status
         return outcomes.Event(
-            self.id, self.organizer_id, self.name, self.starts_at, self.ends_at, status
+            id=self.id,
+            organizer_id=self.organizer_id,
+            name=self.name,
+            starts_at=self.starts_at,
+            ends_at=self.ends_at,
+            status=status,
+            currency=self.currency,
+            payment_agent_id=self.payment_agent_id or self.organizer_id,
         )
 
 
@@ -68,6 +81,11 @@ class TicketType:
     sold: int
     sale_starts_at: datetime
     sale_ends_at: datetime
+    unit_price: int = 0
+    """Minor units."""
+    min_per_order: int = 1
+    max_per_order: int | None = None
+    max_per_user: int | None = None
 
     @property
     def available(self) -> int:
@@ -84,6 +102,10 @@ class TicketType:
             available=self.available,
             sale_starts_at=self.sale_starts_at,
             sale_ends_at=self.sale_ends_at,
+            unit_price=self.unit_price,
+            min_per_order=self.min_per_order,
+            max_per_order=self.max_per_order,
+            max_per_user=self.max_per_user,
         )
 
 
@@ -93,6 +115,7 @@ class Cart:
 
     id: str
     user_id: str
+    opened_at: datetime
     expires_at: datetime
     status: Literal["active", "expired", "released"] = "active"
     lines: dict[str, int] = field(default_factory=dict)
@@ -109,6 +132,7 @@ class Changes:
     new_ticket_types: dict[str, TicketType] = field(default_factory=dict)
     changed_ticket_types: dict[str, TicketType] = field(default_factory=dict)
     opened_carts: dict[str, Cart] = field(default_factory=dict)
+    extended_carts: dict[str, Cart] = field(default_factory=dict)
     closed_carts: dict[str, Cart] = field(default_factory=dict)
     touched_lines: dict[tuple[str, str], Cart] = field(default_factory=dict)
     """Carts by (cart ID, ticket type ID) of the lines that were written."""
@@ -147,7 +171,7 @@ class Book:
         """Add tickets to the user's cart, opening it under `cart_id` where there is none."""
         cart = self.carts.get(user_id)
         if cart is None:
-            cart = Cart(cart_id, user_id, self.now + self.rules.hold)
+            cart = Cart(cart_id, user_id, self.now, self.now + self.rules.hold)
             self.carts[user_id] = cart
             self.changes.opened_carts[cart.id] = cart
         cart.lines[ticket_type.id] = cart.lines.get(ticket_type.id, 0) + quantity
@@ -166,6 +190,11 @@ class Book:
             cart.lines[ticket_type_id] = left
         else:
             del cart.lines[ticket_type_id]
+
+    def extend(self, cart: Cart, expires_at: datetime) -> None:
+        """Hold the tickets of a cart until `expires_at`."""
+        cart.expires_at = expires_at
+        self.changes.extended_carts[cart.id] = cart
 
     def release(self, cart: Cart) -> None:
         """Close a cart at its owner's wish and give its tickets back."""

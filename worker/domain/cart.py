@@ -4,14 +4,17 @@ from collections.abc import Iterable, Mapping
 
 from shared import outcomes
 from shared.bodies import MAX_CART_LINES, MAX_QUANTITY
-from shared.commands import ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
+from shared.commands import ExtendHold, ReleaseCart, ReleaseItem, ReserveTickets, SetQuantity
 from shared.outcomes import EMPTY_CART, CartItem, CartResult
 from shared.refusals import (
+    CartEmpty,
     CartFull,
     EventCancelled,
     EventEnded,
+    HoldLimitReached,
     InsufficientAvailability,
     ItemNotInCart,
+    LimitExceeded,
     LineTooLarge,
     Refusal,
     SaleEnded,
@@ -71,6 +74,17 @@ def release_cart(book: Book, command: ReleaseCart) -> CartResult | Refusal:
     return _cart(book, command.user_id)
 
 
+def extend_hold(book: Book, command: ExtendHold) -> CartResult | Refusal:
+    cart = book.carts.get(command.user_id)
+    if cart is None:
+        return CartEmpty()
+    expires_at = min(book.now + book.rules.hold, cart.opened_at + book.rules.max_hold)
+    if expires_at <= cart.expires_at:
+        return HoldLimitReached(cart.expires_at)
+    book.extend(cart, expires_at)
+    return _cart(book, command.user_id)
+
+
 def _refuse_hold(
     book: Book, lines: Mapping[str, int], ticket_type_id: str, quantity: int
 ) -> Refusal | None:
@@ -87,9 +101,14 @@ def _refuse_hold(
         return SaleNotStarted(ticket_type_id, ticket_type.sale_starts_at)
     if ticket_type.sale_ends_at <= book.now:
         return SaleEnded(ticket_type_id, ticket_type.sale_ends_at)
+    requested = lines.get(ticket_type_id, 0) + quantity
+    if ticket_type.max_per_order is not None and requested > ticket_type.max_per_order:
+        return LimitExceeded(ticket_type_id, "order", ticket_type.max_per_order, requested)
+    if ticket_type.max_per_user is not None and requested > ticket_type.max_per_user:
+        return LimitExceeded(ticket_type_id, "user", ticket_type.max_per_user, requested)
     if quantity > ticket_type.available:
         return InsufficientAvailability(ticket_type_id, quantity, ticket_type.available)
-    if (requested := lines.get(ticket_type_id, 0) + quantity) > MAX_QUANTITY:
+    if requested > MAX_QUANTITY:
         return LineTooLarge(ticket_type_id, requested, MAX_QUANTITY)
     return None
 

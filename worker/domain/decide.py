@@ -15,6 +15,7 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
+    ExtendHold,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
@@ -46,6 +47,8 @@ def decide(book: Book, command: Command) -> Decision:
             return cart.release_item(book, command)
         case ReleaseCart():
             return cart.release_cart(book, command)
+        case ExtendHold():
+            return cart.extend_hold(book, command)
         case RegisterUser():
             return register_user(book, command)
         case CreateEvent():

@@ -16,6 +16,7 @@ from shared.commands import (
     CreateEvent,
     CreateTicketType,
     EndEvent,
+    ExtendHold,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
@@ -47,12 +48,22 @@ def lock_request(commands: Iterable[Command]) -> LockRequest:
                 request.ticket_type_ids.update([line.ticket_type_id for line in command.items])
             case SetQuantity() | ChangeTicketType():
                 request.ticket_type_ids.add(command.ticket_type_id)
-            case ChangeEvent() | CancelEvent() | EndEvent() | CreateTicketType():
+            case CancelEvent() | EndEvent() | CreateTicketType():
                 request.event_ids.add(command.event_id)
+            case ChangeEvent():
+                request.event_ids.add(command.event_id)
+                request.user_ids.update(_agent(command))
             case RegisterUser():
                 request.emails.add(command.email.lower())
-            case ReleaseItem() | ReleaseCart() | CreateEvent():
+            case CreateEvent():
+                request.user_ids.update(_agent(command))
+            case ReleaseItem() | ReleaseCart() | ExtendHold():
                 pass  # the user, and the ticket types in the user's cart
             case _:
                 assert_never(command)
     return request
+
+
+def _agent(command: CreateEvent | ChangeEvent) -> set[str]:
+    """Return the payment agent that the command names, who must exist."""
+    return {command.payment_agent_id} if command.payment_agent_id else set()

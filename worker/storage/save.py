@@ -10,9 +10,8 @@ from worker.storage.outcomes import EncodedOutcome
 from worker.storage.statements import (
     CART_ITEM_KEYS,
     CART_ITEMS,
-    CART_STATUS,
+    CART_STATE,
     CARTS,
-    CLOSE_CARTS,
     DROP_CART_ITEMS,
     EVENTS,
     INSERT_EVENTS,
@@ -21,6 +20,7 @@ from worker.storage.statements import (
     OUTCOMES,
     SAVE_HOLDS_AND_OUTCOMES,
     TICKET_TYPES,
+    UPDATE_CARTS,
     UPDATE_EVENTS,
     USERS,
     CartItem,
@@ -46,9 +46,10 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     yield UPDATE_EVENTS, EVENTS.arrays(changes.changed_events.values())
     yield INSERT_TICKET_TYPES, TICKET_TYPES.arrays(changes.new_ticket_types.values())
     opened = changes.opened_carts
-    closed = [cart for cart in changes.closed_carts.values() if cart.id not in opened]
+    changed = (changes.extended_carts | changes.closed_carts).values()
+    stored = [cart for cart in changed if cart.id not in opened]
     # Before new carts: a user has one active cart.
-    yield CLOSE_CARTS, CART_STATUS.arrays(closed)
+    yield UPDATE_CARTS, CART_STATE.arrays(stored)
     puts, drops = _items(changes)
     yield DROP_CART_ITEMS, CART_ITEM_KEYS.arrays(drops)
     yield (

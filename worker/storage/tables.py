@@ -50,6 +50,9 @@ events = Table(
     Column("starts_at", DateTime(timezone=True), nullable=False),
     Column("ends_at", DateTime(timezone=True), nullable=False),
     Column("status", Text, nullable=False),
+    Column("currency", Text, nullable=False, server_default="EUR"),
+    # None: the organizer.
+    Column("payment_agent_id", Uuid, ForeignKey("booking.users.id")),
     CheckConstraint("status IN ('active', 'cancelled', 'ended')", name="status"),
     CheckConstraint("starts_at < ends_at", name="times"),
     Index("events_by_start", "starts_at", "id"),
@@ -67,6 +70,11 @@ ticket_types = Table(
     Column("sold", Integer, nullable=False),
     Column("sale_starts_at", DateTime(timezone=True), nullable=False),
     Column("sale_ends_at", DateTime(timezone=True), nullable=False),
+    # In minor units of the event's currency.
+    Column("unit_price", Integer, nullable=False, server_default="0"),
+    Column("min_per_order", Integer, nullable=False, server_default="1"),
+    Column("max_per_order", Integer),
+    Column("max_per_user", Integer),
     CheckConstraint("reserved >= 0", name="reserved"),
     CheckConstraint("sold >= 0", name="sold"),
     CheckConstraint("reserved + sold <= total", name="availability"),
@@ -82,6 +90,8 @@ carts = Table(
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid, ForeignKey("booking.users.id"), nullable=False),
     Column("status", Text, nullable=False),
+    # When its first ticket was held.
+    Column("opened_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     CheckConstraint("status IN ('active', 'expired', 'released')", name="status"),
     Index(

@@ -126,9 +126,9 @@ async def insert_ticket_types(tx: Transaction, sql: str, *columns: Column) -> Ro
     return []
 
 
-async def close_carts(tx: Transaction, sql: str, *columns: Column) -> Rows:
-    for id, status in zip(*columns, strict=True):
-        tx.close_cart(id, status)
+async def update_carts(tx: Transaction, sql: str, *columns: Column) -> Rows:
+    for id, expires_at, status in zip(*columns, strict=True):
+        tx.update_cart(id, expires_at, status)
     return []
 
 
@@ -202,7 +202,7 @@ _HANDLERS: dict[str, Handler] = {
     "INSERT_EVENTS": insert_events,
     "UPDATE_EVENTS": update_events,
     "INSERT_TICKET_TYPES": insert_ticket_types,
-    "CLOSE_CARTS": close_carts,
+    "UPDATE_CARTS": update_carts,
     "DROP_CART_ITEMS": drop_cart_items,
     "SAVE_HOLDS_AND_OUTCOMES": save_holds_and_outcomes,
 }

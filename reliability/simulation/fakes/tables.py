@@ -28,6 +28,8 @@ class EventRow(NamedTuple):
     starts_at: datetime
     ends_at: datetime
     status: str
+    currency: str = "EUR"
+    payment_agent_id: str | None = None
 
 
 class TicketTypeRow(NamedTuple):
@@ -39,11 +41,16 @@ class TicketTypeRow(NamedTuple):
     sold: int
     sale_starts_at: datetime
     sale_ends_at: datetime
+    unit_price: int = 0
+    min_per_order: int = 1
+    max_per_order: int | None = None
+    max_per_user: int | None = None
 
 
 class CartRow(NamedTuple):
     id: str
     user_id: str
+    opened_at: datetime
     expires_at: datetime
     status: str
 
@@ -169,9 +176,9 @@ class Transaction(Holder):
         self.database.alarms.append(f"I1: a constraint had to refuse: {what}")
         raise CheckViolationError(what)
 
-    def close_cart(self, cart_id: str, status: str) -> None:
+    def update_cart(self, cart_id: str, expires_at: datetime, status: str) -> None:
         cart: CartRow = self.get("carts", cart_id)
-        self.put("carts", cart_id, cart._replace(status=status))
+        self.put("carts", cart_id, cart._replace(expires_at=expires_at, status=status))
         if status == "expired":
             self._expired.append(cart_id)
 

@@ -42,6 +42,7 @@ CONTRACT = {
     "DELETE /v1/cart/items/{ticket_type_id}",
     "DELETE /v1/cart",
     "GET /v1/cart",
+    "POST /v1/cart/extend",
     "GET /v1/commands/{command_id}",
     "GET /v1/commands/{command_id}/events",
     "GET /health/live",

@@ -28,7 +28,7 @@ JSON = {"content-type": "application/json"}
 RESERVATION = f'{{"items":[{{"ticket_type_id":"{ID}","quantity":2}}]}}'.encode()
 EVENT = b'{"name":"Concert","starts_at":"2099-06-01T19:00:00Z","ends_at":"2099-06-01T23:00:00Z"}'
 REFUSAL = {"code": "item_not_in_cart", "detail": "No.", "ticket_type_id": ID}
-PAGE = EventPage(ID, ME, "Concert", LONG_AGO, FAR_AHEAD, "active", ticket_types=[])
+PAGE = EventPage(ID, ME, "Concert", LONG_AGO, FAR_AHEAD, "active", "EUR", ME, [])
 
 
 @dataclass

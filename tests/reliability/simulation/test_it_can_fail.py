@@ -19,7 +19,7 @@ from worker.storage import locking, outcomes
 from worker.storage.driver import transaction
 from worker.storage.save import save
 
-MAX_SEEDS = 150
+MAX_SEEDS = 300
 
 Patch = pytest.MonkeyPatch
 

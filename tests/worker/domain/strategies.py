@@ -21,6 +21,7 @@ from tests.builders import (
     create_event,
     create_ticket_type,
     end_event,
+    extend_hold,
     id_made_at,
     register_user,
     release_cart,
@@ -59,6 +60,7 @@ def commands(ids: st.SearchStrategy[str] = fresh_ids) -> st.SearchStrategy[Comma
         st.builds(set_quantity, users, ticket_types, st.integers(0, 4), **own),
         st.builds(release_item, users, ticket_types, **own),
         st.builds(release_cart, users, **own),
+        st.builds(extend_hold, users, **own),
         st.builds(change_ticket_type, users, ticket_types, total_quantity=totals, **own),
         st.builds(register_user, users, **own),
         st.builds(create_event, users, **own),
@@ -85,7 +87,7 @@ def opening_book() -> Book:
         events=[first, second],
         ticket_types=[
             a_ticket_type(first, id=TICKET_TYPES[0], total=5),
-            a_ticket_type(first, id=TICKET_TYPES[1], total=3, sold=1),
+            a_ticket_type(first, id=TICKET_TYPES[1], total=3, sold=1, max_per_order=2),
             a_ticket_type(
                 second,
                 id=TICKET_TYPES[2],

@@ -1,5 +1,6 @@
 """Creating, changing, cancelling and ending events, and what time does to their status."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -202,3 +203,39 @@ def test_an_event_created_and_changed_in_one_batch_is_saved_once() -> None:
 
     assert book.changes.new_events[event.id].name == "A match"
     assert book.changes.changed_events == {}
+
+
+# --- the payment agent ----------------------------------------------------------------------
+
+
+def test_the_payment_agent_is_the_organizer_where_none_is_named() -> None:
+    book = a_book(users=[ORGANIZER])
+
+    event = decide(book, create_event(ORGANIZER)).event
+
+    assert (event.payment_agent_id, event.currency) == (ORGANIZER, "EUR")
+
+
+def test_the_payment_agent_is_named_at_the_creation_or_later() -> None:
+    book = a_book(users=[ORGANIZER, STRANGER])
+
+    named = decide(book, create_event(ORGANIZER, payment_agent_id=STRANGER, currency="CHF")).event
+    event = decide(book, create_event(ORGANIZER)).event
+    changed = decide(book, change_event(ORGANIZER, event.id, payment_agent_id=STRANGER)).event
+
+    assert (named.payment_agent_id, named.currency) == (STRANGER, "CHF")
+    assert changed.payment_agent_id == STRANGER
+    assert decide(book, change_event(ORGANIZER, event.id, name="A match")).event == replace(
+        changed, name="A match"
+    )
+
+
+def test_a_user_that_does_not_exist_cannot_be_the_payment_agent() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER], events=[event])
+
+    created = decide(book, create_event(ORGANIZER, payment_agent_id=UNKNOWN))
+    changed = decide(book, change_event(ORGANIZER, event.id, payment_agent_id=UNKNOWN))
+
+    assert (created.code, changed.code) == ("unprocessable", "unprocessable")
+    assert book.changes == a_book().changes

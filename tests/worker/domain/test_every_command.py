@@ -17,6 +17,7 @@ from tests.builders import (
     create_event,
     create_ticket_type,
     end_event,
+    extend_hold,
     id_made_at,
     register_user,
     release_cart,
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "set_quantity": lambda **fields: set_quantity(SOMEBODY, SOMETHING, 1, **fields),
     "release_item": lambda **fields: release_item(SOMEBODY, SOMETHING, **fields),
     "release_cart": lambda **fields: release_cart(SOMEBODY, **fields),
+    "extend_hold": lambda **fields: extend_hold(SOMEBODY, **fields),
 }
 every_command = pytest.mark.parametrize("make", COMMANDS.values(), ids=COMMANDS)
 

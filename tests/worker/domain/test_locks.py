@@ -13,6 +13,7 @@ from tests.builders import (
     create_event,
     create_ticket_type,
     end_event,
+    extend_hold,
     register_user,
     release_cart,
     release_item,
@@ -21,7 +22,7 @@ from tests.builders import (
 )
 from worker.domain.locks import LockRequest, lock_request
 
-ANN = new_id()
+ANN, BOB = new_id(), new_id()
 EVENT, STANDING, SEATED = new_id(), new_id(), new_id()
 
 CASES = [
@@ -36,6 +37,7 @@ CASES = [
     (set_quantity(ANN, STANDING, 3), LockRequest({ANN}, {STANDING})),
     (release_item(ANN, STANDING), LockRequest({ANN})),
     (release_cart(ANN), LockRequest({ANN})),
+    (extend_hold(ANN), LockRequest({ANN})),
 ]
 
 
@@ -44,6 +46,14 @@ def test_a_command_locks_the_rows_that_it_decides_on(
     command: Command, request_: LockRequest
 ) -> None:
     assert lock_request([command]) == request_
+
+
+def test_a_payment_agent_is_locked_so_that_it_exists() -> None:
+    create = create_event(ANN, payment_agent_id=BOB)
+    change = change_event(ANN, EVENT, payment_agent_id=BOB)
+
+    assert lock_request([create]) == LockRequest({ANN, BOB})
+    assert lock_request([change]) == LockRequest({ANN, BOB}, event_ids={EVENT})
 
 
 def test_there_is_a_case_for_each_command() -> None:

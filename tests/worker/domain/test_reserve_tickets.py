@@ -33,6 +33,7 @@ REFUSALS: list[tuple[dict[str, Any], str]] = [
     ({"status": "cancelled"}, "event_cancelled"),
     ({"sale_starts_at": NOW + A_MOMENT}, "sale_not_started"),
     ({"sale_ends_at": NOW}, "sale_ended"),
+    ({"max_per_order": 1}, "limit_exceeded"),
     ({"sold": 99}, "insufficient_availability"),
 ]
 
@@ -76,6 +77,7 @@ def test_of_several_broken_rules_the_first_is_named(first: int) -> None:
         {"sold": 98},
         {"reserved": 98},
         {"reserved": 49, "sold": 49},
+        {"max_per_order": 2, "max_per_user": 2},
     ],
 )
 def test_at_the_last_moment_and_for_the_last_ticket_nothing_refuses(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.bodies import MAX_TICKET_TYPES
+from shared.bodies import MAX_QUANTITY, MAX_TICKET_TYPES
 from shared.ids import new_id
 from shared.refusals import TooManyTicketTypes, TotalBelowCommitted
 from tests.builders import (
@@ -34,12 +34,13 @@ REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"status": "cancelled"}, {}, "event_cancelled"),
     ({}, {"total_quantity": 49}, "total_below_committed"),
     ({}, {"sale_ends_at": LONG_AGO}, "unprocessable"),
+    ({}, {"min_per_order": MAX_QUANTITY, "max_per_user": None}, "unprocessable"),
 ]
 
 
 def half_committed(**event_fields: Any) -> tuple[Book, TicketType]:
     event = an_event(ORGANIZER, **event_fields)
-    ticket_type = a_ticket_type(event, total=100, reserved=30, sold=20)
+    ticket_type = a_ticket_type(event, total=100, reserved=30, sold=20, max_per_order=50)
     users = [ORGANIZER, STRANGER]
     return a_book(users=users, events=[event], ticket_types=[ticket_type]), ticket_type
 
@@ -96,6 +97,10 @@ def test_the_total_may_fall_to_what_is_committed() -> None:
         ("total_quantity", 70, "total"),
         ("sale_starts_at", NOW, "sale_starts_at"),
         ("sale_ends_at", NOW, "sale_ends_at"),
+        ("unit_price", 4_500, "unit_price"),
+        ("min_per_order", 2, "min_per_order"),
+        ("max_per_order", 6, "max_per_order"),
+        ("max_per_user", 8, "max_per_user"),
     ],
 )
 def test_a_field_that_is_not_named_stays_unchanged(field: str, value: Any, stored: str) -> None:
@@ -108,6 +113,55 @@ def test_a_field_that_is_not_named_stays_unchanged(field: str, value: Any, store
         as_it_was | {stored: value}
     )
     assert book.changes.changed_ticket_types == {ticket_type.id: ticket_type}
+
+
+def test_the_total_can_be_lowered_to_what_is_committed_at_that_instant() -> None:
+    ticket_type, result = change({}, lower_to_committed=True)
+
+    assert (result.ticket_type.total_quantity, result.ticket_type.available) == (50, 0)
+    assert ticket_type.total == 50
+
+
+def test_a_price_may_become_zero() -> None:
+    book, ticket_type = half_committed()
+    ticket_type.unit_price = 4_500
+
+    result = decide(book, change_ticket_type(ORGANIZER, ticket_type.id, unit_price=0))
+
+    assert result.ticket_type.unit_price == 0
+
+
+@pytest.mark.parametrize(
+    ("minimum", "most", "refused"),
+    [
+        (3, {"max_per_order": 3, "max_per_user": 3}, False),
+        (4, {"max_per_order": 3}, True),
+        (4, {"max_per_user": 3}, True),
+        (MAX_QUANTITY, {}, False),
+    ],
+)
+def test_the_fewest_tickets_of_an_order_cannot_be_more_than_the_most(
+    minimum: int, most: dict[str, int], refused: bool
+) -> None:
+    event = an_event(ORGANIZER)
+    ticket_type = a_ticket_type(event, **most)
+    book = a_book(users=[ORGANIZER], events=[event], ticket_types=[ticket_type])
+
+    decision = decide(book, change_ticket_type(ORGANIZER, ticket_type.id, min_per_order=minimum))
+
+    assert (getattr(decision, "code", None) == "unprocessable") is refused
+
+
+def test_a_ticket_type_has_the_price_and_the_limits_that_it_was_created_with() -> None:
+    event = an_event(ORGANIZER)
+    book = a_book(users=[ORGANIZER], events=[event])
+    given = {"unit_price": 4_500, "min_per_order": 2, "max_per_order": 6, "max_per_user": 8}
+
+    created = decide(book, create_ticket_type(ORGANIZER, event.id, **given)).ticket_type
+    bare = decide(book, create_ticket_type(ORGANIZER, event.id)).ticket_type
+
+    assert {name: getattr(created, name) for name in given} == given
+    assert [getattr(bare, name) for name in given] == [0, 1, None, None]
 
 
 def test_the_total_may_fall_to_zero_where_nothing_is_committed() -> None:
