@@ -14,15 +14,6 @@ def upgrade() -> None:
         sa.Column("payment_agent_id", sa.Uuid),
     ):
         op.add_column("events", column, schema="booking")
-    op.create_foreign_key(
-        "events_payment_agent_id_fkey",
-        "events",
-        "users",
-        ["payment_agent_id"],
-        ["id"],
-        source_schema="booking",
-        referent_schema="booking",
-    )
     for column in (
         sa.Column("unit_price", sa.Integer, nullable=False, server_default="0"),
         sa.Column("min_per_order", sa.Integer, nullable=False, server_default="1"),
