@@ -28,10 +28,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """An event on sale, and its buyers."""
+    """What is on sale, and its buyers."""
 
     organizer: Account
     event_id: str
+    """The first event, if there are several."""
     ticket_type_ids: Sequence[str]
     buyers: Sequence[Account]
 
@@ -41,9 +42,13 @@ async def set_fixtures_through_queue(
     workload: Workload,
     progress: Progress,
     password_hash: str = UNUSABLE_PASSWORD_HASH,
+    buyers: Sequence[Account] | None = None,
 ) -> Fixtures:
-    """Register the buyers and put an event on sale. Raises `PreparationError`."""
-    accounts = new_accounts(workload.buyers + 1)
+    """Register the buyers, unless they are given, and put the events on sale.
+
+    Raises `PreparationError`.
+    """
+    accounts = new_accounts(1 if buyers is not None else workload.buyers + 1)
 
     def registration(account: Account) -> Command:
         return RegisterUser(
@@ -55,34 +60,47 @@ async def set_fixtures_through_queue(
         )
 
     await _decide_all(queue_client, accounts, registration, progress, "registering buyers")
-    organizer, *buyers = accounts
+    organizer, *registered = accounts
     now = datetime.now(UTC)
-    event = CreateEvent(
-        command_id=new_id(),
-        user_id=organizer.user_id,
-        submitted_at=now,
-        name=event_name(),
-        starts_at=now + EVENT_STARTS_IN,
-        ends_at=now + EVENT_STARTS_IN + timedelta(hours=4),
-    )
-    await queue_client.apply([event])
 
-    def ticket_type(name: str) -> Command:
+    def event(name: str) -> Command:
+        return CreateEvent(
+            command_id=new_id(),
+            user_id=organizer.user_id,
+            submitted_at=now,
+            name=name,
+            starts_at=now + EVENT_STARTS_IN,
+            ends_at=now + EVENT_STARTS_IN + timedelta(hours=4),
+        )
+
+    event_names = [event_name()] * workload.events
+    events = await _decide_all(queue_client, event_names, event, progress, "creating events")
+
+    def ticket_type(place: int) -> Command:
         return CreateTicketType(
             command_id=new_id(),
             user_id=organizer.user_id,
             submitted_at=datetime.now(UTC),
-            event_id=event.command_id,
-            name=name,
+            event_id=events[place % len(events)].command_id,
+            name=names[place],
             total_quantity=workload.tickets,
             sale_starts_at=now - timedelta(hours=1),
             sale_ends_at=now + EVENT_STARTS_IN,
         )
 
     names = ticket_type_names(workload)
-    created = await _decide_all(queue_client, names, ticket_type, progress, "creating ticket types")
+    places = range(len(names))
+    created = await _decide_all(
+        queue_client, places, ticket_type, progress, "creating ticket types"
+    )
     # What a command creates bears its ID.
-    return Fixtures(organizer, event.command_id, [each.command_id for each in created], buyers)
+    ticket_type_ids = [each.command_id for each in created]
+    return Fixtures(
+        organizer,
+        events[0].command_id,
+        ticket_type_ids,
+        registered if buyers is None else buyers,
+    )
 
 
 def new_accounts(count: int) -> list[Account]:

@@ -29,7 +29,7 @@ class QueueOptions:
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
-    """A run over HTTP; each buyer keeps one connection and has one request in flight."""
+    """A run over HTTP; each connection has one request in flight."""
 
     workload: Workload
     urls: tuple[str, ...]
@@ -37,6 +37,8 @@ class HttpOptions:
     broker_url: str | None = None
     database_url: str | None = None
     jwt_secret: str | None = None
+    connections: int | None = None
+    """So many, over which the buyers come one after the other; None gives each buyer its own."""
     mode: Mode = "await"
     poll_seconds: float = 0.1
     reads: bool = False

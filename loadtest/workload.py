@@ -5,6 +5,7 @@ import json
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,9 +21,14 @@ class Workload:
 
     buyers: int = 2_000
     ticket_types: int = 1
+    events: int = 1
+    """The events among which the ticket types are shared out; more than one only where the
+    fixtures are set through the queue."""
     skew: float = 0.0
     """Zipf's exponent: 0 wants all ticket types alike, 1 the first twice as often as the second."""
     lines: int = 1
+    max_quantity: int = 1
+    """A line asks for 1 to so many tickets, each number as often as the others."""
     repeats: float = 0.0
     tickets: int = 100_000_000
     """Of each type; fewer than are asked for, and they sell out."""
@@ -37,7 +43,7 @@ class Reservation:
         self.command_id = command_id
         self.buyer = buyer
         self.types = types
-        """The ticket types wanted, one ticket of each, by their place in the list."""
+        """The tickets wanted: the place of their type in the list, once for each ticket."""
         self.sent_again = False
         self.answer: object = None
         """The first answer, kept only where the same command is sent again."""
@@ -103,16 +109,22 @@ class CommandIds:
 
 
 def _draw_cart(workload: Workload) -> tuple[int, ...]:
-    """Draw as many different ticket types as a cart has lines, the popular ones more often."""
+    """Draw as many different ticket types as a cart has lines, the popular ones more often.
+
+    The type of a line comes once for each of its tickets.
+    """
     weights = [1 / (place + 1) ** workload.skew for place in range(workload.ticket_types)]
     cart: list[int] = []
     for _ in range(workload.lines):
         (place,) = random.choices(range(workload.ticket_types), weights)
         weights[place] = 0.0
-        cart.append(place)
+        cart += [place] * random.randint(1, workload.max_quantity)
     return tuple(cart)
 
 
 def _items(cart: Sequence[int], ticket_type_ids: Sequence[str]) -> str:
-    lines = [{"ticket_type_id": ticket_type_ids[place], "quantity": 1} for place in cart]
+    lines = [
+        {"ticket_type_id": ticket_type_ids[place], "quantity": quantity}
+        for place, quantity in Counter(cart).items()
+    ]
     return f'"items":{json.dumps(lines)}'

@@ -59,7 +59,7 @@ def _cases(found: argparse.Namespace) -> list[str]:
         write_json(found.docs / "bench.json", lines, rounds, found.seconds)
         (found.docs / "bench.svg").write_text(picture(lines, _subtitle(found)))
         say(f"\nwritten: {found.docs / 'bench.json'}, {found.docs / 'bench.svg'}")
-    say(f"\n{markdown(lines)}")
+    say(f"\nPython {machine()['python']}\n\n{markdown(lines)}")
     return _findings(rounds)
 
 
@@ -93,7 +93,8 @@ def _picked(cases: Sequence[Case], only: str | None) -> list[Case]:
 def _subtitle(found: argparse.Namespace) -> str:
     on = machine()
     return (
-        f"{on['processor']}, {on['cores']} cores, load generator included; median of"
+        f"{on['processor']}, {on['cores']} cores, Python {on['python']}, load generator included;"
+        " median of"
         f" {found.rounds} round{'s' if found.rounds > 1 else ''} of {found.seconds:g} s each"
     )
 

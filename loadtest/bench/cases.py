@@ -14,6 +14,14 @@ SOON_SOLD_OUT = 100
 MANY_BUYERS = Workload(buyers=2 * IN_FLIGHT_COMMANDS)
 OLD_CUSTOMERS = Workload(buyers=20_000)
 BUYERS_200 = Workload(buyers=200)
+NEW_BUYERS = Workload(buyers=300_000, max_quantity=4)
+"""Enough for nine seconds through the queue in which each buyer comes once."""
+NEW_BUYERS_OVER_HTTP = 100_000
+"""As many as come within nine seconds: each token takes the load 50 µs to sign beforehand."""
+SALE = replace(NEW_BUYERS, ticket_types=20, events=5, skew=1.0)
+NEW_HTTP = replace(NEW_BUYERS, buyers=NEW_BUYERS_OVER_HTTP)
+SALE_HTTP = replace(SALE, buyers=NEW_BUYERS_OVER_HTTP)
+SALE_CONNECTIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +37,8 @@ class Case:
     reads: bool = False
     known_buyers: bool = False
     """Buyers are drawn from all users that there are."""
+    new_buyers: bool = False
+    """Each buyer comes once, with a token of its own; over HTTP they share connections."""
     workers: int = 1
     gateways: int = 1
 
@@ -39,17 +49,24 @@ class Case:
 
 HOT_ROW = Case("pgbench, one hot row, 16 clients", "a", "hot row")
 BASELINE = Case("a row lock for each, 200 buyers", "b", "baseline", BUYERS_200)
+QUEUE_NEW = Case("queue x 100, each buyer new", "s", "queue", NEW_BUYERS, new_buyers=True)
+QUEUE_SALE = Case("queue x 100, 20 types of 5 events", "s", "queue", SALE, new_buyers=True)
+HTTP_NEW = Case("HTTP awaited, each buyer new", "s", "http", NEW_HTTP, new_buyers=True)
+HTTP_SALE = Case("HTTP awaited, 20 types of 5 events", "s", "http", SALE_HTTP, new_buyers=True)
+REAL_SALE = (QUEUE_NEW, QUEUE_SALE, HTTP_NEW, HTTP_SALE)
 QUEUE_1 = Case("queue, 1 command a message", "c", "queue", MANY_BUYERS, commands_per_message=1)
 QUEUE_100 = Case("queue, 100 commands a message", "c", "queue", MANY_BUYERS)
 HTTP_200 = Case("HTTP awaited, 200 buyers", "d", "http", BUYERS_200)
 LONE = Case("HTTP awaited, 1 buyer", "d", "http", Workload(buyers=1))
 READS = Case("reads of a hot event, 200 readers", "h", "http", BUYERS_200, reads=True)
 
-SHORT: Sequence[Case] = (HOT_ROW, QUEUE_100, HTTP_200, LONE)
+SHORT: Sequence[Case] = (HOT_ROW, *REAL_SALE, QUEUE_100, HTTP_200, LONE)
 """What the README tells."""
 
 GROWTH: Sequence[Case] = (
     HOT_ROW,
+    QUEUE_SALE,
+    HTTP_SALE,
     QUEUE_100,
     # New buyers' rows lie together, and in memory; those of old customers lie all over the tables.
     Case("queue x 100, buyers among all users", "c", "queue", OLD_CUSTOMERS, known_buyers=True),
@@ -62,6 +79,7 @@ GROWTH: Sequence[Case] = (
 
 ALL: Sequence[Case] = (
     HOT_ROW,
+    *REAL_SALE,
     BASELINE,
     QUEUE_1,
     Case("queue, 10 commands a message", "c", "queue", MANY_BUYERS, commands_per_message=10),

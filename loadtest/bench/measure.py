@@ -1,16 +1,18 @@
 """Runs one case once, on the deployment that it needs."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, assert_never
 
 import uvloop
 
 from loadtest.bench.baseline_run import run_baseline
-from loadtest.bench.cases import Case
+from loadtest.bench.cases import SALE_CONNECTIONS, Case
 from loadtest.bench.cpu import CpuMeter
 from loadtest.bench.deployment import Deployment
-from loadtest.bench.growth.known_buyers import run_with_known_buyers
+from loadtest.bench.growth.known_buyers import known_buyers
 from loadtest.bench.hot_row import measure_hot_row
+from loadtest.bench.new_buyers import check_each_came_once, register_new_buyers
+from loadtest.fixtures import Account
 from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, QueueOptions
 from loadtest.progress import Progress
@@ -58,19 +60,32 @@ def measure(case: Case, deployment: Deployment, seconds: float) -> Measured:
     match case.way:
         case "baseline":
             result = uvloop.run(run_baseline(_http(case, deployment, seconds), QUIET, meter))
-        case "queue" if case.known_buyers:
-            options = _queue(case, deployment, seconds)
-            result = uvloop.run(run_with_known_buyers(options, QUIET, meter))
         case "queue":
-            result = uvloop.run(run_queue(_queue(case, deployment, seconds), QUIET, meter))
+            queue, buyers = _queue(case, deployment, seconds), _registered(case, deployment)
+            if buyers is not None:  # there may be fewer than the case asks for
+                queue = replace(queue, workload=replace(case.workload, buyers=len(buyers)))
+            result = uvloop.run(run_queue(queue, QUIET, meter, buyers))
         case "http":
-            result = uvloop.run(run_http(_http(case, deployment, seconds), QUIET, meter))
+            http, buyers = _http(case, deployment, seconds), _registered(case, deployment)
+            result = uvloop.run(run_http(http, QUIET, meter, buyers))
         case _:
             assert_never(case.way)
+    if case.new_buyers:
+        check_each_came_once(result, case.workload.buyers)
     if meter.elapsed_seconds < seconds + WARM_UP_SECONDS:
         # A load takes Ctrl-C for its own end, and would leave figures of a shorter time.
         raise KeyboardInterrupt
     return _measured(result, meter.seconds)
+
+
+def _registered(case: Case, deployment: Deployment) -> list[Account] | None:
+    """Return the buyers that are there before the run, or None if the run registers its own."""
+    count = case.workload.buyers
+    if case.known_buyers:
+        return uvloop.run(known_buyers(deployment.database_url, count))
+    if case.new_buyers:
+        return uvloop.run(register_new_buyers(deployment.database_url, count))
+    return None
 
 
 def _queue(case: Case, deployment: Deployment, seconds: float) -> QueueOptions:
@@ -93,6 +108,7 @@ def _http(case: Case, deployment: Deployment, seconds: float) -> HttpOptions:
         broker_url=deployment.broker_url,
         database_url=deployment.database_url,
         jwt_secret=deployment.jwt_secret,
+        connections=SALE_CONNECTIONS if case.new_buyers else None,
         reads=case.reads,
         seconds=seconds + WARM_UP_SECONDS,
         warm_up_seconds=WARM_UP_SECONDS,

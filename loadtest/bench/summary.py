@@ -14,6 +14,7 @@ from loadtest.report.result import machine
 
 GROUPS = {
     "a": "The limit of one transaction for each reservation",
+    "s": "A real sale: each buyer comes once, for 1 to 4 tickets; over HTTP 200 connections",
     "b": "The ordinary design: a row lock for each HTTP request",
     "c": "Through the queue, one hot ticket type",
     "d": "Over HTTP, the outcome awaited, one hot ticket type",

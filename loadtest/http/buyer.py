@@ -74,6 +74,12 @@ class Buyer:
         self._timer: asyncio.TimerHandle | None = None
         self._connecting: asyncio.Task[None] | None = None
 
+    def act_for(self, number: int, token: str) -> None:
+        """Send what follows for another user, on the same connection."""
+        self.number = number
+        self._head = _reservation_head(self._context, token)
+        self._poll_head = {"Authorization": f"Bearer {token}"}
+
     async def connect(self) -> None:
         """Raises `OSError` or `TimeoutError`."""
         await self._connection.open(self._context.target)

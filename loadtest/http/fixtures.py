@@ -1,6 +1,7 @@
 """Creates buyers with tokens and an event on sale, in the fastest way that the options allow."""
 
 import asyncio
+import hmac
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,7 +36,7 @@ Made = TypeVar("Made")
 
 
 async def set_fixtures_over_http(
-    options: HttpOptions, progress: Progress
+    options: HttpOptions, progress: Progress, buyers: Sequence[Account] | None = None
 ) -> tuple[Fixtures, Sequence[str]]:
     """Return the fixtures, and a token for each buyer. Raises `PreparationError`, `BrokerError`."""
     password = secrets.token_urlsafe(24)
@@ -46,7 +47,9 @@ async def set_fixtures_over_http(
             return await _through_the_gateway(options, clients, password, progress)
         queue_client = await stack.enter_async_context(QueueClient(options.broker_url))
         if options.jwt_secret is not None:
-            fixtures = await set_fixtures_through_queue(queue_client, options.workload, progress)
+            fixtures = await set_fixtures_through_queue(
+                queue_client, options.workload, progress, buyers=buyers
+            )
             return fixtures, [mint(buyer.user_id, options.jwt_secret) for buyer in fixtures.buyers]
         fixtures = await set_fixtures_through_queue(
             queue_client, options.workload, progress, argon2.PasswordHasher().hash(password)
@@ -58,7 +61,8 @@ def mint(user_id: str, secret: str) -> str:
     """Sign a token as the gateway does."""
     now = int(time.time())
     claims = {"sub": user_id, "iat": now, "exp": now + TOKEN_SECONDS, "iss": ISSUER}
-    return jwt.encode(claims | {"aud": AUDIENCE}, secret, "HS256")
+    key_id = hmac.digest(secret.encode(), b"holdfast token key", "sha256")[:8].hex()
+    return jwt.encode(claims | {"aud": AUDIENCE}, secret, "HS256", {"kid": key_id})
 
 
 async def _through_the_gateway(

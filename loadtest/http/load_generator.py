@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle
 from time import perf_counter
 
 from loadtest.fixtures import Fixtures
@@ -24,7 +25,10 @@ _EXPIRY = re.compile(rb'"expires_at": ?"([^"]+)"')
 
 
 class HttpLoad:
-    """As many buyers as the workload says, each with one request in flight at most."""
+    """As many buyers as the workload says, each with one request in flight at most.
+
+    With fewer connections than buyers, every request is of the next buyer.
+    """
 
     def __init__(self, options: HttpOptions, fixtures: Fixtures, tokens: Sequence[str]) -> None:
         self.counters = Counters(options.workload.ticket_types)
@@ -36,8 +40,12 @@ class HttpLoad:
         self._page = request(houses[0].target, "GET", f"/v1/events/{fixtures.event_id}", {})
         self._buyers = [
             Buyer(houses[number % len(houses)], number, token)
-            for number, token in enumerate(tokens)
+            for number, token in enumerate(tokens[: options.connections])
         ]
+        self._others = None
+        """The buyers in their turn and their tokens, if they share connections."""
+        if options.connections is not None:
+            self._others = cycle(enumerate(tokens))
         self._idle = deque(self._buyers)
         self._schedule = Schedule(None, 0.0)
         self._next_pump: asyncio.TimerHandle | None = None
@@ -107,6 +115,8 @@ class HttpLoad:
             return
         wants = buyer.wants
         if wants is None or wants.answer is None:  # else they repeat what they asked for last
+            if self._others is not None:
+                buyer.act_for(*next(self._others))
             wants = self._draw.take_for(buyer.number)
         buyer.reserve(wants, self._draw.items(wants), due)
 

@@ -1,9 +1,11 @@
 """A run over HTTP, from the first registration to the verdict."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from loadtest.checks.auditors import DatabaseAuditor, EventPageAuditor
 from loadtest.checks.balance import Auditor, check_balance
+from loadtest.fixtures import Account
 from loadtest.http.client import HttpClient
 from loadtest.http.fixtures import set_fixtures_over_http
 from loadtest.http.load_generator import HttpLoad
@@ -13,9 +15,19 @@ from loadtest.report.result import Result, summarise
 from loadtest.runner import Meter, run
 
 
-async def run_http(options: HttpOptions, progress: Progress, meter: Meter | None = None) -> Result:
-    """Create the fixtures, send, check the books. Raises `PreparationError` or `BrokerError`."""
-    fixtures, tokens = await set_fixtures_over_http(options, progress)
+async def run_http(
+    options: HttpOptions,
+    progress: Progress,
+    meter: Meter | None = None,
+    buyers: Sequence[Account] | None = None,
+) -> Result:
+    """Create the fixtures, send, check the books.
+
+    `buyers` are registered already, as many as the workload says; their tokens are signed here,
+    so the options must have the secret. By default new buyers register.
+    Raises `PreparationError` or `BrokerError`.
+    """
+    fixtures, tokens = await set_fixtures_over_http(options, progress, buyers)
     async with AsyncExitStack() as stack:
         auditor: Auditor = EventPageAuditor(
             await stack.enter_async_context(HttpClient(options.urls[0])), fixtures

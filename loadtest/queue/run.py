@@ -1,10 +1,11 @@
 """A run through the queue, from the first registration to the verdict."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from loadtest.checks.auditors import DatabaseAuditor, WorkerAuditor
 from loadtest.checks.balance import Auditor, check_balance
-from loadtest.fixtures import set_fixtures_through_queue
+from loadtest.fixtures import Account, set_fixtures_through_queue
 from loadtest.options import QueueOptions
 from loadtest.progress import Progress
 from loadtest.queue.client import QueueClient
@@ -14,13 +15,20 @@ from loadtest.runner import Meter, run
 
 
 async def run_queue(
-    options: QueueOptions, progress: Progress, meter: Meter | None = None
+    options: QueueOptions,
+    progress: Progress,
+    meter: Meter | None = None,
+    buyers: Sequence[Account] | None = None,
 ) -> Result:
-    """Create the fixtures, send, check the books. Raises `PreparationError` or `BrokerError`."""
+    """Create the fixtures, send, check the books.
+
+    `buyers` are registered already, as many as the workload says; by default new ones register.
+    Raises `PreparationError` or `BrokerError`.
+    """
     workload = options.workload
     async with AsyncExitStack() as stack:
         queue_client = await stack.enter_async_context(QueueClient(options.broker_url))
-        fixtures = await set_fixtures_through_queue(queue_client, workload, progress)
+        fixtures = await set_fixtures_through_queue(queue_client, workload, progress, buyers=buyers)
         auditor: Auditor = WorkerAuditor(queue_client, fixtures, workload)
         if options.database_url is not None:
             auditor = DatabaseAuditor(options.database_url, fixtures)

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from loadtest.bench.hot_row import measure_hot_row
+from loadtest.bench.new_buyers import check_each_came_once, register_new_buyers
 from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, Mode, QueueOptions
 from loadtest.progress import Progress
@@ -91,6 +92,37 @@ async def test_over_http_alone_on_a_schedule(system: Deployment) -> None:
     assert result.books is not None
     assert result.books.balanced
     assert result.asked == pytest.approx(20 * SECONDS, abs=2)
+
+
+SALE = Workload(buyers=10_000, ticket_types=6, events=2, skew=1.0, max_quantity=4)
+COMMANDS_A_USER = """
+    SELECT count(*) FROM booking.outcomes
+    WHERE user_id = ANY ($1::uuid[]) GROUP BY user_id
+"""
+
+
+@pytest.mark.parametrize("way", ["http", "queue"])
+async def test_in_a_real_sale_each_buyer_comes_once(system: Deployment, way: str) -> None:
+    buyers = await register_new_buyers(system.database_url, SALE.buyers)
+    if way == "http":
+        options = replace(http_options(system), workload=SALE, connections=5)
+        result = await run_http(options, QUIET, buyers=buyers)
+    else:
+        queue = replace(queue_options(system), workload=SALE, messages_in_flight=2)
+        result = await run_queue(queue, QUIET, buyers=buyers)
+    assert check_each_came_once(result, SALE.buyers).passed
+    assert result.succeeded == result.asked
+    async with a_connection(system.database_url) as connection:
+        rows = await connection.fetch(COMMANDS_A_USER, [buyer.user_id for buyer in buyers])
+    assert [row[0] for row in rows] == [1] * result.asked
+
+
+async def test_buyers_who_came_twice_are_no_real_sale(system: Deployment) -> None:
+    buyers = await register_new_buyers(system.database_url, 2)
+    options = replace(http_options(system), workload=Workload(buyers=2), connections=1)
+    result = await run_http(options, QUIET, buyers=buyers)
+    with pytest.raises(PreparationError, match="some came twice"):
+        check_each_came_once(result, 2)
 
 
 async def test_reads(system: Deployment) -> None:

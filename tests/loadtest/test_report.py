@@ -12,7 +12,7 @@ from loadtest.checks.balance import Line, Verdict
 from loadtest.measure.timeline import Second
 from loadtest.report.charts import MAX_POINTS, Series, chart, nice_ticks, thin
 from loadtest.report.page import html, write_report
-from loadtest.report.result import Result
+from loadtest.report.result import Result, python_build
 
 BALANCED = Verdict("the database", [Line("a type", 500, 120, 120)], [], [])
 RESULT = Result(
@@ -101,6 +101,25 @@ def test_an_address_with_its_password_is_nowhere() -> None:
         Workload(), ("http://a-host",), "amqp://u:secret@h", "postgresql://secret@h", "a secret"
     )
     assert "secret" not in str(options.settings())
+
+
+@pytest.mark.parametrize(
+    ("library", "build"),
+    [
+        ("/usr/lib/python3.11", "the distribution's build"),
+        ("/home/ada/.pyenv/versions/3.11.7/lib/python3.11", "a version manager's build"),
+        ("/usr/local/lib/python3.11", "a local build"),
+        ("/opt/python/lib/python3.11", "another build"),
+    ],
+)
+def test_the_build_of_python_is_told_without_a_path(
+    library: str, build: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHON_SHA256", raising=False)
+    assert python_build(library) == build
+    monkeypatch.setenv("PYTHON_SHA256", "as the image sets it")
+    in_image = library.startswith("/usr/local")
+    assert python_build(library) == ("the container image's build" if in_image else build)
 
 
 def test_a_long_run_is_drawn_with_a_bounded_number_of_points() -> None:

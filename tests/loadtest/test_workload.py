@@ -26,6 +26,18 @@ def test_a_cart_has_as_many_different_types_as_lines() -> None:
         assert 0 <= reservation.buyer < 3
 
 
+def test_a_line_asks_for_each_quantity_up_to_the_largest() -> None:
+    draw = Draw(Workload(ticket_types=5, lines=2, max_quantity=4), TYPES)
+    asked = Counter()
+    for reservation in draw.take(2_000):
+        items = json.loads(f"{{{draw.items(reservation)}}}")["items"]
+        assert len(items) == 2
+        told = [item["ticket_type_id"] for item in items for _ in range(item["quantity"])]
+        assert told == [TYPES[place] for place in reservation.types]
+        asked.update(item["quantity"] for item in items)
+    assert asked.keys() == {1, 2, 3, 4}
+
+
 def test_skew_prefers_the_first_types() -> None:
     draw = Draw(Workload(ticket_types=5, skew=1.0), TYPES)
     wanted = Counter(each.types[0] for each in draw.take(20_000))
