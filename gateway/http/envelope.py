@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 from fastapi import Request
 
 from gateway.http.ids import read_idempotency_key
-from gateway.identity.authentication import current_user
+from gateway.identity.authentication import command_sender
 from gateway.services import services_of
 
 
@@ -23,7 +23,7 @@ async def command_envelope(request: Request, *, with_deadline: bool = False) -> 
     A command that takes tickets has a deadline: a client that has long given up must not get them.
     Raises `unauthenticated`, `invalid_command_id` or `stale_command`.
     """
-    user_id = await current_user(request)
+    user_id = command_sender(request)
     settings = services_of(request).settings
     command_id = read_idempotency_key(request, settings.command_window_seconds)
     now = datetime.now(UTC)

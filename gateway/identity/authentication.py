@@ -15,5 +15,16 @@ PASSWORD_FLOW = OAuth2PasswordBearer(
 
 
 async def current_user(request: Request) -> str:
-    """Return the ID of the user whose token the request bears. Raises `unauthenticated`."""
+    """Return the ID of the user whose token the request bears, and who exists.
+
+    Raises `unauthenticated`, or `database_unavailable`.
+    """
     return await services_of(request).tokens.user_of(request.headers.get("authorization"))
+
+
+def command_sender(request: Request) -> str:
+    """Return the ID of the user whose token a command bears; the worker decides if it exists.
+
+    Raises `unauthenticated`.
+    """
+    return services_of(request).tokens.sender_of(request.headers.get("authorization"))

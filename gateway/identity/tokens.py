@@ -29,6 +29,18 @@ _REQUIRED = ["exp", "iat", "sub", "iss", "aud"]
 _UUID: TypeAdapter[str] = TypeAdapter(Id)
 
 
+class _Known:
+    """A token that was verified."""
+
+    __slots__ = ("expires_at", "user_exists", "user_id")
+
+    def __init__(self, user_id: str, expires_at: int) -> None:
+        self.user_id = user_id
+        self.expires_at = expires_at
+        self.user_exists = False
+        """Whether the user has been found. Users are never deleted, so it stays true."""
+
+
 class Tokens:
     """Signs tokens, and verifies each one once: a cache keeps its user until it expires."""
 
@@ -41,23 +53,43 @@ class Tokens:
         self._secret = secret
         self._key_id = key_id(secret)
         self._secrets = {key_id(each): each for each in (secret, *accepted_secrets)}
+        self._secrets_by_own_header = {
+            _encoded_header(name): each for name, each in self._secrets.items()
+        }
+        """The encoded headers of the tokens that gateways issue: they need not be parsed to find
+        the secret."""
         self._find_user = find_user
-        self._known: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
     async def user_of(self, authorization: str | None) -> str:
-        """Return the ID of the user whose token an Authorization header carries.
+        """Return the ID of the user whose token an Authorization header carries, and who exists.
 
         Raises `unauthenticated`, or `database_unavailable`.
         """
+        known = self._known_token(authorization)
+        if not known.user_exists:
+            if await self._find_user(known.user_id) is None:
+                raise ProblemError("unauthenticated")
+            known.user_exists = True
+        return known.user_id
+
+    def sender_of(self, authorization: str | None) -> str:
+        """Return the ID of the user whose token an Authorization header carries.
+
+        Whether the user exists is left to the worker, which decides it under a lock for every
+        command. Raises `unauthenticated`.
+        """
+        return self._known_token(authorization).user_id
+
+    def _known_token(self, authorization: str | None) -> _Known:
         if authorization is None:
             raise ProblemError("unauthenticated", headers=CHALLENGE)
         known = self._known.get(authorization)
         if known is None:
-            known = await self._verify(authorization)
-        user_id, expires_at = known
-        if expires_at + LEEWAY_SECONDS <= time.time():
+            known = self._verify(authorization)
+        if known.expires_at + LEEWAY_SECONDS <= time.time():
             raise ProblemError("unauthenticated")
-        return user_id
+        return known
 
     def issue(self, user_id: str) -> str:
         """Return a token that is valid for `LIFETIME_SECONDS`."""
@@ -71,16 +103,14 @@ class Tokens:
         }
         return jwt.encode(claims, self._secret, ALGORITHM, {"kid": self._key_id})
 
-    async def _verify(self, authorization: str) -> tuple[str, int]:
+    def _verify(self, authorization: str) -> _Known:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise ProblemError("unauthenticated", headers=CHALLENGE)
         if len(authorization) > MAX_AUTHORIZATION_CHARACTERS:
             raise ProblemError("unauthenticated")
         claims = self._claims(token.strip())
-        if await self._find_user(claims["sub"]) is None:
-            raise ProblemError("unauthenticated")
-        known = self._known[authorization] = (claims["sub"], claims["exp"])
+        known = self._known[authorization] = _Known(claims["sub"], claims["exp"])
         if len(self._known) > MAX_KNOWN_TOKENS:
             self._known.popitem(last=False)
         return known
@@ -88,7 +118,9 @@ class Tokens:
     def _claims(self, token: str) -> dict[str, Any]:
         """Return the claims of a token that a gateway signed and that is valid now."""
         try:
-            secret = self._secret_for(jwt.get_unverified_header(token))
+            secret = self._secrets_by_own_header.get(token.partition(".")[0])
+            if secret is None:
+                secret = self._secret_for(jwt.get_unverified_header(token))
             claims: dict[str, Any] = jwt.decode(
                 token,
                 secret,
@@ -120,6 +152,11 @@ class Tokens:
         if secret is None or header != _HEADER:
             raise ProblemError("unauthenticated")
         return secret
+
+
+def _encoded_header(named: str) -> str:
+    """Return the first part of each token that `issue` signs with the secret of this name."""
+    return jwt.encode({}, "x" * 32, ALGORITHM, {"kid": named}).partition(".")[0]
 
 
 def key_id(secret: str) -> str:

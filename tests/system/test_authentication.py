@@ -8,6 +8,7 @@ from uuid import uuid4
 import jwt
 import pytest
 
+from shared.ids import new_id
 from tests.deployment import JWT_SECRET
 from tests.system.clients import Person, Site, refused
 
@@ -87,6 +88,19 @@ async def test_a_token_that_is_not_signed_by_us_is_refused(site: Site, organizer
         f"{header}.{encoded(claims | {'sub': str(uuid4())})}.{signature}",
     ):
         await is_refused(site, forged)
+
+
+async def test_the_worker_refuses_a_command_of_a_user_that_does_not_exist(site: Site) -> None:
+    """As after a restore of a backup from before the registration."""
+    headers = {"Authorization": f"Bearer {await site.token_for(new_id())}"}
+    url = f"{site.urls[0]}/v1"
+    body = {"items": [{"ticket_type_id": new_id(), "quantity": 1}]}
+    answer = await site.http.post(
+        f"{url}/reservations", json=body, headers=headers | {"Prefer": "wait=10"}
+    )
+    refused(answer, 401, "user_not_found")
+    for path in ("me", "cart", f"commands/{new_id()}", "events?organizer=me"):
+        refused(await site.http.get(f"{url}/{path}", headers=headers), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("name", ["kid", "jku", "x5u", "jwk", "crit"])

@@ -81,11 +81,18 @@ def everybody(status: int, shown: str = "") -> dict[str, Answer]:
 def users(
     others: Answer, owner: Answer | None = None, organizer: Answer | None = None
 ) -> dict[str, Answer]:
+    """Return the answers to a command; the worker finds that a user is gone."""
     return dict.fromkeys(NOBODY, (401, "unauthenticated")) | {
+        "gone": (401, "user_not_found"),
         "other": others,
         "owner": owner or others,
         "organizer": organizer or others,
     }
+
+
+def readers(others: Answer, owner: Answer | None = None) -> dict[str, Answer]:
+    """Return the answers to a read; the gateway finds that a user is gone."""
+    return users(others, owner) | {"gone": (401, "unauthenticated")}
 
 
 def organizers(status: int, shown: str) -> dict[str, Answer]:
@@ -124,7 +131,7 @@ NEW_TICKET_TYPE = {
 MATRIX = {
     "POST /v1/users": Row(registration, everybody(201, "register_user")),
     "POST /v1/tokens": Row(login, everybody(200, "access_token")),
-    "GET /v1/me": Row(at("/v1/me"), users((200, "email"))),
+    "GET /v1/me": Row(at("/v1/me"), readers((200, "email"))),
     "POST /v1/events": Row(at("/v1/events", json=NEW_EVENT), users((201, "Another concert"))),
     "PATCH /v1/events/{event_id}": Row(
         at("/v1/events/{event_id}", json={"name": "A match"}), organizers(200, "A match")
@@ -158,13 +165,13 @@ MATRIX = {
         # The cart was just opened: a little later it can be held a little longer.
         users((409, "cart_empty"), owner=(200, "cart")),
     ),
-    "GET /v1/cart": Row(at("/v1/cart"), users((200, "empty"), owner=(200, "expires_at"))),
+    "GET /v1/cart": Row(at("/v1/cart"), readers((200, "empty"), owner=(200, "expires_at"))),
     "GET /v1/commands/{command_id}": Row(
-        at("/v1/commands/{command_id}"), users((200, "pending"), owner=(200, "succeeded"))
+        at("/v1/commands/{command_id}"), readers((200, "pending"), owner=(200, "succeeded"))
     ),
     "GET /v1/commands/{command_id}/events": Row(
         at("/v1/commands/{command_id}/events"),
-        users((200, ": waiting"), owner=(200, "succeeded")),
+        readers((200, ": waiting"), owner=(200, "succeeded")),
     ),
     "GET /": Row(at("/"), everybody(307)),
     **{

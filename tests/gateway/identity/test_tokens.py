@@ -245,3 +245,52 @@ async def test_without_a_token_only_the_challenge_is_said(tokens, authorization:
     with pytest.raises(ProblemError) as refused:
         await tokens.user_of(authorization)
     assert refused.value.response().headers["WWW-Authenticate"] == 'Bearer realm="holdfast"'
+
+
+async def test_the_sender_of_a_command_is_not_looked_up(tokens: Tokens, users: Users):
+    stranger = new_id()
+    assert tokens.sender_of(f"Bearer {signed(sub=stranger)}") == stranger
+    assert users.look_ups == 0
+
+
+async def test_a_token_that_sent_a_command_reads_only_if_its_user_exists(tokens, users: Users):
+    gone, present = signed(sub=new_id()), signed()
+    tokens.sender_of(f"Bearer {gone}")
+    tokens.sender_of(f"Bearer {present}")
+    assert [await tokens.user_of(f"Bearer {present}") for _ in range(2)] == [USER, USER]
+    assert users.look_ups == 1
+    for _ in range(2):
+        with pytest.raises(ProblemError, match="unauthenticated"):
+            await tokens.user_of(f"Bearer {gone}")
+
+
+SENDER_REFUSED = {name: token for name, token in REFUSED.items() if name != "user gone"}
+
+
+@pytest.mark.parametrize("token", SENDER_REFUSED.values(), ids=SENDER_REFUSED.keys())
+async def test_a_sender_is_refused_for_the_same_tokens(tokens: Tokens, token: str):
+    with pytest.raises(ProblemError, match="unauthenticated"):
+        tokens.sender_of(f"Bearer {token}")
+
+
+async def test_the_header_of_an_own_token_is_not_parsed_to_find_its_secret(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+):
+    def parsed(token: str) -> None:
+        pytest.fail(f"parsed: {token}")
+
+    monkeypatch.setattr(jwt, "get_unverified_header", parsed)
+    for secret in (SECRET, OLD_SECRET, NEXT_SECRET):
+        token = Tokens(secret, Users().find).issue(USER)
+        assert tokens.sender_of(f"Bearer {token}") == USER
+        head, payload, signature = token.split(".")
+        for forged in (
+            f"{head}.{payload}.{signature[::-1]}",
+            f"{head}.{part({**CLAIMS, 'sub': new_id()})}.{signature}",
+            f"{head}.{payload}.",
+            f"{head}.{payload}",
+            head,
+            signed({"kid": key_id(secret)}, key="another secret, also of more than 32 bytes"),
+        ):
+            with pytest.raises(ProblemError, match="unauthenticated"):
+                tokens.sender_of(f"Bearer {forged}")
