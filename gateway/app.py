@@ -1,4 +1,4 @@
-"""The gateway as an ASGI app: its services, its routes, and what it answers when it fails."""
+"""Wires the gateway into an ASGI app: services, routes, middleware and exception handlers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -56,11 +56,11 @@ HOT_ENDPOINTS = (
     commands.read_command,
     catalogue.read_event,
 )
-"""What a sale asks for all the time: these take the fast path."""
+"""The endpoints that are called most during a sale: they take the fast path."""
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Put the gateway together; it connects when it is started."""
+    """Create the app; it connects when it is started."""
     engine = create_engine(settings.read_database_url or settings.database_url)
     services = create_services(settings, engine)
 
@@ -77,10 +77,10 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
         redirect_slashes=False,
-        # The pages of FastAPI load scripts from another host.
+        # FastAPI's pages load scripts from another host.
         docs_url=None,
         redoc_url=None,
-        # Ours are at /metrics; FastAPI's would look into the environment at every request.
+        # Our metrics are at /metrics; FastAPI's would read the environment at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def add_middleware(app: FastAPI, services: Services) -> None:
-    """Add the middleware; the first is the innermost, and each wraps those before it."""
+    """Add the middleware from the innermost to the outermost."""
     hot = [route for route in app.routes if getattr(route, "endpoint", None) in HOT_ENDPOINTS]
     app.add_middleware(FastPath, routes=cast("list[APIRoute]", hot))
     app.add_middleware(MetricsMiddleware, request_times=services.metrics.request_times)
@@ -106,9 +106,9 @@ def add_middleware(app: FastAPI, services: Services) -> None:
 
 
 def add_head(routes: Iterable[BaseRoute]) -> None:
-    """Answer HEAD where GET is (RFC 9110, section 9.3.2); the server drops the bodies."""
+    """Answer HEAD on every route with GET (RFC 9110, section 9.3.2); uvicorn drops the bodies."""
     for route in routes:
-        # A stream would have to come to its end first.
+        # HEAD on a stream would be answered only after the stream has ended.
         if not isinstance(route, APIRoute) or route.response_class is StreamingResponse:
             continue
         if route.methods and "GET" in route.methods:
@@ -125,7 +125,7 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
     def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
         metrics.replies.inc()
         publisher.on_reply(correlation_id, answers)
-        outcome_poller.wake(answer.command_id for answer in answers)
+        outcome_poller.notify(answer.command_id for answer in answers)
 
     replies = Replies(on_reply, lambda: publisher.on_replies_lost())
     publisher = Publisher(replies.queue_name, outcome_poller, metrics)
@@ -153,7 +153,10 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
 
 @asynccontextmanager
 async def connected(services: Services) -> AsyncIterator[None]:
-    """Keep both connections to the broker; waits for neither: /health/ready tells."""
+    """Keep two connections to the broker, for commands and for replies, during the context.
+
+    Returns before they are up; `/health/ready` reports whether they are.
+    """
     broker_url = services.settings.broker_url
     links = [
         asyncio.create_task(keep_connected(broker_url, "holdfast-replies", services.replies.serve)),
@@ -197,7 +200,7 @@ def register_exception_handlers(app: FastAPI) -> None:
             case _:
                 return ProblemError("invalid_request", errors=[]).response()
 
-    # Starlette raises it again after the answer, so that the server logs where it came from.
+    # Starlette raises the error again after the response, so that uvicorn logs the traceback.
     @app.exception_handler(Exception)
     async def internal(request: Request, error: Exception) -> Response:
         return ProblemError("internal").response()

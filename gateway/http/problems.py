@@ -11,7 +11,7 @@ from gateway.http.json_response import NO_STORE
 from shared.refusals import REFUSALS, RefusalCode
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = 1
+DEFAULT_RETRY_AFTER_SECONDS = 1
 ASKS_TO_RETRY = (429, 503)
 """The statuses that come with Retry-After."""
 MAX_ERRORS = 20
@@ -208,7 +208,7 @@ def problem_response(
         # RFC 9110, section 15.5.2: a 401 always challenges.
         all_headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')
     if status in ASKS_TO_RETRY:
-        all_headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
+        all_headers.setdefault("Retry-After", str(DEFAULT_RETRY_AFTER_SECONDS))
     return Response(to_json(document), status, all_headers, MEDIA_TYPE)
 
 

@@ -1,4 +1,4 @@
-"""Reads the body of a request: bounded in size and time, then strictly as what it must be."""
+"""Reads the body of a request within bounds of size and time, and validates it strictly."""
 
 import asyncio
 from typing import TypeVar
@@ -24,7 +24,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """
     body = await read_body(request, "application/json")
     try:
-        # In pydantic's JSON mode: a time is text there, and nothing is guessed from a number.
+        # In JSON mode pydantic takes times as strings only, and converts no numbers.
         # Its parser also refuses lone surrogates and deep nesting.
         read = model.model_validate_json(body)
     except ValidationError as error:
@@ -35,7 +35,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
 
 
 async def read_body(request: Request, media_type: str) -> bytes:
-    """Return the body of a request that says it is of `media_type`.
+    """Return the body of a request whose Content-Type is `media_type`.
 
     Raises `unsupported_media_type`, `body_too_large` or `request_timeout`.
     """
@@ -44,7 +44,7 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise ProblemError("unsupported_media_type", f"The body must be {media_type}.")
     if "content-encoding" in headers:
         raise ProblemError("unsupported_media_type", "The body must not be compressed.")
-    first = _at_hand(request.receive)
+    first = _receive_nowait(request.receive)
     if first is not None and not first.get("more_body", False):
         body: bytes = first.get("body", b"")
         if first["type"] == "http.request" and len(body) <= MAX_BODY_BYTES:
@@ -56,10 +56,10 @@ async def read_body(request: Request, media_type: str) -> bytes:
         raise ProblemError("request_timeout", headers={"Connection": "close"}) from None
 
 
-def _at_hand(receive: Receive) -> Message | None:
-    """Return what `receive` gives without waiting; None where it would wait.
+def _receive_nowait(receive: Receive) -> Message | None:
+    """Return the message that has already arrived; None if `receive` would wait.
 
-    Small bodies come with their headers, and a timer costs more than to read one.
+    Small bodies arrive with their headers, and a timer would cost more than reading them.
     """
     receiving = receive()
     try:
@@ -75,8 +75,8 @@ async def _read_bounded(receive: Receive, first: Message | None) -> bytes:
     body = b""
     size = 0
     message = first or await receive()
-    # What is too much is read on for a while, and thrown away: a client that still writes when
-    # its connection is closed never sees the answer.
+    # Up to a bound, the rest of a body that is too large is read and discarded: a client that is
+    # still writing when the connection is closed does not see the response.
     while True:
         if message["type"] == "http.disconnect":
             raise ProblemError("request_timeout")

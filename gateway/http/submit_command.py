@@ -1,4 +1,4 @@
-"""Submits a command that a request asks for, and answers with what became of it."""
+"""Submits the command of a request, and makes the HTTP response from its outcome."""
 
 from fastapi import Request
 from starlette.responses import Response
@@ -6,7 +6,7 @@ from starlette.responses import Response
 from gateway.http.ids import submission_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.prefer import Preferences, read_preferences
-from gateway.http.problems import RETRY_AFTER_SECONDS, ProblemError, refusal_problem
+from gateway.http.problems import DEFAULT_RETRY_AFTER_SECONDS, ProblemError, refusal_problem
 from gateway.messaging.publisher import BrokerUnavailableError
 from gateway.outcome_document import DecidedOutcome
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
@@ -15,7 +15,7 @@ from shared.commands import Command
 from shared.outcomes import Outcome, encode_outcome
 
 DEFAULT_WAIT_SECONDS = 10
-"""How long the outcome is awaited where neither the client nor the route says."""
+"""How long the outcome is awaited if neither the client nor the route says."""
 
 
 async def submit(
@@ -25,11 +25,11 @@ async def submit(
     wait_seconds: int = DEFAULT_WAIT_SECONDS,
     location: str | None = None,
 ) -> Response:
-    """Submit the command; answer 200 or 201 with its outcome, or 202 where it is not known yet.
+    """Submit the command; respond 200 or 201 with its outcome, or 202 while it is undecided.
 
-    The Prefer header overrides `wait_seconds`. A command that creates something names the
-    `location` where that will be found, and is answered 201. Raises `ProblemError` for a refusal,
-    and where the command was not taken: `overloaded`, `too_many_commands`, `broker_unavailable`.
+    The Prefer header overrides `wait_seconds`. `location` is the URL of the resource that the
+    command creates; with it, success is a 201. Raises `ProblemError` for a refusal, and if the
+    command was not accepted: `overloaded`, `too_many_commands`, `broker_unavailable`.
     """
     preferences = read_preferences(request.headers.getlist("prefer"))
     decided = await _decide(request, command, preferences.wait_or(wait_seconds))
@@ -57,10 +57,10 @@ async def _decide(request: Request, command: Command, wait_seconds: float) -> De
 
 
 def pending_response(command: Command, preferences: Preferences, *, is_key_given: bool) -> Response:
-    """Say that the command is on the broker's disk, and where its outcome will be.
+    """Return the 202: the command is on the broker's disk, and `Location` has the outcome's URL.
 
-    A key that the client gave may be another command's: then the place names the fingerprint too,
-    so that no client takes the other command's outcome for its own.
+    A key from the client may be in use by another command. So the Location then contains the
+    fingerprint too, and no client takes the other command's outcome for its own.
     """
     outcome = Outcome(
         command_id=command.command_id,
@@ -74,7 +74,7 @@ def pending_response(command: Command, preferences: Preferences, *, is_key_given
     headers = _applied(preferences, answered_async=True)
     submission = submission_id(command) if is_key_given else command.command_id
     headers["Location"] = f"/v1/commands/{submission}"
-    headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    headers["Retry-After"] = str(DEFAULT_RETRY_AFTER_SECONDS)
     return JsonResponse(encode_outcome(outcome).encode(), 202, headers)
 
 

@@ -1,4 +1,7 @@
-"""Finds the user whose bearer token a request carries."""
+"""Identifies the user of a request by its bearer token.
+
+There is one Authorization header at most: `RequestHeadMiddleware` refuses a repeated one.
+"""
 
 from fastapi import Request
 from fastapi.security import OAuth2PasswordBearer
@@ -15,15 +18,15 @@ PASSWORD_FLOW = OAuth2PasswordBearer(
 
 
 async def current_user(request: Request) -> str:
-    """Return the ID of the user whose token the request bears, and who exists.
+    """Return the ID of the user whose token the request bears, after checking that the user exists.
 
-    Raises `unauthenticated`, or `database_unavailable`.
+    Raises `unauthenticated` or `database_unavailable`.
     """
     return await services_of(request).tokens.user_of(request.headers.get("authorization"))
 
 
 def command_sender(request: Request) -> str:
-    """Return the ID of the user whose token a command bears; the worker decides if it exists.
+    """Return the user ID in the token of a command; the worker checks that the user exists.
 
     Raises `unauthenticated`.
     """

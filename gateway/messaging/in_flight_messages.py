@@ -1,11 +1,11 @@
-"""Messages that no worker has answered yet: how far the workers are behind."""
+"""Published messages that no worker has answered yet: the backlog of the workers."""
 
 from time import monotonic
 
 from gateway.messaging.submission import Submission
 
-REPLY_TIMEOUT_SECONDS = 60.0
-"""A reply that takes longer counts as lost, so that its commands do not fill the gateway."""
+REPLY_LOST_AFTER_SECONDS = 60.0
+"""A later reply counts as lost, so that its commands do not fill the gateway."""
 
 
 class InFlightMessages:
@@ -25,7 +25,7 @@ class InFlightMessages:
         """The number of commands. Reading it removes messages whose reply counts as lost."""
         while self._messages:
             correlation_id, (published_at, _) = next(iter(self._messages.items()))
-            if monotonic() - published_at < REPLY_TIMEOUT_SECONDS:
+            if monotonic() - published_at < REPLY_LOST_AFTER_SECONDS:
                 break
             self.take(correlation_id)
         return self._commands
@@ -48,6 +48,6 @@ class InFlightMessages:
         return batch
 
     def clear(self) -> None:
-        """Remove all: the connection is lost on which the replies would have come."""
+        """Remove all messages: the connection that would carry their replies is lost."""
         for correlation_id in list(self._messages):
             self.take(correlation_id)

@@ -29,14 +29,14 @@ MAX_UNCONFIRMED_MESSAGES = 2
 """Messages that may await their confirm at the same time. More would carry smaller batches, and a
 worker pays by the message."""
 MAX_UNCONFIRMED_AT_FULL_BATCHES = 10
-"""The same while each carries a full batch: under overload, confirms are noticed late."""
-BEHIND_MESSAGES = 16
-"""Unanswered messages from which on the workers count as behind."""
+"""The same if each carries a full batch: under overload, confirms are processed late."""
+BACKLOG_THRESHOLD_MESSAGES = 16
+"""From this many unanswered messages on, a partial batch lingers."""
 LINGER_SECONDS = 0.05
-"""How long a partial batch then waits to fill."""
+"""How long a partial batch waits for more commands."""
 CONFIRM_TIMEOUT_SECONDS = 3.0
-REPLY_PATIENCE_SECONDS = 0.5
-"""A reply that takes longer may be lost: from then on the read model is asked too."""
+REPLY_TIMEOUT_SECONDS = 0.5
+"""A later reply may be lost: from then on the read model is polled too."""
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class Publisher:
     async def submit(self, command: Command, wait_seconds: float) -> DecidedOutcome | None:
         """Publish `command` and await its outcome; None if it is not decided in time.
 
-        Returns after the broker has confirmed it. A caller that is cancelled waits no longer; the
-        command is still published. Raises `BrokerUnavailableError`, and the `ProblemError`
+        Returns after the broker has confirmed it. If the caller is cancelled, the command is
+        still published. Raises `BrokerUnavailableError`, and the `ProblemError`
         `too_many_commands` of its user.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
@@ -93,14 +93,14 @@ class Publisher:
             submission.awaited = False
 
     def on_replies_lost(self) -> None:
-        """Expect no replies to what was published: the connection that carries them is lost."""
+        """Expect no more replies to published messages: the connection for replies is lost."""
         self._messages.clear()
 
     def on_reply(self, correlation_id: str, decided: list[DecidedOutcome]) -> None:
         """Take the reply to a message: the outcomes of its commands, in their order.
 
-        They are matched by message and place, not by command ID: another user may have used the
-        same ID, and the refusal of the one is no outcome of the other.
+        They are matched by message and position, not by command ID: another user may have used
+        the same ID, and the outcome of one is not that of the other.
         """
         batch = self._messages.take(correlation_id)
         for submission, outcome in zip(batch, decided, strict=False):
@@ -120,7 +120,7 @@ class Publisher:
             self._fail_queued()
 
     async def drain(self) -> None:
-        """Publish what is queued, and wait until every message was confirmed or failed."""
+        """Publish the queue, and wait until every message is confirmed or has failed."""
         self._flush()
         while self._publishing:
             await asyncio.wait(self._publishing)
@@ -136,13 +136,13 @@ class Publisher:
         return submission
 
     async def _await_outcome(self, submission: Submission, seconds: float) -> DecidedOutcome | None:
-        decided = await result_within(submission.listen(), min(seconds, REPLY_PATIENCE_SECONDS))
+        decided = await result_within(submission.listen(), min(seconds, REPLY_TIMEOUT_SECONDS))
         decided = decided or submission.decided
         if decided is None and submission.confirmed is not False:
-            seconds -= REPLY_PATIENCE_SECONDS
+            seconds -= REPLY_TIMEOUT_SECONDS
             if seconds > 0:
                 found = submission.listen()
-                with self._outcome_poller.looking_for_outcome_of(submission.command, found):
+                with self._outcome_poller.polling_for(submission.command, found):
                     decided = await result_within(found, seconds)
         return decided or submission.decided
 
@@ -156,7 +156,7 @@ class Publisher:
         if not self._queue:
             return
         full_batches = len(self._queue) // MAX_COMMANDS_A_MESSAGE
-        if len(self._messages) < BEHIND_MESSAGES:
+        if len(self._messages) < BACKLOG_THRESHOLD_MESSAGES:
             wanted = MAX_UNCONFIRMED_MESSAGES + full_batches
         else:
             wanted = full_batches
@@ -178,7 +178,7 @@ class Publisher:
         task.add_done_callback(self._publishing.discard)
 
     async def _publish_batches(self) -> None:
-        """Publish one batch after the other, as long as that is wanted."""
+        """Publish batches one after the other while the queue warrants it."""
         try:
             while self._queue:
                 batch = self._take_batch()
@@ -195,7 +195,8 @@ class Publisher:
         if len(self._queue) >= MAX_COMMANDS_A_MESSAGE:
             return True
         return (
-            self._unconfirmed <= MAX_UNCONFIRMED_MESSAGES and len(self._messages) < BEHIND_MESSAGES
+            self._unconfirmed <= MAX_UNCONFIRMED_MESSAGES
+            and len(self._messages) < BACKLOG_THRESHOLD_MESSAGES
         )
 
     def _take_batch(self) -> list[Submission]:
@@ -210,7 +211,7 @@ class Publisher:
         return batch
 
     async def _publish(self, batch: list[Submission]) -> bool:
-        """Publish one message; tell whether the broker confirmed that it is on disk."""
+        """Publish one message; return whether the broker confirmed that it is on disk."""
         exchange = self._exchange
         if exchange is None:
             return False
@@ -229,7 +230,7 @@ class Publisher:
             self._metrics.publish_failures.labels("refused").inc()
         except TimeoutError:
             self._metrics.publish_failures.labels("no_confirm").inc()
-            # What is queued would only find out the same, each batch three seconds later.
+            # Each queued batch would time out the same way, three seconds later.
             self._fail_queued()
         # aio-pika may cancel what waits on a connection that is lost.
         except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:

@@ -1,4 +1,4 @@
-"""A command on its way: what it is on the wire, and what is known of its fate."""
+"""One command in flight: its JSON, whether the broker confirmed it, and its outcome."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from shared.commands import Command
 
 
 class Submission:
-    """One command in flight, from its arrival to its reply."""
+    """A command from its arrival at the gateway to its reply."""
 
     __slots__ = (
         "_listener",
@@ -29,40 +29,40 @@ class Submission:
         self.awaited = awaited
         """Whether a request waits for the outcome, and not for the confirm alone."""
         self.confirmed: bool | None = None
-        """Whether the broker has the command on disk; None while that is not known."""
+        """Whether the broker has the command on disk; None while that is unknown."""
         self.decided: DecidedOutcome | None = None
         """The outcome in the reply. It may come just after the listener has timed out."""
         self._listener: asyncio.Future[DecidedOutcome | None] | None = None
         self._on_finish: Callable[[str], None] | None = on_finish
 
     def listen(self) -> asyncio.Future[DecidedOutcome | None]:
-        """Return a future of the next news: the outcome, or None for a confirm or a failure."""
+        """Return a future of the next event: the outcome, or None for a confirm or a failure."""
         self._listener = asyncio.get_running_loop().create_future()
         return self._listener
 
     def confirm(self, *, confirmed: bool) -> None:
-        """Note whether the broker has the command on disk."""
+        """Record whether the broker has the command on disk."""
         if self.confirmed is None:
             self.confirmed = confirmed
         # A request that awaits the outcome needs no confirm; without one there is no outcome.
         if not (self.awaited and confirmed):
-            self._tell(None)
+            self._notify(None)
         if not confirmed:
             self.finish()
 
     def resolve(self, decided: DecidedOutcome) -> None:
-        """Note the outcome of the command."""
+        """Record the outcome of the command."""
         # A reply proves that the broker had the command, also when it overtakes the confirm.
         self.confirmed = True
         self.decided = decided
-        self._tell(decided)
+        self._notify(decided)
 
     def finish(self) -> None:
-        """Note that no reply is expected: it has come, or counts as lost."""
+        """Record that no reply is expected: it has arrived, or counts as lost."""
         if self._on_finish is not None:
             on_finish, self._on_finish = self._on_finish, None
             on_finish(self.command.user_id)
 
-    def _tell(self, decided: DecidedOutcome | None) -> None:
+    def _notify(self, decided: DecidedOutcome | None) -> None:
         if self._listener is not None and not self._listener.done():
             self._listener.set_result(decided)

@@ -18,8 +18,8 @@ POLL_INTERVAL_SECONDS = 0.05
 REST_FACTOR = 4
 """Sleeps this multiple of the last query's duration, so that polling backs off when the database is
 slow."""
-RETRY_AFTER_SECONDS = 0.5
-"""How long to leave a database alone that did not answer."""
+BACKOFF_SECONDS = 0.5
+"""How long to wait after a query that failed."""
 MAX_IDS_PER_QUERY = 1_000
 
 _log = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ class OutcomeRow:
     fingerprint: bytes
 
     def outcome_for(self, user_id: str, fingerprint: bytes | None) -> DecidedOutcome | None:
-        """Return what a reader is told; None if the reader may know nothing of this row.
+        """Return the outcome that this user may see; None if the user may not see this row.
 
-        With the fingerprint of its own command a reader is told `command_id_reused` where the row
-        is another command's: the worker that decides the reader's command refuses it so.
+        A user who gives the fingerprint of their own command gets `command_id_reused` if the row
+        belongs to another command: the worker refuses their command with that code.
         """
         if self.user_id == user_id and fingerprint in (None, self.fingerprint):
             return read_document(self.document)
@@ -60,7 +60,7 @@ class _Waiter:
     found: asyncio.Future[DecidedOutcome | None]
 
     def take(self, row: OutcomeRow) -> None:
-        """Resolve with what the row tells this waiter, if anything."""
+        """Resolve with the outcome in the row, if this waiter may see it."""
         if not self.found.done():
             outcome = row.outcome_for(self.user_id, self.fingerprint)
             if outcome is not None:
@@ -68,7 +68,7 @@ class _Waiter:
 
 
 class OutcomePoller:
-    """Knows which outcomes are awaited. It polls only while there are some."""
+    """Polls for all awaited outcomes together, only while there are any."""
 
     def __init__(self, find: Find, metrics: Metrics) -> None:
         self._find = find
@@ -77,24 +77,24 @@ class OutcomePoller:
         self._poll_now = asyncio.Event()
         self.closing = False
         self.idle = 0
-        """The number of requests that do nothing but wait for an outcome."""
+        """The number of requests whose only work is to wait for an outcome."""
         metrics.awaiting_outcome.set_function(lambda: len(self._waiters))
 
-    async def look(
+    async def find_now(
         self, command_id: str, user_id: str, fingerprint: bytes | None = None
     ) -> DecidedOutcome | None:
-        """Return the outcome that is recorded for this user by now. Raises `ProblemError`.
+        """Return the recorded outcome that this user may see. Raises `ProblemError`.
 
-        With `fingerprint`, the outcome of just the command that has it.
+        With `fingerprint`, only the outcome of the command that has it.
         """
         for row in await self._find([command_id]):
             return row.outcome_for(user_id, fingerprint)
         return None
 
-    async def recorded(
+    async def wait_for(
         self, command_id: str, user_id: str, seconds: float, fingerprint: bytes | None = None
     ) -> DecidedOutcome | None:
-        """Await what `look` returns; None if there is nothing in time."""
+        """Await what `find_now` returns; None if there is no outcome in time."""
         found: asyncio.Future[DecidedOutcome | None] = asyncio.get_running_loop().create_future()
         self.idle += 1
         try:
@@ -104,18 +104,18 @@ class OutcomePoller:
             self.idle -= 1
 
     @contextmanager
-    def looking_for_outcome_of(
+    def polling_for(
         self, command: Command, found: asyncio.Future[DecidedOutcome | None]
     ) -> Iterator[None]:
-        """Resolve `found` with the recorded outcome of just this command."""
+        """Resolve `found` with the recorded outcome of this command, during the context."""
         waiter = _Waiter(command.user_id, command.fingerprint(), found)
         with self._waiting(command.command_id, waiter):
             yield
 
-    def wake(self, command_ids: Iterable[str | None]) -> None:
-        """Poll at once if one of these, which were just decided, is still awaited.
+    def notify(self, command_ids: Iterable[str | None]) -> None:
+        """Poll at once if one of these commands, which were just decided, is still awaited.
 
-        A request that the reply itself has resolved needs no poll.
+        A request that the reply itself resolved needs no poll.
         """
         if any(
             not waiter.found.done()
@@ -125,7 +125,7 @@ class OutcomePoller:
             self._poll_now.set()
 
     def close(self) -> None:
-        """End every wait, because the process is about to stop."""
+        """End every wait: the process is about to stop."""
         self.closing = True
         self._poll_now.set()
         for waiters in self._waiters.values():
@@ -158,7 +158,7 @@ class OutcomePoller:
                     await asyncio.sleep(REST_FACTOR * (monotonic() - started))
                     await self._pause()
                 else:
-                    await asyncio.sleep(RETRY_AFTER_SECONDS)
+                    await asyncio.sleep(BACKOFF_SECONDS)
         finally:
             self._polling = None
 
@@ -168,7 +168,7 @@ class OutcomePoller:
                 await self._poll_now.wait()
 
     async def _poll_once(self) -> bool:
-        """Query all awaited outcomes; tell whether the database answered."""
+        """Query all awaited outcomes; return whether the database answered."""
         awaited = list(self._waiters)
         try:
             for start in range(0, len(awaited), MAX_IDS_PER_QUERY):

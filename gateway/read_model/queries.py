@@ -1,4 +1,4 @@
-"""SELECTs on the read model, each one round trip; nothing here writes."""
+"""SELECTs on the read model, one round trip each; this module never writes."""
 
 import re
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ POOL_TIMEOUT_SECONDS = 2
 CONNECT_TIMEOUT_SECONDS = 3
 STATEMENT_TIMEOUT_MS = 5_000
 COMMAND_TIMEOUT_SECONDS = 6
-"""Ends what the server cannot: a statement on a connection whose other side is gone."""
+"""The client's time-out: it also ends a statement whose server no longer responds."""
 
 _EVENT = (
     "id::text, organizer_id::text, name, starts_at, ends_at, status, currency,"
@@ -38,16 +38,16 @@ _CREDENTIALS = text(
 )
 _CONDITIONS = {
     "status": "status = :status",
-    # By Unicode's letters, whatever the locale of the database is.
+    # Case-insensitive by Unicode's rules, regardless of the database's locale.
     "name_part": 'name COLLATE "und-x-icu" ILIKE :name_part',
     "organizer_id": "organizer_id = CAST(:organizer_id AS uuid)",
     "starts_after": "starts_at >= :starts_after",
     "starts_before": "starts_at < :starts_before",
     "after_id": "(starts_at, id) > (:after_start, CAST(:after_id AS uuid))",
 }
-"""Of the list of events, by the value that makes each apply."""
+"""Conditions on the list of events; each applies if its value is given."""
 _NOT_ENDED = "ends_at > statement_timestamp()"
-"""Follows from the status `active`, and lets Postgres use the index of the ends. With 100,000
+"""Implied by the status `active`; it lets Postgres use the index on `ends_at`. With 100,000
 events that have ended, the list of active ones takes 0.6 ms instead of 53 ms."""
 _WILDCARD = re.compile(r"[\\%_]")
 _ESCAPED = r"\\\g<0>"
@@ -72,14 +72,14 @@ _PING = text("SELECT 1")
 
 @dataclass(slots=True)
 class EventPage(Event):
-    """An event with its ticket types and what is left of each."""
+    """An event with its ticket types and their availability."""
 
     ticket_types: list[TicketType]
 
 
 @dataclass(slots=True)
 class CartLine(CartItem):
-    """An item of the cart, with what a page shows beside it."""
+    """An item of the cart, with its names and price for display."""
 
     name: str
     event_name: str
@@ -107,8 +107,8 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A place in the list of events, which is in the order of start and ID."""
+class ListPosition:
+    """A position in the list of events, which is ordered by start and ID."""
 
     starts_at: Instant
     id: Id
@@ -116,19 +116,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events a list has. None: all."""
+    """Selects the events of a list. None: no condition."""
 
     status: Literal["active", "cancelled", "ended", "all"]
     name_part: str | None
     organizer_id: str | None
     starts_after: datetime | None
-    """Included."""
+    """Inclusive."""
     starts_before: datetime | None
-    """Excluded."""
+    """Exclusive."""
 
 
 class Queries:
-    """The questions that the gateway asks. Each raises `database_unavailable`."""
+    """The queries of the gateway. Each may raise `database_unavailable`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -138,15 +138,17 @@ class Queries:
         return User(**rows[0]) if rows else None
 
     async def users(self, user_ids: list[str]) -> list[User]:
-        """Return those of these users that there are."""
+        """Return those of these users that exist."""
         return [User(**row) for row in await self._rows(_USERS, ids=user_ids)]
 
     async def credentials(self, email: str) -> Credentials | None:
         rows = await self._rows(_CREDENTIALS, email=email)
         return Credentials(**rows[0]) if rows else None
 
-    async def events(self, wanted: EventFilter, limit: int, after: Place | None) -> list[Event]:
-        """Return up to `limit` events in the order of start and ID, those behind `after`."""
+    async def events(
+        self, wanted: EventFilter, limit: int, after: ListPosition | None
+    ) -> list[Event]:
+        """Return up to `limit` events after the position `after`, ordered by start and ID."""
         conditions, values = _conditions(wanted, after)
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         statement = text(
@@ -182,8 +184,8 @@ class Queries:
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise _unavailable(error) from error
-        # The pool held a connection from before a restart of Postgres, and has now dropped
-        # them all. A read may be repeated.
+        # Postgres was restarted. SQLAlchemy has dropped all stale connections of the pool by now,
+        # and a read may be repeated.
         try:
             return await self._read(statement, values)
         except DBAPIError as error:
@@ -195,13 +197,15 @@ class Queries:
                 return (await connection.execute(statement, values)).mappings().all()
         except (PoolTimeoutError, TimeoutError, OSError) as error:
             raise ProblemError("database_unavailable") from error
-        # Raised as they are while a connection is being made.
+        # SQLAlchemy does not wrap these while a connection is being made.
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise ProblemError("database_unavailable") from error
 
 
-def _conditions(wanted: EventFilter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
-    """Return the conditions of a list of events, each of fixed text, and their values."""
+def _conditions(
+    wanted: EventFilter, after: ListPosition | None
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the conditions of a list of events, each a fixed text, and their parameters."""
     values: dict[str, Any] = {
         "status": None if wanted.status == "all" else wanted.status,
         "name_part": wanted.name_part and f"%{_WILDCARD.sub(_ESCAPED, wanted.name_part)}%",
@@ -220,7 +224,7 @@ def _conditions(wanted: EventFilter, after: Place | None) -> tuple[list[str], di
 
 
 def _unavailable(error: DBAPIError) -> Exception:
-    """Tell a database that is in trouble from a statement that is wrong, which is a bug."""
+    """Return `database_unavailable`, or the error itself if the statement is wrong: a bug."""
     return error if isinstance(error, ProgrammingError) else ProblemError("database_unavailable")
 
 
@@ -232,7 +236,7 @@ def create_engine(database_url: str) -> AsyncEngine:
         isolation_level="AUTOCOMMIT",
         pool_size=POOL_SIZE,
         max_overflow=0,
-        # A statement that fails is logged, and its values may be an e-mail address.
+        # Failing statements are logged, and their parameters may contain e-mail addresses.
         hide_parameters=True,
         pool_timeout=POOL_TIMEOUT_SECONDS,
         connect_args={
@@ -242,7 +246,7 @@ def create_engine(database_url: str) -> AsyncEngine:
                 "application_name": "holdfast-gateway",
                 "default_transaction_read_only": "on",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-                # A plan made while the tables were empty is ten times too slow later on.
+                # A plan cached while the tables were empty is ten times slower later.
                 "plan_cache_mode": "force_custom_plan",
             },
         },

@@ -12,7 +12,7 @@ from gateway.http.ids import is_stale, read_submission_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import PREFER_HEADER, describe_request, problem_responses
 from gateway.http.prefer import read_preferences
-from gateway.http.problems import RETRY_AFTER_SECONDS, USER_PROBLEMS, ProblemError
+from gateway.http.problems import DEFAULT_RETRY_AFTER_SECONDS, USER_PROBLEMS, ProblemError
 from gateway.identity.authentication import current_user
 from gateway.outcome_document import DecidedOutcome
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
@@ -67,7 +67,7 @@ async def read_command(request: Request) -> Response:
     if preferences.wait_seconds is not None:
         headers["Preference-Applied"] = f"wait={preferences.wait_seconds}"
     if decided is None:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(DEFAULT_RETRY_AFTER_SECONDS)
     document = decided.document if decided else _pending(command_id)
     return JsonResponse(document.encode(), headers=headers)
 
@@ -111,12 +111,12 @@ async def _outcome(
     wait_seconds: int = 0,
 ) -> DecidedOutcome | None:
     """Return the user's outcome; None while there is none. Raises `command_not_found`."""
-    decided = await services.outcome_poller.look(command_id, user_id, fingerprint)
+    decided = await services.outcome_poller.find_now(command_id, user_id, fingerprint)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
         with services.user_waits.counted(user_id, command_id):
-            decided = await services.outcome_poller.recorded(
+            decided = await services.outcome_poller.wait_for(
                 command_id, user_id, wait_seconds, fingerprint
             )
     return decided
@@ -147,7 +147,7 @@ async def _events(
         yield ": waiting\n\n"
         if monotonic() >= ends_at or services.outcome_poller.closing:
             return
-        decided = await services.outcome_poller.recorded(
+        decided = await services.outcome_poller.wait_for(
             command_id, user_id, HEARTBEAT_SECONDS, fingerprint
         )
     yield outcome_event(command_id, decided.document)

@@ -19,7 +19,7 @@ from gateway.http.openapi import (
 )
 from gateway.http.problems import invalid_request
 from gateway.identity.authentication import current_user
-from gateway.read_model.queries import EventFilter, Place
+from gateway.read_model.queries import EventFilter, ListPosition
 from gateway.services import services_of
 from shared.fields import Instant
 from shared.ids import Id
@@ -138,7 +138,7 @@ def _cursor(event: Event, wanted: EventFilter) -> str:
     return urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode().rstrip("=")
 
 
-def _read_cursor(text: str, wanted: EventFilter) -> Place:
+def _read_cursor(text: str, wanted: EventFilter) -> ListPosition:
     """Return the place that a cursor names. Raises `invalid_request`, for another filter's too."""
     error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
     try:
@@ -148,7 +148,7 @@ def _read_cursor(text: str, wanted: EventFilter) -> Place:
         raise invalid_request([error]) from None
     if cursor.filter != _hash(wanted):
         raise invalid_request([error])
-    return Place(cursor.starts_at, cursor.id)
+    return ListPosition(cursor.starts_at, cursor.id)
 
 
 def _hash(wanted: EventFilter) -> str:

@@ -1,8 +1,8 @@
-"""Refuses heads that uvicorn passes on and that readers of HTTP disagree about.
+"""Refuses request heads that uvicorn accepts and that HTTP implementations read differently.
 
-uvicorn has no bound for a head with `http="httptools"`, takes any transfer coding for `chunked`,
-lets headers repeat that may not, and takes the body behind an `Upgrade` for another protocol's.
-A head that never ends, or comes slowly, does not get here: the proxy in front bounds it.
+With `http="httptools"`, uvicorn does not bound the size of a head, treats any transfer coding as
+`chunked`, accepts repeated headers that may occur once, and treats a body after `Upgrade` as data
+of another protocol. An endless or slow head does not reach this code: the proxy in front bounds it.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,11 +14,11 @@ LINE_BYTES = len(b": \r\n")
 CLOSE = {"Connection": "close"}
 
 _AT_MOST_ONCE = frozenset((b"host", b"authorization", b"content-type"))
-_SELDOM = frozenset((b"transfer-encoding", b"upgrade"))
+_FRAMING = frozenset((b"transfer-encoding", b"upgrade"))
 
 
 class RequestHeadMiddleware:
-    """Answers 400, 431 or 501, and closes, for a head that must not be acted upon."""
+    """Answers 400, 431 or 501 to a head that must not be processed, and closes the connection."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class RequestHeadMiddleware:
 
 
 def check_head(scope: Scope) -> bool:
-    """Tell whether the head asks for an upgrade.
+    """Check the head; return whether it asks for an upgrade.
 
     Raises `head_too_large`, `malformed_request` or `unsupported_transfer_coding`.
     """
@@ -49,7 +49,7 @@ def check_head(scope: Scope) -> bool:
         size += len(name) + len(value)
         if name in _AT_MOST_ONCE:
             found.append(name)
-        elif name in _SELDOM:
+        elif name in _FRAMING:
             is_ordinary = False
     if size > MAX_HEAD_BYTES:
         raise ProblemError("head_too_large", headers=CLOSE)

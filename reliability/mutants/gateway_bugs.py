@@ -131,7 +131,7 @@ MUTANTS = (
         "small_messages_for_workers_that_are_behind",
         "after a rush, workers never catch up with half of what they could do before it",
         PUBLISHER,
-        "        if len(self._messages) < BEHIND_MESSAGES:\n            wanted",
+        "        if len(self._messages) < BACKLOG_THRESHOLD_MESSAGES:\n            wanted",
         "        if True:\n            wanted",
         (TEST_PUBLISHER,),
     ),

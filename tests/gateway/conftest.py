@@ -81,7 +81,7 @@ async def counter(broker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
     def on_reply(correlation_id: str, answers: list[DecidedOutcome]) -> None:
         publisher.on_reply(correlation_id, answers)
-        outcome_poller.wake(answer.command_id for answer in answers)
+        outcome_poller.notify(answer.command_id for answer in answers)
 
     metrics = Metrics()
     outcome_poller = OutcomePoller(find, metrics)

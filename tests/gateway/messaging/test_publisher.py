@@ -129,7 +129,7 @@ class TestTheBrokerDoesNotTakeIt:
     async def test_no_queue_is_bound(self, counter: Counter):
         with pytest.raises(BrokerUnavailableError):
             await asyncio.wait_for(
-                counter.publisher.submit(command(), 10), publisher.REPLY_PATIENCE_SECONDS * 0.8
+                counter.publisher.submit(command(), 10), publisher.REPLY_TIMEOUT_SECONDS * 0.8
             )
         assert counter.count("holdfast_publish_failures_total", reason="returned") == 1
 
@@ -207,7 +207,7 @@ class TestWorkersAreBehind:
     ):
         await counter.queue()
         await counter.publisher.submit(command(), 0)
-        monkeypatch.setattr(in_flight_messages, "REPLY_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(in_flight_messages, "REPLY_LOST_AFTER_SECONDS", 0.1)
         await asyncio.sleep(0.05)
         await counter.publisher.submit(command(), 0)
         assert counter.publisher.in_flight == 2
@@ -225,7 +225,7 @@ class TestWorkersAreBehind:
         async with asyncio.timeout(5):
             await asyncio.gather(*waiting)
         sizes = [len(message) for message in await received(queue)]
-        assert sizes == [1] * publisher.BEHIND_MESSAGES + [10]
+        assert sizes == [1] * publisher.BACKLOG_THRESHOLD_MESSAGES + [10]
 
     async def test_full_loads_do_not_wait(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
@@ -261,7 +261,7 @@ class TestWorkersAreBehind:
             assert await waiting is None
 
     async def _fall_behind(self, counter: Counter) -> None:
-        for _ in range(publisher.BEHIND_MESSAGES):
+        for _ in range(publisher.BACKLOG_THRESHOLD_MESSAGES):
             await counter.publisher.submit(command(), 0)
 
 

@@ -131,17 +131,17 @@ async def test_a_user_has_a_bounded_number_of_streams_and_long_polls(
     async def user(user_id: str) -> User:
         return User(user_id, "ada@example.com")
 
-    async def look(*_: object) -> None:
+    async def find_now(*_: object) -> None:
         return None
 
-    async def recorded(*_: object) -> None:
+    async def wait_for(*_: object) -> None:
         waiting.append(asyncio.get_running_loop().create_future())
         await waiting[-1]
         services.outcome_poller.closing = True
 
     monkeypatch.setattr(services.tokens, "_find_user", user)
-    monkeypatch.setattr(services.outcome_poller, "look", look)
-    monkeypatch.setattr(services.outcome_poller, "recorded", recorded)
+    monkeypatch.setattr(services.outcome_poller, "find_now", find_now)
+    monkeypatch.setattr(services.outcome_poller, "wait_for", wait_for)
     client = httpx.AsyncClient(
         transport=httpx.ASGITransport(app),
         base_url="http://gateway",

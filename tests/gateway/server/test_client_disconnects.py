@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.messaging.publisher import REPLY_PATIENCE_SECONDS
+from gateway.messaging.publisher import REPLY_TIMEOUT_SECONDS
 from gateway.server import client_disconnects
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from shared.ids import new_id
@@ -91,7 +91,7 @@ async def test_another_cancellation_is_passed_on():
         await waiting
 
 
-@pytest.mark.parametrize("after_seconds", [0.05, REPLY_PATIENCE_SECONDS + 0.2])
+@pytest.mark.parametrize("after_seconds", [0.05, REPLY_TIMEOUT_SECONDS + 0.2])
 async def test_the_waiter_of_a_submission_is_removed(counter: Counter, after_seconds: float):
     await counter.queue()
     client = Client()
@@ -130,8 +130,8 @@ async def test_an_outcome_in_time_is_returned(counter: Counter):
 
 async def test_the_waiter_for_an_outcome_is_removed(counter: Counter):
     client = Client()
-    recorded = counter.outcome_poller.recorded(new_id(), new_id(), 30)
-    looking = asyncio.create_task(until_it_leaves(client, recorded))
+    waiting = counter.outcome_poller.wait_for(new_id(), new_id(), 30)
+    looking = asyncio.create_task(until_it_leaves(client, waiting))
     await asyncio.sleep(0.05)
     assert counter.count("holdfast_awaiting_outcome") == 1
     client.leave()

@@ -124,7 +124,7 @@ async def test_a_thread_that_computes_all_the_time_is_busy(
     measured.stop()
 
 
-async def test_refusals_slow_down_while_the_thread_has_no_time(
+async def test_refusals_slow_down_while_the_event_loop_is_saturated(
     measured: Overload, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(overload, "MAX_LAG_SECONDS", -1)  # every lag is too much
