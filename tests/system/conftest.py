@@ -16,8 +16,9 @@ REQUEST_SECONDS = 40
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    # The server closes a connection after 5 s without a request: who asks then may ask in vain.
-    limits = httpx.Limits(max_connections=500, keepalive_expiry=2)
+    # A new connection for each request: on a kept one, a request may cross the server's closing of
+    # it, and httpx does not retry.
+    limits = httpx.Limits(max_connections=500, max_keepalive_connections=0)
     async with httpx.AsyncClient(timeout=REQUEST_SECONDS, limits=limits, trust_env=False) as client:
         yield client
 
