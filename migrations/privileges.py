@@ -35,7 +35,7 @@ RIGHTS = {
             " unit_price, min_per_order, max_per_order, max_per_user)"
         ),
         "booking.carts": "SELECT, INSERT, UPDATE (status, expires_at), DELETE",
-        "booking.cart_items": "SELECT, INSERT, UPDATE (quantity), DELETE",
+        "booking.cart_items": "SELECT, INSERT, UPDATE (quantity, expires_at), DELETE",
         "booking.outcomes": "SELECT, INSERT",
         # Work that needs more rights is done by functions of the owner, with guards of their own.
         "FUNCTION booking.make_outcome_partitions(date)": "EXECUTE",

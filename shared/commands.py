@@ -141,6 +141,8 @@ Command = (
     | ReleaseCart
     | ExtendHold
 )
+CartCommand = ReserveTickets | SetQuantity | ReleaseItem | ReleaseCart | ExtendHold
+"""Commands that change only their user's cart, and what it holds of ticket types."""
 Kind = Literal[
     "register_user",
     "create_event",

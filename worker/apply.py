@@ -16,6 +16,16 @@ from worker.storage.save import save
 
 RequirePartition = Callable[[], Awaitable[None]]
 
+DUE_LINES_BESIDE_COMMANDS = 100
+"""Lines of other users' due carts that a batch looks at; the sweep expires the rest. More would
+delay the commands."""
+DUE_LINES_ALONE = 2_000
+"""The same for a transaction that decides no command, because commands need what is due."""
+
+
+class _DueCartsFirstError(Exception):
+    """Rolls a batch back whose decisions could differ once more due carts have expired."""
+
 
 @dataclass(slots=True, frozen=True)
 class AppliedBatch:
@@ -47,16 +57,27 @@ async def apply(
     if require_partition is not None:
         await require_partition()
     while True:
-        async with transaction(engine) as driver:
-            users = await locking.lock_users(driver, commands, due_users)
-            # Under the users' locks, and before the ticket types, for which other batches wait.
-            recorded = await outcomes.recall(driver, commands)
-            locked = await locking.lock_book(driver, users, rules)
-            if locked.expired_carts_remain:  # they refuse no command: this part of them goes first
-                batch = decide_batch(locked.book, [], {})
-            else:
+        try:
+            async with transaction(engine) as driver:
+                users = await locking.lock_users(
+                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
+                )
+                # Under the users' locks, and before the ticket types, for which others wait.
+                recorded = await outcomes.recall(driver, commands)
+                locked = await locking.lock_book(driver, users, rules)
                 batch = decide_batch(locked.book, commands, recorded, forced_refusal)
-            encoded = encode(batch)
-            await save(driver, batch, encoded)
-        if not locked.expired_carts_remain:
+                if locked.due_carts_remain and batch.depends_on_due_carts():
+                    raise _DueCartsFirstError  # noqa: TRY301  # rolls the transaction back
+                encoded = encode(batch)
+                await save(driver, batch, encoded)
             return AppliedBatch(batch, encoded)
+        except _DueCartsFirstError:
+            await _expire_due_carts(engine, rules, commands)
+
+
+async def _expire_due_carts(engine: AsyncEngine, rules: Rules, commands: Sequence[Command]) -> None:
+    """Expire due carts that hold tickets which the commands want."""
+    async with transaction(engine) as driver:
+        users = await locking.lock_users(driver, commands, (), DUE_LINES_ALONE)
+        locked = await locking.lock_book(driver, users, rules)
+        await save(driver, decide_batch(locked.book, [], {}), [])

@@ -115,14 +115,14 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "expiry_without_its_lock",
         "a cart that its owner changes at the same time is given back twice",
         BOOKS,
-        """LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS
+        """LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), max_due_lines
     )
     existing = [row[0] for row in rows]
 """,
         """LOCK_USERS,
         sorted(request.user_ids.difference(due_users)),
         sorted(request.ticket_type_ids),
-        MAX_DUE_CARTS,
+        max_due_lines,
     )
     existing = [*[row[0] for row in rows], *due_users]
 """,
@@ -132,17 +132,25 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "due_carts_of_others_left",
         "an expired hold refuses a buyer until the sweep comes",
         BOOKS,
-        "sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS",
-        "sorted(request.user_ids), [], MAX_DUE_CARTS",
-        (SIMULATION, RACES),
+        "    return LockedBook(book, due_carts_remain)\n",
+        "    return LockedBook(book, due_carts_remain=False)\n",
+        (RACES, SIMULATION),
     ),
     Mutant(
-        "due_carts_looked_for_once",
-        "an item added at the last moment of a cart makes later reservations fail",
-        BOOKS,
-        "    return LockedBook(book, users.expired_carts_remain or overlooked)\n",
-        "    return LockedBook(book, users.expired_carts_remain)\n",
-        (RACES,),
+        "due_carts_ignored_when_sold_out",
+        "an expired hold refuses a buyer where more are due than a batch takes along",
+        "worker/domain/batch.py",
+        "            or isinstance(new.outcome.refusal, InsufficientAvailability)\n",
+        "",
+        (DUE_CARTS, SIMULATION),
+    ),
+    Mutant(
+        "lines_of_closed_carts_stay",
+        "each search for due carts reads every cart that ever expired",
+        SAVE,
+        "    for cart in changed_carts:\n",
+        "    for cart in ():\n",
+        (SAVED,),
     ),
     Mutant(
         "ticket_types_of_carts_not_locked",
@@ -157,7 +165,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "dropped_lines_stay",
         "a ticket that was taken out of a cart is still in it",
         SAVE,
-        "            drops.append(CartItem(cart_id, ticket_type_id, 0))\n",
+        "            drops.append(item)\n",
         "            pass\n",
         (SIMULATION, SAVED),
     ),

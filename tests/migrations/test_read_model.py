@@ -60,7 +60,7 @@ class Stage:
             "ticket_types", self.tickets, self.event, "Standing", 100, 30, 20, now, now + LATER
         )
         await self._insert("carts", self.cart, self.user, cart, now + expires)
-        await self._insert("cart_items", self.cart, self.tickets, 2)
+        await self._insert("cart_items", self.cart, self.tickets, 2, now + expires)
 
     async def _insert(self, table: str, *values: Any) -> None:
         literals = [str(v) if isinstance(v, int) else f"'{v}'" for v in values]

@@ -22,7 +22,7 @@ async def event_id(server: Server) -> str:
         INSERT INTO booking.ticket_types VALUES
             ('{tickets}', '{event}', 'Standing', 10, 1, 0, now(), now() + interval '1 day');
         INSERT INTO booking.carts VALUES ('{cart}', '{user}', 'active', now() + interval '1 day');
-        INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', 1);
+        INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', 1, now());
         INSERT INTO booking.outcomes VALUES ('{command}', '{user}', 'f', '{{}}', now());
         """,
     )

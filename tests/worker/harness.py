@@ -104,8 +104,13 @@ class Harness:
     async def let_holds_pass(self, user_ids: Iterable[str]) -> None:
         await self._execute(
             """
-            UPDATE booking.carts SET expires_at = clock_timestamp() - interval '1 ms'
-            WHERE status = 'active' AND user_id = ANY (CAST(:user_ids AS uuid[]))
+            WITH due AS (
+                UPDATE booking.carts SET expires_at = clock_timestamp() - interval '1 ms'
+                WHERE status = 'active' AND user_id = ANY (CAST(:user_ids AS uuid[]))
+                RETURNING id, expires_at
+            )
+            UPDATE booking.cart_items AS line SET expires_at = due.expires_at
+            FROM due WHERE line.cart_id = due.id
             """,
             user_ids=list(user_ids),
         )

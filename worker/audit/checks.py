@@ -81,6 +81,26 @@ CHECKS = (
         """,
     ),
     Check(
+        "line_of_closed_cart",
+        "a closed cart has no lines",
+        """
+        SELECT cart.id::text AS subject, format('a line of %s', line.ticket_type_id) AS detail
+        FROM booking.cart_items AS line JOIN booking.carts AS cart ON cart.id = line.cart_id
+        WHERE cart.status <> 'active'
+        """,
+    ),
+    Check(
+        "line_that_expires_apart",
+        "a line expires with its cart",
+        """
+        SELECT cart.id::text AS subject,
+               format('at %s, a line of %s at %s', cart.expires_at, line.ticket_type_id,
+                      line.expires_at) AS detail
+        FROM booking.cart_items AS line JOIN booking.carts AS cart ON cart.id = line.cart_id
+        WHERE cart.status = 'active' AND line.expires_at <> cart.expires_at
+        """,
+    ),
+    Check(
         "cart_without_outcome",
         "an active cart bears the ID of a command that succeeded",
         """

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.commands import Command
+from shared.commands import CartCommand, Command
 from shared.outcomes import Outcome, Result, refused, succeeded
-from shared.refusals import CommandIdReused, Unprocessable
+from shared.refusals import CommandIdReused, InsufficientAvailability, Unprocessable
 from worker.domain.book import Book, Changes
 from worker.domain.decide import Decision, decide
 
@@ -39,6 +39,17 @@ class Batch:
     """One for each command, in the order of the commands. Duplicates share one."""
     to_record: list[NewOutcome] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+
+    def depends_on_due_carts(self) -> bool:
+        """Tell whether a decision could differ if more due carts had expired before it.
+
+        What a cart takes or gives back depends on them only where there are too few tickets.
+        """
+        return any(
+            not isinstance(new.command, CartCommand)
+            or isinstance(new.outcome.refusal, InsufficientAvailability)
+            for new in self.to_record
+        )
 
 
 def decide_batch(

@@ -81,8 +81,6 @@ DELETE_CLOSED_CARTS = """
         ORDER BY id
         LIMIT $4
         FOR UPDATE SKIP LOCKED
-    ), deleted_lines AS (
-        DELETE FROM booking.cart_items WHERE cart_id = ANY (ARRAY(SELECT id FROM closed))
     )
     DELETE FROM booking.carts WHERE id = ANY (ARRAY(SELECT id FROM closed))
     RETURNING id::text

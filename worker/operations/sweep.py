@@ -12,35 +12,59 @@ from worker.committer import Committer
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-MAX_CARTS = 500
-"""How many carts one round expires. After a full round the next follows without a pause."""
+MAX_LINES = 500
+"""How many lines of due carts one round finds. After a full round the next follows at once."""
 
 
 async def sweep(engine: AsyncEngine, committer: Committer) -> None:
     """Expire due carts, indefinitely."""
     while True:
         try:
-            swept = await sweep_once(engine, committer)
+            lines = await sweep_once(engine, committer)
         except Exception as error:
             logger.warning("the sweep is retried: %s", type(error).__name__)
-            swept = 0
-        if swept < MAX_CARTS:
+            lines = 0
+        if lines < MAX_LINES:
             # With jitter: the sweeps of several workers should not coincide.
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.5, 1.0))
 
 
 async def sweep_once(engine: AsyncEngine, committer: Committer) -> int:
-    """Expire up to `MAX_CARTS` due carts and return their number."""
+    """Expire the carts of up to `MAX_LINES` due lines; return how many lines were found."""
     async with engine.connect() as connection:
-        due = (await connection.execute(DUE_USERS, {"limit": MAX_CARTS})).scalars().all()
-    if due:
-        await committer.submit((), due)
-    return len(due)
+        found = await connection.execute(OWNERS_OF_DUE_LINES, {"limit": MAX_LINES})
+        users = found.scalars().all()
+    if users:
+        await committer.submit((), list(set(users)))
+    return len(users)
 
 
-DUE_USERS = text("""
-    SELECT user_id::text FROM booking.carts
-    WHERE status = 'active' AND expires_at <= statement_timestamp()
-    ORDER BY expires_at
-    LIMIT :limit
+# Finds each ticket type that any cart holds by one look-up in the index of due carts, and the due
+# carts of each by another.
+OWNERS_OF_DUE_LINES = text("""
+    WITH RECURSIVE held (ticket_type_id) AS (
+        VALUES ('00000000-0000-0000-0000-000000000000'::uuid)  -- before all others
+        UNION ALL
+        SELECT (
+            SELECT line.ticket_type_id FROM booking.cart_items AS line
+            WHERE line.ticket_type_id > held.ticket_type_id
+            ORDER BY line.ticket_type_id, line.expires_at LIMIT 1
+        )
+        FROM held WHERE held.ticket_type_id IS NOT NULL
+    )
+    SELECT cart.user_id::text
+    FROM (
+        SELECT line.cart_id
+        FROM held
+        CROSS JOIN LATERAL (
+            SELECT cart_id FROM booking.cart_items
+            WHERE ticket_type_id = held.ticket_type_id AND expires_at <= statement_timestamp()
+            ORDER BY expires_at
+            LIMIT :limit
+        ) AS line
+        LIMIT :limit
+    ) AS line
+    CROSS JOIN LATERAL (
+        SELECT user_id FROM booking.carts WHERE id = line.cart_id OFFSET 0
+    ) AS cart
 """)

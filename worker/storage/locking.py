@@ -24,9 +24,6 @@ from worker.storage.statements import (
     TICKET_TYPES_OF_EVENTS,
 )
 
-MAX_DUE_CARTS = 2_000
-"""How many due carts of other users one batch expires."""
-
 
 @dataclass(slots=True, frozen=True)
 class LockedUsers:
@@ -37,8 +34,6 @@ class LockedUsers:
     """Those of the request that exist, and the owners of due carts that hold wanted tickets."""
     carts: dict[str, Cart]
     """The active carts, by user ID."""
-    expired_carts_remain: bool
-    """Whether more due carts hold wanted tickets than one transaction expires."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -46,27 +41,24 @@ class LockedBook:
     """The book of a batch, locked."""
 
     book: Book
-    expired_carts_remain: bool
-    """Whether unlocked due carts still hold wanted tickets: too many, or filled meanwhile."""
+    due_carts_remain: bool
+    """Whether unlocked due carts hold wanted tickets: too many, or filled meanwhile."""
 
 
 async def lock_users(
-    driver: Driver, commands: Sequence[Command], due_users: Iterable[str]
+    driver: Driver, commands: Sequence[Command], due_users: Iterable[str], max_due_lines: int
 ) -> LockedUsers:
-    """Lock the users of the commands, `due_users`, and the owners of due carts in their way."""
+    """Lock the users of the commands, `due_users`, and owners of due carts with wanted tickets.
+
+    Looks at up to `max_due_lines` lines of due carts.
+    """
     request = lock_request(commands)
     request.user_ids.update(due_users)
     rows = await driver.fetch(
-        LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), MAX_DUE_CARTS
+        LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), max_due_lines
     )
     existing = [row[0] for row in rows]
-    ids = set(existing)
-    return LockedUsers(
-        request,
-        ids,
-        carts=await _read_carts(driver, existing),
-        expired_carts_remain=len(ids - request.user_ids) >= MAX_DUE_CARTS,
-    )
+    return LockedUsers(request, set(existing), carts=await _read_carts(driver, existing))
 
 
 async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedBook:
@@ -86,7 +78,7 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedB
     rows = await driver.fetch(LOCK_TICKET_TYPES, sorted(ticket_type_ids))
     ticket_types = {row[0]: TicketType(*row) for row in rows}
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
-    now, overlooked, events = await _read_events(driver, event_ids, users)
+    now, due_carts_remain, events = await _read_events(driver, event_ids, users)
     book = Book(
         now=now,
         rules=rules,
@@ -96,7 +88,7 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedB
         ticket_types=ticket_types,
         carts=users.carts,
     )
-    return LockedBook(book, users.expired_carts_remain or overlooked)
+    return LockedBook(book, due_carts_remain)
 
 
 async def _read_carts(driver: Driver, user_ids: Sequence[str]) -> dict[str, Cart]:
@@ -117,7 +109,7 @@ async def _read_emails(driver: Driver, wanted: set[str]) -> set[str]:
 async def _read_events(
     driver: Driver, event_ids: set[str], users: LockedUsers
 ) -> tuple[datetime, bool, dict[str, Event]]:
-    """Return the time, whether due carts were overlooked, and the events.
+    """Return the time, whether due carts remain that are not locked, and the events.
 
     The last statement before the decisions sees what other batches committed before they
     released the ticket types. The search for due carts in `lock_users` could not see it.
@@ -125,5 +117,5 @@ async def _read_events(
     rows = await driver.fetch(
         READ_EVENTS, sorted(event_ids), list(users.ids), list(users.request.ticket_type_ids)
     )
-    now, overlooked = rows[0][:2]
-    return now, overlooked, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}
+    now, due_carts_remain = rows[0][:2]
+    return now, due_carts_remain, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from worker.domain.batch import Batch
-from worker.domain.book import Changes
+from worker.domain.book import Cart, Changes
 from worker.storage.driver import Driver
 from worker.storage.outcomes import EncodedOutcome
 from worker.storage.statements import (
@@ -50,7 +50,7 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     stored = [cart for cart in changed if cart.id not in opened]
     # Before new carts: a user has one active cart.
     yield UPDATE_CARTS, CART_STATE.arrays(stored)
-    puts, drops = _items(changes)
+    puts, drops = _items(changes, stored)
     yield DROP_CART_ITEMS, CART_ITEM_KEYS.arrays(drops)
     yield (
         SAVE_HOLDS_AND_OUTCOMES,
@@ -62,15 +62,22 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     )
 
 
-def _items(changes: Changes) -> tuple[list[CartItem], list[CartItem]]:
-    """Return the items to put into carts, and those to drop."""
+def _items(
+    changes: Changes, changed_carts: Iterable[Cart]
+) -> tuple[list[CartItem], list[CartItem]]:
+    """Return the items to put into carts, and those to drop: a closed cart has none."""
+    touched = dict(changes.touched_lines)
+    for cart in changed_carts:
+        touched |= {(cart.id, ticket_type_id): cart for ticket_type_id in cart.lines}
     puts: list[CartItem] = []
     drops: list[CartItem] = []
-    for (cart_id, ticket_type_id), cart in changes.touched_lines.items():
-        if quantity := cart.lines.get(ticket_type_id):
-            puts.append(CartItem(cart_id, ticket_type_id, quantity))
+    for (cart_id, ticket_type_id), cart in touched.items():
+        quantity = cart.lines.get(ticket_type_id, 0) if cart.status == "active" else 0
+        item = CartItem(cart_id, ticket_type_id, quantity, cart.expires_at)
+        if quantity:
+            puts.append(item)
         elif cart_id not in changes.opened_carts:
-            drops.append(CartItem(cart_id, ticket_type_id, 0))
+            drops.append(item)
     return puts, drops
 
 

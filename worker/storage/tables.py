@@ -101,7 +101,6 @@ carts = Table(
         unique=True,
         postgresql_where=text("status = 'active'"),
     ),
-    Index("carts_due", "expires_at", postgresql_where=text("status = 'active'")),
 )
 
 cart_items = Table(
@@ -110,7 +109,10 @@ cart_items = Table(
     Column("cart_id", Uuid, ForeignKey("booking.carts.id"), primary_key=True),
     Column("ticket_type_id", Uuid, ForeignKey("booking.ticket_types.id"), primary_key=True),
     Column("quantity", Integer, nullable=False),
+    # That of its cart, so that due carts are found by ticket type. A closed cart has no lines.
+    Column("expires_at", DateTime(timezone=True), nullable=False),
     CheckConstraint("quantity > 0", name="quantity"),
+    Index("cart_items_due", "ticket_type_id", "expires_at"),
 )
 
 outcomes = Table(

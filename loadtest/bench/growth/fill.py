@@ -171,8 +171,9 @@ CARTS = f"""
 """
 # One line or two.
 LINES = f"""
-    INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity)
-    SELECT pg_temp.cart_id(n), pg_temp.ticket_type_id((n + line) % {TICKET_TYPES}), 1 + n % 4
+    INSERT INTO booking.cart_items (cart_id, ticket_type_id, quantity, expires_at)
+    SELECT pg_temp.cart_id(n), pg_temp.ticket_type_id((n + line) % {TICKET_TYPES}), 1 + n % 4,
+           pg_temp.cart_at(n) + interval '30 days'
     FROM {NUMBERS}, generate_series(0, n % 2) AS line
 """
 HOLD = """

@@ -12,7 +12,7 @@ import asyncpg
 from reliability.simulation.fakes.statements import KNOWN, split_rows
 from reliability.simulation.fakes.tables import Database, OutcomeRow, Transaction
 from reliability.simulation.faults import Faults, Victim
-from worker.operations.sweep import DUE_USERS
+from worker.operations.sweep import OWNERS_OF_DUE_LINES
 from worker.storage.driver import BEGIN, COMMIT
 
 STATEMENT_SECONDS = 0.02
@@ -65,7 +65,7 @@ class Connection:
         pass
 
     async def execute(self, statement: Any, parameters: dict[str, Any]) -> "Scalars":
-        if statement is not DUE_USERS:
+        if statement is not OWNERS_OF_DUE_LINES:
             raise AssertionError(f"the simulation does not know: {statement}")
         await self.driver_connection.travel("due_users")
         now = self._database.now()

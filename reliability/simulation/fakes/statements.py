@@ -28,9 +28,8 @@ Column = Sequence[Any]
 async def lock_users(
     tx: Transaction, sql: str, user_ids: Ids, wanted_ids: Ids, max_due: int
 ) -> Rows:
-    asking = set(user_ids)
-    due = _due_users(tx, tx.database.now(), asking, wanted_ids)
-    users = await tx.lock("users", [*asking, *due[:max_due]], sql)
+    due = _due_users(tx, tx.database.now(), (), wanted_ids)
+    users = await tx.lock("users", [*user_ids, *due[:max_due]], sql)
     return [(user.id,) for user in users]
 
 
@@ -153,7 +152,7 @@ async def save_holds_and_outcomes(tx: Transaction, sql: str, *columns: Column) -
         ):
             tx.refuse("a second active cart of a user")
         await tx.insert("carts", cart.id, cart)
-    for cart_id, type_id, quantity in items:
+    for cart_id, type_id, quantity, _ in items:
         tx.put("lines", (cart_id, type_id), quantity)
     for row in outcomes:
         await _insert_outcome(tx, OutcomeRow(*row))

@@ -1,7 +1,6 @@
 """Controls: a worker that is wrong in one place breaks an invariant within a few seeds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from reliability.simulation.run import simulate
 from shared.commands import Command, CommandFields
 from worker import apply
 from worker.domain import batch, cart
-from worker.domain.batch import decide_batch
+from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Book
 from worker.messaging import consumer, replies
 from worker.storage import locking, outcomes
@@ -123,12 +122,11 @@ def expire_nothing(patch: Patch) -> None:
 def leave_the_carts_of_others(patch: Patch) -> None:
     lock_users = locking.lock_users
 
-    async def selfish(driver: Any, commands: Sequence[Command], due: Any) -> Any:
-        users = await lock_users(driver, commands, due)
-        return replace(users, expired_carts_remain=False)
+    async def selfish(driver: Any, commands: Sequence[Command], due: Any, lines: int) -> Any:
+        return await lock_users(driver, commands, due, 0)
 
-    patch.setattr(locking, "MAX_DUE_CARTS", 0)
     patch.setattr(locking, "lock_users", selfish)
+    patch.setattr(Batch, "depends_on_due_carts", lambda self: False)
 
 
 def take_any_payload_for_the_first(patch: Patch) -> None:

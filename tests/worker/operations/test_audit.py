@@ -54,13 +54,21 @@ BREAKAGES = {
     "out_of_bounds": ["UPDATE booking.ticket_types SET reserved = total + 1 WHERE id = :ticket"],
     "drift": ["UPDATE booking.ticket_types SET reserved = reserved + 1 WHERE id = :ticket"],
     "overdue_cart": [
-        "UPDATE booking.carts SET expires_at = now() - interval '6 s' WHERE id = :cart"
+        "UPDATE booking.carts SET expires_at = now() - interval '6 s' WHERE id = :cart",
+        "UPDATE booking.cart_items SET expires_at = now() - interval '6 s' WHERE cart_id = :cart",
     ],
     "several_active_carts": [
         "INSERT INTO booking.carts VALUES (:other, :user, 'active', now() + interval '1 h')"
     ],
     "empty_active_cart": ["DELETE FROM booking.cart_items WHERE cart_id = :cart"],
-    "line_without_cart": ["INSERT INTO booking.cart_items VALUES (:other, :ticket, 1)"],
+    "line_without_cart": ["INSERT INTO booking.cart_items VALUES (:other, :ticket, 1, now())"],
+    "line_of_closed_cart": [
+        "UPDATE booking.carts SET status = 'released' WHERE id = :cart",
+        "UPDATE booking.ticket_types SET reserved = 0 WHERE id = :ticket",
+    ],
+    "line_that_expires_apart": [
+        "UPDATE booking.cart_items SET expires_at = now() + interval '1 day' WHERE cart_id = :cart"
+    ],
     "cart_without_outcome": ["DELETE FROM booking.outcomes WHERE command_id = :cart"],
 }
 SUBJECTS = {
@@ -70,6 +78,8 @@ SUBJECTS = {
     "several_active_carts": "user",
     "empty_active_cart": "cart",
     "line_without_cart": "other",
+    "line_of_closed_cart": "cart",
+    "line_that_expires_apart": "cart",
     "cart_without_outcome": "cart",
 }
 

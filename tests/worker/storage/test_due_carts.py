@@ -6,18 +6,19 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.commands import Command
-from tests.builders import RULES, release_cart, reserve, set_quantity
+from tests.builders import RULES, change_ticket_type, release_cart, reserve, set_quantity
 from tests.worker.harness import Harness, eventually, summary
+from worker import apply as unit_of_work
 from worker.apply import apply
 from worker.committer import Committer
 from worker.operations import sweep as sweeping
-from worker.storage import locking
 
 
 @pytest.fixture
 def a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Three due carts of others at most in one transaction."""
-    monkeypatch.setattr(locking, "MAX_DUE_CARTS", 3)
+    """Three lines of due carts at most in one transaction."""
+    monkeypatch.setattr(unit_of_work, "DUE_LINES_BESIDE_COMMANDS", 3)
+    monkeypatch.setattr(unit_of_work, "DUE_LINES_ALONE", 3)
     return 3
 
 
@@ -67,6 +68,31 @@ async def test_raising_a_quantity_takes_due_carts_along_too(
     assert summary(await harness.apply(set_quantity(ann, tickets, 5))) == ["succeeded"]
 
 
+async def test_a_batch_that_finds_enough_tickets_expires_few_due_carts(
+    harness: Harness, a_few_at_a_time: int
+) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type(total=20)
+    await harness.due_carts(10, {tickets: 1})
+
+    assert summary(await harness.apply(reserve(ann, {tickets: 1}))) == ["succeeded"]
+
+    assert await harness.reserved(tickets) == 10 - a_few_at_a_time + 1
+
+
+async def test_lowering_the_total_expires_all_due_carts_first(
+    harness: Harness, a_few_at_a_time: int
+) -> None:
+    tickets = await harness.ticket_type(total=20)
+    await harness.due_carts(10, {tickets: 1})
+
+    outcomes = await harness.apply(
+        change_ticket_type(harness.organizer, tickets, lower_to_committed=True)
+    )
+
+    assert summary(outcomes) == ["succeeded"]
+    assert await harness.reserved(tickets) == 0
+
+
 async def test_due_carts_that_no_command_needs_are_left_to_the_sweep(
     harness: Harness,
 ) -> None:
@@ -90,7 +116,7 @@ async def test_the_sweep_expires_due_carts_without_anybody_asking(
     assert await sweeping.sweep_once(engine, committer) >= 20
 
     assert await harness.reserved(tickets) == await harness.held(tickets) == 0
-    assert await harness.carts(users[0]) == [("expired", {tickets: 2})]
+    assert await harness.carts(users[0]) == [("expired", {})]
 
 
 async def test_the_sweep_leaves_carts_that_still_hold(
@@ -112,7 +138,7 @@ async def test_the_sweep_goes_on_until_nothing_is_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full round is followed by the next at once: the interval would take a minute here."""
-    monkeypatch.setattr(sweeping, "MAX_CARTS", 2)
+    monkeypatch.setattr(sweeping, "MAX_LINES", 2)
     monkeypatch.setattr(sweeping, "INTERVAL_SECONDS", 60)
     tickets = await harness.ticket_type()
     await harness.due_carts(7, {tickets: 1})

@@ -16,7 +16,7 @@ EVENT = (
     "('{id}', '{organizer}', 'A concert', '{starts}', '{ends}', '{status}')"
 )
 CART = "INSERT INTO booking.carts VALUES ('{id}', '{user}', '{status}', now())"
-LINE = "INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', {quantity})"
+LINE = "INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', {quantity}, now())"
 OUTCOME = "INSERT INTO booking.outcomes VALUES ('{id}', '{id}', '', '', now())"
 TICKETS = "UPDATE booking.ticket_types SET {change} WHERE id = '{tickets}'"
 

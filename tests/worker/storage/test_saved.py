@@ -158,6 +158,6 @@ async def test_raised_lowered_and_removed_lines_are_stored(
         *[command.model_copy(update={"command_id": new_id()}) for command, _ in steps]
     )
 
-    assert await harness.carts(ann) == [("released", {standing: 3}), ("active", {standing: 3})]
+    assert await harness.carts(ann) == [("released", {}), ("active", {standing: 3})]
     assert await harness.reserved(standing) == 3
     assert await harness.reserved(seated) == 0

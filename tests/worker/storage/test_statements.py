@@ -33,7 +33,7 @@ STATEMENTS: dict[str, str] = {
     for module in (statements, retention)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str) and "booking." in value
-} | {"DUE_USERS": sweep.DUE_USERS.text.replace(":limit", "$1")}
+} | {"OWNERS_OF_DUE_LINES": sweep.OWNERS_OF_DUE_LINES.text.replace(":limit", "$1")}
 
 
 @pytest.fixture
