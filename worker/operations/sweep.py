@@ -47,7 +47,7 @@ OWNERS_OF_DUE_LINES = text("""
         UNION ALL
         SELECT (
             SELECT line.ticket_type_id FROM booking.cart_items AS line
-            WHERE line.ticket_type_id > held.ticket_type_id
+            WHERE line.ticket_type_id > held.ticket_type_id AND line.expires_at IS NOT NULL
             ORDER BY line.ticket_type_id, line.expires_at LIMIT 1
         )
         FROM held WHERE held.ticket_type_id IS NOT NULL

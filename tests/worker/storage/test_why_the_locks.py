@@ -217,8 +217,6 @@ async def test_a_batch_that_takes_no_due_carts_along_is_refused_by_an_expired_ho
     if wrongly:
         for look in ("LOCK_USERS", "READ_EVENTS"):
             blind = getattr(locking, look).replace("expires_at <=", "NULL::timestamptz <=")
-<="
-            )
             monkeypatch.setattr(locking, look, blind)
 
     outcome = await harness.apply(reserve(ann, {tickets: 1}))

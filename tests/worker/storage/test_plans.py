@@ -1,0 +1,258 @@
+"""No statement reads much more than it returns, whatever Postgres believes of the tables.
+
+`auto_explain` reports how each statement was executed, so the statements are found by themselves.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dev.services import services
+from gateway.read_model import queries
+from gateway.read_model.queries import Queries
+from tests.builders import (
+    RULES,
+    change_ticket_type,
+    create_event,
+    create_ticket_type,
+    extend_hold,
+    register_user,
+    release_cart,
+    release_item,
+    reserve,
+    set_quantity,
+)
+from tests.conftest import migrate
+from tests.worker.harness import Harness
+from worker.apply import apply
+from worker.operations.partitions import create_committer
+from worker.operations.retention import delete_closed_carts
+from worker.operations.sweep import sweep_once
+from worker.storage.engine import create_engine
+
+BACKGROUND = 2_000
+"""Rows of each hot table that no statement of the workload needs."""
+MAX_ROWS_IN_VAIN = 300
+"""Rows that one statement may read and not use. A scan of a hot table reads `BACKGROUND`."""
+PLANS = {
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_format": "json",
+    "auto_explain.log_level": "notice",
+    "auto_explain.log_timing": "off",
+    # Those of foreign keys.
+    "auto_explain.log_nested_statements": "on",
+}
+
+
+@dataclass
+class Watched:
+    """The plans of all statements of an engine, as they were executed."""
+
+    plans: list[dict[str, Any]] = field(default_factory=list)
+
+    def wasteful(self) -> list[str]:
+        """Statements that read many more rows than they use."""
+        return sorted(
+            {
+                f"{' '.join(plan['Query Text'].split())[:90]}: {rows:,.0f} rows in vain"
+                for plan in self.plans
+                if "typeinfo_tree" not in plan["Query Text"]  # asyncpg asks for types
+                if (rows := sum(map(_rows_in_vain, _nodes(plan["Plan"])))) > MAX_ROWS_IN_VAIN
+            }
+        )
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield node
+    for child in node.get("Plans", []):
+        yield from _nodes(child)
+
+
+def _rows_in_vain(node: dict[str, Any]) -> float:
+    """Rows that a node read and dropped, or read through an index without a condition."""
+    loops = node["Actual Loops"]
+    removed = sum(rows for name, rows in node.items() if name.startswith("Rows Removed by"))
+    is_scan = node.get("Relation Name") and node.get("Operation") is None
+    in_full = is_scan and "Index Cond" not in node and "TID Cond" not in node
+    return float(loops * (removed + (node["Actual Rows"] if in_full else 0)))
+
+
+def watch(engine: AsyncEngine) -> Watched:
+    """Have every connection of the engine report its plans."""
+    watched = Watched()
+
+    def note(_: asyncpg.Connection, message: asyncpg.PostgresLogMessage) -> None:
+        _, found, document = str(message.message).partition("plan:\n")
+        if found:
+            watched.plans.append(json.loads(document))
+
+    async def prepare(connection: asyncpg.Connection) -> None:
+        connection.add_log_listener(note)
+        await connection.execute("LOAD 'auto_explain'")
+        for name, value in PLANS.items():
+            await connection.execute(f"SET {name} = '{value}'")
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _: Any) -> None:
+        connection.run_async(prepare)
+
+    return watched
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[tuple[str, Harness]]:
+    """A database of its own, and a worker on it that is not watched. Only the test analyzes it."""
+    with services("tests") as own:
+        migrate(own.database_url)
+        engine = create_engine(own.database_url, 2)
+        harness = Harness(engine)
+        for table in ("users", "carts", "cart_items", "ticket_types", "events"):
+            await run(engine, f"ALTER TABLE booking.{table} SET (autovacuum_enabled = off)")
+        yield own.database_url, harness
+        await engine.dispose()
+
+
+async def run(engine: AsyncEngine, statement: str) -> None:
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text(statement))
+
+
+async def fill(harness: Harness) -> list[str]:
+    """Let many users hold tickets of a ticket type that no later command wants."""
+    tickets, users = await harness.ticket_type(total=100_000), await harness.users(BACKGROUND)
+    for start in range(0, BACKGROUND, 500):
+        await harness.apply(*[reserve(user, {tickets: 1}) for user in users[start : start + 500]])
+    return users
+
+
+# --- what Postgres may believe ------------------------------------------------------------
+
+
+async def fresh(harness: Harness) -> None:
+    """Never analyzed."""
+    await fill(harness)
+
+
+async def analyzed_while_empty(harness: Harness) -> None:
+    await run(harness.engine, "VACUUM ANALYZE")
+    await fill(harness)
+
+
+async def analyzed_when_all_carts_had_expired(harness: Harness) -> None:
+    committer, _ = create_committer(harness.engine, RULES)
+    committer.start()
+    await harness.let_holds_pass(await fill(harness))
+    while await sweep_once(harness.engine, committer):
+        pass
+    await committer.stop()
+    await run(harness.engine, "VACUUM ANALYZE")
+    await fill(harness)
+
+
+async def emptied_by_retention(harness: Harness) -> None:
+    await analyzed_when_all_carts_had_expired(harness)
+    await harness.let_holds_pass(await fill(harness))
+    await run(harness.engine, "DELETE FROM booking.cart_items")
+    await run(harness.engine, "UPDATE booking.carts SET status = 'released'")
+    await run(harness.engine, "DELETE FROM booking.carts")
+    await run(harness.engine, "VACUUM ANALYZE")
+    await fill(harness)
+
+
+async def restored_without_statistics(harness: Harness) -> None:
+    await fill(harness)
+    await run(harness.engine, "DELETE FROM pg_statistic")
+
+
+async def grown_a_thousandfold(harness: Harness) -> None:
+    ann, tickets = await harness.user(), await harness.ticket_type()
+    await harness.apply(reserve(ann, {tickets: 1}))
+    await run(harness.engine, "VACUUM ANALYZE")
+    await fill(harness)
+
+
+async def analyzed_as_it_is(harness: Harness) -> None:
+    await fill(harness)
+    await run(harness.engine, "VACUUM ANALYZE")
+
+
+STATES = (
+    fresh,
+    analyzed_while_empty,
+    analyzed_when_all_carts_had_expired,
+    emptied_by_retention,
+    restored_without_statistics,
+    grown_a_thousandfold,
+    analyzed_as_it_is,
+)
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: state.__name__)
+async def test_no_statement_reads_many_rows_in_vain(
+    database: tuple[str, Harness], state: Any
+) -> None:
+    url, harness = database
+    await state(harness)
+    worker, gateway = create_engine(url, 4), queries.create_engine(url)
+    watched = [watch(worker), watch(gateway)]
+
+    await sell(harness, worker)
+    await read(harness, queries.Queries(gateway))
+
+    await worker.dispose()
+    await gateway.dispose()
+    assert all(each.plans for each in watched)
+    wasteful = "\n".join(line for each in watched for line in each.wasteful())
+    assert wasteful == ""
+
+
+async def sell(harness: Harness, engine: AsyncEngine) -> None:
+    """Send each statement of the worker, with some new buyers and some due carts."""
+    tickets, others = await harness.ticket_types(2, total=10_000)
+    due = await harness.due_carts(20, {others: 1})
+    buyers = await harness.users(60)
+    carts = await harness.apply(*[reserve(user, {tickets: 1, others: 1}) for user in buyers[:30]])
+    assert {outcome.status for outcome in carts} == {"succeeded"}
+    await apply(
+        engine,
+        RULES,
+        [
+            *[reserve(user, {tickets: 2, others: 1}) for user in buyers[30:]],
+            *[set_quantity(user, tickets, 3) for user in buyers[:10]],
+            *[release_item(user, others) for user in buyers[10:20]],
+            *[release_cart(user) for user in buyers[20:25]],
+            *[extend_hold(user) for user in buyers[25:30]],
+            *[register_user() for _ in range(5)],
+            create_event(harness.organizer),
+            create_ticket_type(harness.organizer, harness.event),
+            change_ticket_type(harness.organizer, tickets, lower_to_committed=True),
+        ],
+    )
+    await harness.let_holds_pass([*due, *buyers[:5]])
+    committer, _ = create_committer(engine, RULES)
+    committer.start()
+    await sweep_once(engine, committer)
+    await committer.stop()
+    await delete_closed_carts(engine, datetime.now(UTC) - timedelta(days=1))
+
+
+async def read(harness: Harness, queries: Queries) -> None:
+    """Send each statement of the gateway that a buyer's request needs."""
+    buyer, tickets = await harness.user(), await harness.ticket_type()
+    command = reserve(buyer, {tickets: 1})
+    await harness.apply(command)
+    assert (await queries.cart(buyer)).items
+    assert await queries.outcomes([command.command_id])
+    assert await queries.user(buyer)
+    assert await queries.users([buyer])
+    assert await queries.credentials(f"{buyer}@example.com")
+    assert await queries.event(harness.event)
