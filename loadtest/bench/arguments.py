@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
         help="where the JSON and the picture go (docs/figures); the whole bench writes them anyway",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--report", action="store_true", help="the README's figures: two minutes")
+    what.add_argument(
+        "--report", action="store_true", help="the README's figures: three minutes a round"
+    )
     what.add_argument("--growth", action="store_true", help="full tables beside empty ones")
     what.add_argument("--memory", action="store_true", help="memory over a long run")
     full, long = Amounts(), 1_000_000
