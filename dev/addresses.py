@@ -1,19 +1,19 @@
-"""Addresses of services: parts of a URL, how to show one without its password, and free ports."""
+"""Addresses of services: parts of a URL, URLs without passwords, and free ports."""
 
 import random
 import socket
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which the kernel takes outgoing ports: a server that was killed finds its
-# port free when it comes back.
+# Below the kernel's range of ephemeral ports, so that the port of a killed server stays free until
+# it is restarted.
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000
 PORT_ATTEMPTS = 100
 _chance = random.SystemRandom()  # a seeded generator would return the same ports each time
 
 
 def last_part(url: str) -> str:
-    """The database of a Postgres URL, the vhost of an AMQP URL; empty when it names none."""
+    """Return the database of a Postgres URL or the vhost of an AMQP URL; empty if it has none."""
     return unquote(urlsplit(url).path.removeprefix("/"))
 
 
@@ -22,7 +22,7 @@ def with_last_part(url: str, name: str) -> str:
 
 
 def shown(url: str) -> str:
-    """Host and port: all of a URL that belongs in a message."""
+    """Return host and port, for messages: a URL may contain a password."""
     address = urlsplit(url)
     port = f":{address.port}" if address.port else ""
     return f"{address.hostname}{port}"

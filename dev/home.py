@@ -1,4 +1,4 @@
-"""Where the servers we start keep their data: for one run, or from one `make up` to the next."""
+"""The folder of our servers' data: for one run, or from one `make up` to the next."""
 
 import hashlib
 import os
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.processes import REPOSITORY, Account
+from dev.processes.process import REPOSITORY, Account
 
 PASSWORD_BYTES = 24
-LASTING_TEMPORARY = "/var/tmp"  # noqa: S108 (mkdtemp makes a folder of ours there)
-OPEN_ON_THE_WAY = 0o711
-"""Lets the unprivileged user through to its own folder below."""
+LASTING_TEMPORARY = "/var/tmp"  # noqa: S108 (mkdtemp creates a private folder there)
+TRAVERSABLE = 0o711
+"""Lets the unprivileged user reach its own folder below."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Home:
 
     @property
     def password(self) -> str:
-        """The password of every server that lives here, made when first asked for."""
+        """The password of all servers in this folder, created at first use."""
         file = self.folder / "password"
         if not file.exists():
             file.touch(mode=0o600)
@@ -35,7 +35,7 @@ class Home:
 
     @property
     def name(self) -> str:
-        """A name for what Docker keeps on behalf of this home: another home is another name."""
+        """A prefix, unique to this home, for the names of Docker containers and volumes."""
         return (
             "holdfast-"
             + hashlib.sha256(str(self.folder).encode() + self.password.encode()).hexdigest()[:8]
@@ -43,28 +43,29 @@ class Home:
 
 
 MakeHome = Callable[[], Home]
-"""Made when first asked for: a server that is merely found needs no home."""
+"""Creates the home at first use: a server that is only found needs none."""
 
 
 def lasting_home() -> Home:
-    """Data that `make up` finds again next time, in `.holdfast`.
+    """Return the home of `make up` in `.holdfast`, whose data is kept for the next time.
 
-    For root a link out of the repository: its Postgres runs as another user, who may not get in.
+    For root it is a link to a folder elsewhere: root's Postgres runs as another user, which may not
+    be able to enter the repository.
     """
     folder = REPOSITORY / ".holdfast"
     if os.geteuid() == 0 and not folder.exists():
         folder.unlink(missing_ok=True)  # a link to a folder that was removed
         folder.symlink_to(tempfile.mkdtemp(prefix="holdfast-", dir=LASTING_TEMPORARY))
     folder.mkdir(exist_ok=True)
-    folder.chmod(OPEN_ON_THE_WAY)
+    folder.chmod(TRAVERSABLE)
     return Home(folder.resolve(), lasting=True)
 
 
 @contextmanager
-def passing_home() -> Iterator[Home]:
-    """Data that is not needed after this process ends."""
+def temporary_home() -> Iterator[Home]:
+    """Create a home that is removed at the end of the context."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-"))
-    folder.chmod(OPEN_ON_THE_WAY)
+    folder.chmod(TRAVERSABLE)
     try:
         yield Home(folder, lasting=False)
     finally:
@@ -72,7 +73,7 @@ def passing_home() -> Iterator[Home]:
 
 
 def unprivileged_account() -> Account | None:
-    """Whom root lets run a server that refuses to run as root; None when we are not root."""
+    """Return the account for servers that refuse to run as root; None if this is not root."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dev.addresses import LOOPBACK, is_free
+from dev.processes.supervisor import Command
 from dev.services import Services
-from dev.supervisor import Command
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 (compared with, not listened on)
 HIGHEST_PORT = 65_535

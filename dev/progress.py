@@ -1,4 +1,4 @@
-"""Prints what is going on, a line at a time, and repeats it while something slow goes on."""
+"""Prints progress, a line at a time, and repeats the line during a slow step."""
 
 import threading
 import time
@@ -9,12 +9,12 @@ REMIND_SECONDS = 5.0
 
 
 def say(line: str) -> None:
-    print(line + "\n", end="", flush=True)  # in one piece: lines of several threads stay whole
+    print(line + "\n", end="", flush=True)  # one write keeps lines of several threads whole
 
 
 @contextmanager
 def slowly(what: str) -> Iterator[None]:
-    """Says what begins, and says it again with the seconds gone by for as long as it lasts."""
+    """Print what begins; repeat it with the elapsed seconds until the context ends."""
     finished = threading.Event()
     started_at = time.monotonic()
 

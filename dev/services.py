@@ -1,8 +1,8 @@
 """Postgres and RabbitMQ for one purpose: for `make up`, or for one run of the tests.
 
 Each is looked for in this order: the address in the environment, a server answering on this
-machine, Docker, and a private server started from the programs at hand. Where others may use the
-server too, we keep to a database and a vhost of our own; the tests drop theirs afterwards.
+machine, Docker, and a private server started from installed programs. On a server that others may
+use too, Holdfast creates a database and a vhost of its own; the tests drop theirs afterwards.
 """
 
 import secrets
@@ -13,14 +13,14 @@ from functools import cache, partial
 from typing import Literal
 
 from dev.addresses import last_part, shown, with_last_part
-from dev.home import Home, lasting_home, passing_home
-from dev.postgres import create_database, drop_database, find_postgres
-from dev.private_postgres import PrivatePostgres
-from dev.private_rabbitmq import PrivateRabbit
+from dev.home import Home, lasting_home, temporary_home
 from dev.progress import say
-from dev.rabbitmq import failure_to_connect, find_rabbitmq, has_queue, remove
-from dev.search import Server, Unavailable
-from dev.vhosts import create_vhost
+from dev.servers.discovery import Server, Unavailable
+from dev.servers.postgres import create_database, drop_database, find_postgres
+from dev.servers.private_postgres import PrivatePostgres
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
+from dev.servers.rabbitmq import delete_topology, failure_to_connect, find_rabbitmq, has_queue
+from dev.servers.vhosts import create_vhost
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_QUEUE, DEAD_EXCHANGE, DEAD_QUEUE
 
 Purpose = Literal["up", "tests"]
@@ -32,12 +32,12 @@ class Services:
     database_url: str
     broker_url: str
     summary: tuple[str, str]
-    """What was taken, a line for each service."""
+    """Which servers are used, a line for each."""
 
 
 @contextmanager
 def services(purpose: Purpose) -> Iterator[Services]:
-    """Raises `Unavailable` when one can be neither found nor started."""
+    """Find or start both. Raises `Unavailable` if that fails for one."""
     with ExitStack() as stack:
         home = cache(partial(_home, purpose, stack))
         name = NAME if purpose == "up" else f"{NAME}_test_{secrets.token_hex(4)}"
@@ -52,20 +52,20 @@ def services(purpose: Purpose) -> Iterator[Services]:
 
 @contextmanager
 def private_postgres() -> Iterator[PrivatePostgres]:
-    """A started one that a test may kill and restart; raises `Unavailable` where none can run."""
-    with passing_home() as home, PrivatePostgres(home) as server:
+    """Start a server that a test may kill and restart. Raises `Unavailable` if none can run."""
+    with temporary_home() as home, PrivatePostgres(home) as server:
         yield server
 
 
 @contextmanager
-def private_rabbitmq() -> Iterator[PrivateRabbit]:
-    """A started one that a test may kill and restart; raises `Unavailable` where none can run."""
-    with passing_home() as home, PrivateRabbit(home) as node:
+def private_rabbitmq() -> Iterator[PrivateRabbitMQ]:
+    """Start a server that a test may kill and restart. Raises `Unavailable` if none can run."""
+    with temporary_home() as home, PrivateRabbitMQ(home) as node:
         yield node
 
 
 def _home(purpose: Purpose, stack: ExitStack) -> Home:
-    return lasting_home() if purpose == "up" else stack.enter_context(passing_home())
+    return lasting_home() if purpose == "up" else stack.enter_context(temporary_home())
 
 
 def _database(server: Server, name: str, purpose: Purpose, stack: ExitStack) -> str:
@@ -83,9 +83,9 @@ def _vhost(server: Server, name: str, purpose: Purpose, stack: ExitStack) -> str
     url = with_last_part(server.url, name)
     if purpose == "up" and failure_to_connect(url) is None:  # made by an earlier `make up`
         return url
-    if way := create_vhost(server.url, name):
+    if api := create_vhost(server.url, name):
         if purpose == "tests":
-            stack.callback(way.drop, name)
+            stack.callback(api.drop, name)
         return url
     if purpose == "tests":
         _borrow(server.url, stack)
@@ -93,12 +93,12 @@ def _vhost(server: Server, name: str, purpose: Purpose, stack: ExitStack) -> str
 
 
 def _borrow(url: str, stack: ExitStack) -> None:
-    """The tests in another's vhost: only where no Holdfast is at work, leaving nothing behind."""
+    """Use an existing vhost for the tests: only if no Holdfast uses it, and clean up afterwards."""
     if has_queue(url, COMMANDS_QUEUE):
         raise Unavailable(
-            f"the RabbitMQ at {shown(url)} lets us make no vhost for the tests, and its vhost "
-            f"{last_part(url) or '/'} already serves a Holdfast: name one without the queue "
-            f"{COMMANDS_QUEUE} in HOLDFAST_BROKER_URL."
+            f"the RabbitMQ at {shown(url)} does not let us create a vhost for the tests, and a "
+            f"Holdfast already uses its vhost {last_part(url) or '/'}: name a vhost without the "
+            f"queue {COMMANDS_QUEUE} in HOLDFAST_BROKER_URL."
         )
     queues, exchanges = (COMMANDS_QUEUE, DEAD_QUEUE), (COMMANDS_EXCHANGE, DEAD_EXCHANGE)
-    stack.callback(remove, url, queues=queues, exchanges=exchanges)
+    stack.callback(delete_topology, url, queues=queues, exchanges=exchanges)

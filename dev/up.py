@@ -1,4 +1,4 @@
-"""`make up`: the whole system in the foreground, from nothing to a URL to try, until Ctrl-C."""
+"""`make up`: runs the whole system in the foreground until Ctrl-C."""
 
 import subprocess
 import sys
@@ -10,19 +10,19 @@ import httpx
 
 from deploy.demo import add_demo_event
 from dev.addresses import LOOPBACK
-from dev.interruption import stop_on_signals
 from dev.plan import Plan, Refused
-from dev.processes import REPOSITORY
+from dev.processes.interruption import stop_on_signals
+from dev.processes.process import REPOSITORY
+from dev.processes.supervisor import Child, supervised
 from dev.progress import say, slowly
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 from dev.services import services
-from dev.supervisor import Child, supervised
 
 MIGRATION_SECONDS = 120.0
 READY_SECONDS = 60.0
-DEATHS_BEFORE_GIVING_UP = 3
+MAX_EXITS = 3
 REQUEST_SECONDS = 2.0
-LOOK_EVERY_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def up(plan: Plan) -> None:
         migrate(environment)
         with (
             supervised(plan.worker_commands(environment)) as workers,
-            # Stops before the workers do, who still decide what it has accepted.
+            # Stops before the workers, which still decide the commands that it has accepted.
             supervised([plan.gateway_command(environment)]) as gateways,
         ):
             with slowly("holdfast: starting"):
@@ -53,7 +53,7 @@ def up(plan: Plan) -> None:
                 await_ready(gateways[0], plan.url)
             add_demo(plan.url)
             announce(plan.url, [*workers, *gateways])
-            threading.Event().wait()  # until a signal interrupts us
+            threading.Event().wait()  # until a signal arrives
 
 
 def migrate(environment: Mapping[str, str]) -> None:
@@ -74,12 +74,12 @@ def migrate(environment: Mapping[str, str]) -> None:
 
 def await_ready(child: Child, url: str) -> None:
     give_up_at = time.monotonic() + READY_SECONDS
-    while complaint := unreadiness(url):
-        if child.deaths >= DEATHS_BEFORE_GIVING_UP:
-            raise Refused(f"{child.name} keeps dying, for the reason shown above.")
+    while reason := unreadiness(url):
+        if child.exits >= MAX_EXITS:
+            raise Refused(f"{child.name} keeps ending, for the reason shown above.")
         if time.monotonic() > give_up_at:
-            raise Refused(f"{child.name} was not ready within {READY_SECONDS:g} s: {complaint}")
-        time.sleep(LOOK_EVERY_SECONDS)
+            raise Refused(f"{child.name} was not ready within {READY_SECONDS:g} s: {reason}")
+        time.sleep(POLL_SECONDS)
 
 
 def unreadiness(url: str) -> str | None:

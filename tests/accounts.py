@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from deploy.broker import ACCOUNTS, definitions
 from dev.addresses import last_part
-from dev.private_rabbitmq import PrivateRabbit
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
 from tests.conftest import migrate
 
 PASSWORD = "a password of the tests"
@@ -36,7 +36,7 @@ def run_accounts(administrator_url: str, urls: dict[str, str]) -> None:
     )
 
 
-def make_broker_accounts(node: PrivateRabbit) -> dict[str, str]:
+def make_broker_accounts(node: PrivateRabbitMQ) -> dict[str, str]:
     """Load the definitions into the node's vhost; return the URL of each account."""
     users = {name: (name, PASSWORD) for name in ACCOUNTS}
     with NamedTemporaryFile("w", suffix=".json") as file:

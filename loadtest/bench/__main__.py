@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 from dev.services import services
 from loadtest.bench.arguments import read_arguments
 from loadtest.bench.cases import ALL, GROWTH, HOT_ROW, SHORT, Case

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from dev.addresses import LOOPBACK, free_port, last_part
-from dev.patience import wait_until
-from dev.processes import Process
+from dev.processes.process import Process
 from dev.services import Services
+from dev.waiting import wait_until
 from loadtest.bench.processes import SystemProcesses
 
 READY_SECONDS = 60.0

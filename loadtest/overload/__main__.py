@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import uvloop
 
-from dev.interruption import cancel_on_signals
-from dev.search import Unavailable
+from dev.processes.interruption import cancel_on_signals
+from dev.servers.discovery import Unavailable
 from dev.services import services
 from loadtest.arguments import MAX_CONNECTIONS
 from loadtest.bench.deployment import Deployment

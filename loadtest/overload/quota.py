@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from dev.processes import Process
+from dev.processes.process import Process
 
 PERIOD_SECONDS = 0.05
 LOOK_EVERY_SECONDS = 0.001

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from dev.interruption import cancel_on_signals, stop_on_signals
+from dev.processes.interruption import cancel_on_signals, stop_on_signals
 from dev.progress import say
 from reliability.chaos.arguments import Options, read_arguments
 from reliability.chaos.checks.database import Database

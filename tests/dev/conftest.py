@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dev.processes import Process, descendants
-from dev.search import SKIP_VARIABLE
+from dev.processes.process import Process, descendants
+from dev.servers.discovery import SKIP_VARIABLE
 
 PYTHON = sys.executable
 

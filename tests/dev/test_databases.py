@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from dev.addresses import last_part, shown, with_last_part
-from dev.blocking import finish
-from dev.postgres import create_database, find_postgres
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
+from dev.servers.postgres import create_database, find_postgres
 from dev.services import Services
+from dev.waiting import run_blocking
 from tests.accounts import as_user
 
 PASSWORD = "hush"
@@ -21,7 +21,7 @@ def restricted_url(own_services: Services) -> Iterator[str]:
     """The URL of a database as a user that owns it, and may create no other."""
     name = f"restricted_{secrets.token_hex(4)}"
     server = with_last_part(own_services.database_url, "postgres")
-    finish(
+    run_blocking(
         execute(
             server,
             f"CREATE ROLE {name} LOGIN NOCREATEDB PASSWORD '{PASSWORD}'",
@@ -30,7 +30,7 @@ def restricted_url(own_services: Services) -> Iterator[str]:
         )
     )
     yield with_last_part(as_user(own_services.database_url, name, PASSWORD), name)
-    finish(execute(server, f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}"))
+    run_blocking(execute(server, f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}"))
 
 
 async def execute(url: str, *statements: str) -> None:
@@ -49,9 +49,9 @@ def test_a_database_that_exists_needs_no_right_to_create_one(
     create_database(server.url, last_part(restricted_url))
 
     assert server.ownership == "given"
-    finish(execute(restricted_url, "CREATE TABLE kept ()"))
+    run_blocking(execute(restricted_url, "CREATE TABLE kept ()"))
     create_database(server.url, last_part(restricted_url))
-    finish(execute(restricted_url, "SELECT FROM kept"))
+    run_blocking(execute(restricted_url, "SELECT FROM kept"))
 
 
 def test_a_database_that_is_missing_and_may_not_be_created_is_named(restricted_url: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import asyncio
 
-from dev.interruption import cancel_on_signals, stop_on_signals
+from dev.processes.interruption import cancel_on_signals, stop_on_signals
 
 
 async def main():

@@ -9,8 +9,8 @@ import pytest
 
 import dev.services
 from dev.addresses import last_part
-from dev.rabbitmq import failure_to_connect, has_queue
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
+from dev.servers.rabbitmq import failure_to_connect, has_queue
 from dev.services import Services, private_postgres, services
 from shared.topology import COMMANDS_QUEUE
 

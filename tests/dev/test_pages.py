@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.processes import REPOSITORY
+from dev.processes.process import REPOSITORY
 from reliability.chaos.checks import invariants
 from reliability.chaos.faults.catalogue import FAULTS
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dev.processes import REPOSITORY
+from dev.processes.process import REPOSITORY
 from shared.ids import new_id
 from tests import parallel
 from tests.parallel import group

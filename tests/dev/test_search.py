@@ -2,8 +2,8 @@
 
 import pytest
 
-from dev.postgres import find_postgres
-from dev.search import SKIP_VARIABLE, STEPS, Server, Step, Unavailable, first_found
+from dev.servers.discovery import SKIP_VARIABLE, STEPS, Server, Step, Unavailable, first_found
+from dev.servers.postgres import find_postgres
 
 OTHERWISE = "install one."
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dev.processes import REPOSITORY, Process, descendants
-from dev.supervisor import Command, prefix, supervised
+from dev.processes.process import REPOSITORY, Process, descendants
+from dev.processes.supervisor import Command, prefix, supervised
 from tests.dev.conftest import PYTHON
 
 WITHIN_SECONDS = 10.0
@@ -111,7 +111,7 @@ time.sleep(60)
 def test_no_child_outlives_a_killed_parent() -> None:
     starts_a_child = f"""
 import os, time
-from dev.processes import Process
+from dev.processes.process import Process
 print(Process([{PYTHON!r}, "-c", {SLEEPS!r}], environment=os.environ).pid, flush=True)
 time.sleep(60)
 """

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from dev.addresses import free_port
-from dev.processes import REPOSITORY, descendants
+from dev.processes.process import REPOSITORY, descendants
 from dev.services import services
 from tests.dev.conftest import PYTHON
 

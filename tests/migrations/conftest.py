@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from dev.addresses import with_last_part
-from dev.postgres import create_database
+from dev.servers.postgres import create_database
 from dev.services import private_postgres
 from tests.accounts import make_database_accounts
 

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from dev.addresses import with_last_part
-from dev.private_postgres import USER as ADMINISTRATOR
+from dev.servers.private_postgres import USER as ADMINISTRATOR
 from migrations.privileges import ROLES
 from tests.accounts import as_user, run_accounts
 from tests.conftest import migrate

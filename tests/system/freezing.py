@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dev.processes import descendants
+from dev.processes.process import descendants
 from reliability.chaos.faults.processes import send
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pytest
 
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 
 Server = TypeVar("Server")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import httpx
 import pytest
 
-from dev.private_postgres import PrivatePostgres
+from dev.servers.private_postgres import PrivatePostgres
 from dev.services import private_postgres, services
 from shared.ids import new_id
 from tests.conftest import migrate

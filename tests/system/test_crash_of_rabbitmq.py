@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from dev.private_rabbitmq import PrivateRabbit
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
 from dev.services import private_rabbitmq, services
 from shared.ids import new_id
 from tests.conftest import migrate
@@ -32,13 +32,13 @@ FROZEN_SECONDS = 9
 
 
 @pytest.fixture(scope="module")
-async def rabbitmq() -> AsyncIterator[PrivateRabbit]:
+async def rabbitmq() -> AsyncIterator[PrivateRabbitMQ]:
     async with started_or_skipped(private_rabbitmq) as node:
         yield node
 
 
 @pytest.fixture(scope="module")
-async def own_site(rabbitmq: PrivateRabbit, http: httpx.AsyncClient) -> AsyncIterator[Site]:
+async def own_site(rabbitmq: PrivateRabbitMQ, http: httpx.AsyncClient) -> AsyncIterator[Site]:
     with services("tests") as own:
         migrate(own.database_url)
         async with Deployment(own.database_url, rabbitmq.url) as deployment:
@@ -46,7 +46,7 @@ async def own_site(rabbitmq: PrivateRabbit, http: httpx.AsyncClient) -> AsyncIte
             yield Site(deployment, http)
 
 
-async def kill(node: PrivateRabbit) -> None:
+async def kill(node: PrivateRabbitMQ) -> None:
     """Kill the node and wait until its port is free: its VM may die a moment after its parent."""
     await asyncio.to_thread(node.kill)
     address = urlsplit(node.url)
@@ -63,7 +63,7 @@ async def kill(node: PrivateRabbit) -> None:
 
 
 async def test_a_killed_broker_loses_no_accepted_command_and_applies_none_twice(
-    own_site: Site, rabbitmq: PrivateRabbit
+    own_site: Site, rabbitmq: PrivateRabbitMQ
 ) -> None:
     async with Queue(rabbitmq.url) as queue:
         traffic = await open_traffic(own_site, queue)
@@ -87,7 +87,7 @@ async def test_a_killed_broker_loses_no_accepted_command_and_applies_none_twice(
 
 @pytest.mark.alone
 async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
-    own_site: Site, rabbitmq: PrivateRabbit
+    own_site: Site, rabbitmq: PrivateRabbitMQ
 ) -> None:
     rush = await open_rush(own_site)
     async with rush:
@@ -113,7 +113,7 @@ async def test_under_load_a_killed_broker_is_noticed_within_three_seconds(
 
 @pytest.mark.alone
 async def test_with_a_frozen_broker_a_gateway_answers_503_in_time_and_each_command_is_decided_once(
-    own_site: Site, rabbitmq: PrivateRabbit
+    own_site: Site, rabbitmq: PrivateRabbitMQ
 ) -> None:
     rush = await open_rush(own_site)
     async with rush:
@@ -146,7 +146,7 @@ async def decided_once(attempt: Attempt) -> None:
 
 
 async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
-    own_site: Site, rabbitmq: PrivateRabbit
+    own_site: Site, rabbitmq: PrivateRabbitMQ
 ) -> None:
     organizer = await own_site.organizer()
     tickets = await organizer.sale(total=4)
@@ -182,7 +182,7 @@ async def test_without_a_broker_a_gateway_answers_503_and_recovers_by_itself(
 
 
 async def test_a_gateway_started_before_the_broker_becomes_ready_with_it(
-    own_site: Site, rabbitmq: PrivateRabbit
+    own_site: Site, rabbitmq: PrivateRabbitMQ
 ) -> None:
     organizer = await own_site.organizer()
     gateway, worker = own_site.deployment.gateways[0], own_site.deployment.workers[0]

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.demo import add_demo_event, main
 from dev.addresses import free_port
-from dev.processes import REPOSITORY
+from dev.processes.process import REPOSITORY
 from dev.services import services
 from tests.conftest import migrate
 from tests.deployment import Deployment

@@ -9,7 +9,7 @@ from itertools import islice
 import aio_pika
 import httpx
 
-from dev.private_rabbitmq import VHOST
+from dev.servers.private_rabbitmq import VHOST
 from reliability.chaos.checks import invariants
 from reliability.chaos.checks.database import Database
 from reliability.chaos.checks.invariants import MAX_FINDINGS_EACH, Written

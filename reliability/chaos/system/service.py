@@ -12,7 +12,7 @@ from typing import Self
 import httpx
 
 from dev.addresses import LOOPBACK, free_port
-from dev.processes import Process
+from dev.processes.process import Process
 from reliability.chaos.system.crash_trigger import PIPE_VARIABLE, CrashPoint
 
 LOOK_EVERY_SECONDS = 0.02

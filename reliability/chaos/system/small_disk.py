@@ -14,7 +14,7 @@ from typing import Self
 import asyncpg
 
 from dev.home import unprivileged_account
-from dev.private_postgres import PrivatePostgres
+from dev.servers.private_postgres import PrivatePostgres
 
 SIZE_BYTES = 384 << 20
 MOUNT_SECONDS = 10.0

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from dev.addresses import LOOPBACK, with_last_part
-from dev.home import passing_home
-from dev.private_postgres import PrivatePostgres
-from dev.private_rabbitmq import PrivateRabbit
-from dev.processes import descendants
+from dev.home import temporary_home
+from dev.processes.process import descendants
+from dev.servers.private_postgres import PrivatePostgres
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
 from reliability.chaos.system.proxy import Proxy
 from reliability.chaos.system.service import Service
 from reliability.chaos.system.small_disk import SmallDisk
@@ -34,7 +34,7 @@ WAYS = ("worker postgres", "worker rabbitmq", "gateway postgres", "gateway rabbi
 @dataclass
 class SystemUnderTest:
     postgres: PrivatePostgres
-    rabbit: PrivateRabbit
+    rabbit: PrivateRabbitMQ
     database_url: str
     jwt_secret: str
     proxies: dict[str, Proxy]
@@ -68,10 +68,10 @@ async def system(
 ) -> AsyncIterator[SystemUnderTest]:
     """Start all of it, on ports and data of its own, and stop it. Raises `Unavailable`."""
     with ExitStack() as servers:
-        home = servers.enter_context(passing_home())
+        home = servers.enter_context(temporary_home())
         postgres = PrivatePostgres(home)
         servers.callback(postgres.stop)
-        rabbit = PrivateRabbit(home)
+        rabbit = PrivateRabbitMQ(home)
         servers.callback(rabbit.stop)
         await asyncio.gather(asyncio.to_thread(postgres.start), asyncio.to_thread(rabbit.start))
         database_url = with_last_part(postgres.url, DATABASE)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 from reliability.chaos.__main__ import run
 from reliability.chaos.arguments import read_arguments
 from reliability.chaos.clients import http_buyers, queue_buyers

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from dev.addresses import with_last_part
-from dev.postgres import create_database
-from dev.private_rabbitmq import PrivateRabbit
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
+from dev.servers.postgres import create_database
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
 from dev.services import private_postgres, private_rabbitmq
 from tests.accounts import make_broker_accounts, make_database_accounts
 from tests.deployment import Deployment
@@ -17,7 +17,7 @@ from tests.system.permissions.publisher import Publisher
 
 
 @pytest.fixture(scope="package")
-def node() -> Iterator[PrivateRabbit]:
+def node() -> Iterator[PrivateRabbitMQ]:
     try:
         with private_rabbitmq() as started:
             yield started
@@ -26,7 +26,7 @@ def node() -> Iterator[PrivateRabbit]:
 
 
 @pytest.fixture(scope="package")
-def brokers(node: PrivateRabbit) -> dict[str, str]:
+def brokers(node: PrivateRabbitMQ) -> dict[str, str]:
     """The broker's URL for each account, and for its administrator."""
     return {"administrator": node.url} | make_broker_accounts(node)
 

@@ -14,7 +14,7 @@ from aiormq.exceptions import (
 )
 
 from dev.addresses import with_last_part
-from dev.private_rabbitmq import PrivateRabbit
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
 from shared.topology import (
     COMMANDS_ARGUMENTS,
     COMMANDS_EXCHANGE,
@@ -153,7 +153,7 @@ async def test_no_account_can_publish_as_another(
 
 
 async def test_a_gateway_cannot_read_the_replies_of_another(
-    deployment: Deployment, brokers: dict[str, str], node: PrivateRabbit
+    deployment: Deployment, brokers: dict[str, str], node: PrivateRabbitMQ
 ) -> None:
     queues = node.control("list_queues", "-p", "holdfast", "name", "--no-table-headers").split()
     replies = [name for name in queues if name.startswith(REPLIES_PREFIX)]
@@ -166,7 +166,7 @@ async def test_a_gateway_cannot_read_the_replies_of_another(
 
 
 async def test_no_account_can_enter_another_vhost(
-    brokers: dict[str, str], node: PrivateRabbit
+    brokers: dict[str, str], node: PrivateRabbitMQ
 ) -> None:
     node.control("add_vhost", "another")
     for account in ("gateway", "worker", "operator"):

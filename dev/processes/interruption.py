@@ -1,4 +1,4 @@
-"""Turns Ctrl-C, SIGTERM and the end of `make` into one KeyboardInterrupt, to stop in order."""
+"""Turns Ctrl-C, SIGTERM and the end of `make` into one KeyboardInterrupt for an orderly stop."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-LOOK_EVERY_SECONDS = 0.5
+POLL_SECONDS = 0.5
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -19,7 +19,7 @@ def stop_on_signals() -> None:
 
 
 def cancel_on_signals() -> None:
-    """From now on cancel the running task instead: an interrupt would tear any other apart."""
+    """From now on cancel only the running task: an interrupt could hit any other task."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
 
     def cancel() -> None:
@@ -39,10 +39,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _watch_parent(parent: int) -> None:
-    """`make` tells us nothing of a SIGINT to it alone, but it stops catching the signal."""
+    """Stop when the parent ends. `make` does not pass on SIGINT, but stops catching it."""
     under_make = "MAKELEVEL" in os.environ and _catches_interrupt(parent)
     while os.getppid() == parent and (not under_make or _catches_interrupt(parent)):
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

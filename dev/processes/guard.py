@@ -1,8 +1,8 @@
 """Ends processes and their descendants once the process that registered them has ended.
 
-Run as `python -m dev.guard`. Its input says `+pid` and `-pid`, a line each, and ends when the
-process at the other end does, even by SIGKILL. A pipe and not PR_SET_PDEATHSIG, which fires when
-the thread that started the child ends.
+Run as `python -m dev.processes.guard`. It reads lines `+pid` and `-pid` from its input, which ends
+when the process at the other end does, even by SIGKILL. A pipe and not PR_SET_PDEATHSIG, which
+fires when the thread that started the child ends.
 """
 
 import os
@@ -11,9 +11,9 @@ import sys
 import time
 from contextlib import suppress
 
-from dev.processes import STOP_SECONDS, kill_tree
+from dev.processes.process import STOP_SECONDS, kill_tree
 
-LOOK_EVERY_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 def main() -> None:
@@ -28,13 +28,13 @@ def main() -> None:
 
 
 def end(pids: set[int]) -> None:
-    """Asks first: a RabbitMQ killed right after it made a queue may never find that queue again."""
+    """Ask first: a RabbitMQ killed right after it created a queue may lose that queue."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGTERM)
     give_up_at = time.monotonic() + STOP_SECONDS
     while any(map(is_alive, pids)) and time.monotonic() < give_up_at:
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(POLL_SECONDS)
     for pid in pids:
         kill_tree(pid)
 

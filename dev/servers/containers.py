@@ -1,4 +1,4 @@
-"""Servers in Docker, through testcontainers."""
+"""Starts servers in Docker, with testcontainers."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -10,12 +10,13 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 
 from dev.home import Home
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 
 PING_SECONDS = 3
 STOP_SECONDS = 15
 
-# We stop what we start. The reaper would be one more image to fetch, which not every machine can.
+# Containers are stopped here. The reaper would need another image, which not every machine can
+# pull.
 testcontainers_config.ryuk_disabled = True
 
 
@@ -42,9 +43,9 @@ def start_container(
     environment: Mapping[str, str],
     data: str,
 ) -> tuple[str, int]:
-    """Host and port of a new container; a lasting home keeps its folder `data` for the next one."""
+    """Start a container, return its host and port. A lasting home keeps `data` for the next one."""
     full_name = f"{home.name}-{name}"
-    # RabbitMQ's data belongs to the host's name
+    # RabbitMQ stores its data under the host name
     container = (
         DockerContainer(image, name=full_name, hostname=name)
         .with_envs(**environment)
@@ -62,7 +63,7 @@ def start_container(
 
 
 def _remove_left_over(container: DockerContainer, name: str) -> None:
-    """A container of ours that an earlier run could not stop, because it was killed."""
+    """Remove the container of an earlier run that was killed."""
     try:
         container.get_docker_client().client.containers.get(name).remove(force=True)
     except NotFound:
@@ -70,6 +71,6 @@ def _remove_left_over(container: DockerContainer, name: str) -> None:
 
 
 def _stop(container: DockerContainer) -> None:
-    with suppress(ContainerStartException):  # it never came to a start
+    with suppress(ContainerStartException):  # it never started
         container.get_wrapped_container().stop(timeout=STOP_SECONDS)
     container.stop()

@@ -1,19 +1,17 @@
-"""Finds a RabbitMQ or starts one, and looks at its queues."""
+"""Finds a RabbitMQ or starts one, and checks and deletes queues on it."""
 
-import os
 from contextlib import ExitStack
 
 import aio_pika
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
-from dev.addresses import LOOPBACK, answers, shown
-from dev.blocking import finish
+from dev.addresses import LOOPBACK, shown
 from dev.home import MakeHome
-from dev.installation import can_install, install
-from dev.patience import wait_while
-from dev.private_rabbitmq import USER, VHOST, PrivateRabbit, server_program
 from dev.progress import slowly
-from dev.search import Server, Unavailable, first_found
+from dev.servers.discovery import Server, first_found, local_server, named_server
+from dev.servers.installation import can_install, install
+from dev.servers.private_rabbitmq import USER, VHOST, PrivateRabbitMQ, server_program
+from dev.waiting import run_blocking, wait_while
 
 URL_VARIABLE = "HOLDFAST_BROKER_URL"
 IMAGE = "rabbitmq:4-management-alpine"
@@ -22,18 +20,18 @@ LOCAL_URL = f"amqp://guest:guest@{LOOPBACK}:{PORT}/"
 CONNECT_SECONDS = 5.0
 CONTAINER_SECONDS = 120.0
 NEEDED = (
-    "RabbitMQ is neither running nor to be had here: install rabbitmq-server or Docker, "
+    "RabbitMQ is neither running nor installed here: install rabbitmq-server or Docker, "
     f"or name a server in {URL_VARIABLE} (amqp://user:password@host:port/vhost)."
 )
 
 
 def find_rabbitmq(home: MakeHome, stack: ExitStack) -> Server:
-    """What is started for it is stopped by `stack`."""
+    """Find a server or start one, which `stack` stops. Raises `Unavailable`."""
     return first_found(
         "rabbitmq",
         {
-            "environment": _named,
-            "local": _local,
+            "environment": lambda: named_server(URL_VARIABLE, failure_to_connect),
+            "local": lambda: local_server(LOCAL_URL, failure_to_connect),
             "docker": lambda: _in_docker(home, stack),
             "private": lambda: _private(home, stack),
         },
@@ -41,26 +39,9 @@ def find_rabbitmq(home: MakeHome, stack: ExitStack) -> Server:
     )
 
 
-def _named() -> Server | None:
-    url = os.environ.get(URL_VARIABLE)
-    if not url:
-        return None
-    if failure := failure_to_connect(url):
-        raise Unavailable(f"{URL_VARIABLE} names {shown(url)}, which does not let us in: {failure}")
-    return Server(url, f"{URL_VARIABLE} names {shown(url)}", "given")
-
-
-def _local() -> Server | None:
-    if not answers(LOOPBACK, PORT):
-        return None
-    if failure := failure_to_connect(LOCAL_URL):
-        raise Unavailable(f"{shown(LOCAL_URL)} answers, but does not let us in as guest: {failure}")
-    return Server(LOCAL_URL, f"answering at {shown(LOCAL_URL)}", "shared")
-
-
 def _in_docker(home: MakeHome, stack: ExitStack) -> Server | None:
-    # Imported only here: it takes half a second and is seldom needed.
-    from dev.containers import docker_answers, start_container
+    # Imported here because it takes half a second and is rarely needed.
+    from dev.servers.containers import docker_answers, start_container
 
     if not docker_answers():
         return None
@@ -91,26 +72,28 @@ def _private(home: MakeHome, stack: ExitStack) -> Server | None:
         if not can_install():
             return None
         install("rabbitmq-server")
-    node = PrivateRabbit(home())
+    node = PrivateRabbitMQ(home())
     stack.callback(node.stop)
-    with slowly("rabbitmq: starting a node of our own"):
+    with slowly("rabbitmq: starting a private node"):
         node.start()
-    return Server(node.url, f"a node of our own at {shown(node.url)}", "ours")
+    return Server(node.url, f"started at {shown(node.url)}", "ours")
 
 
 def failure_to_connect(url: str) -> str | None:
+    """Return why a connection fails, or None if it succeeds."""
+
     async def attempt() -> None:
         await (await aio_pika.connect(url, timeout=CONNECT_SECONDS)).close()
 
     try:
-        finish(attempt())
+        run_blocking(attempt())
     except (AMQPError, OSError, TimeoutError, ValueError) as failure:
         return str(failure) or type(failure).__name__
     return None
 
 
 def has_queue(url: str, queue: str) -> bool:
-    async def look() -> bool:
+    async def check() -> bool:
         async with await aio_pika.connect(url, timeout=CONNECT_SECONDS) as connection:
             channel = await connection.channel()
             try:
@@ -119,10 +102,10 @@ def has_queue(url: str, queue: str) -> bool:
                 return False
             return True
 
-    return finish(look())
+    return run_blocking(check())
 
 
-def remove(url: str, *, queues: tuple[str, ...], exchanges: tuple[str, ...]) -> None:
+def delete_topology(url: str, *, queues: tuple[str, ...], exchanges: tuple[str, ...]) -> None:
     async def delete() -> None:
         async with await aio_pika.connect(url, timeout=CONNECT_SECONDS) as connection:
             channel = await connection.channel()
@@ -131,4 +114,4 @@ def remove(url: str, *, queues: tuple[str, ...], exchanges: tuple[str, ...]) -> 
             for exchange in exchanges:
                 await channel.exchange_delete(exchange, timeout=CONNECT_SECONDS)
 
-    finish(delete())
+    run_blocking(delete())

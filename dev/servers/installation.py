@@ -1,4 +1,4 @@
-"""Installs a Debian package when we are root, without letting it start a service."""
+"""Installs a Debian package as root, without starting its service."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dev.progress import slowly
-from dev.search import Unavailable
+from dev.servers.discovery import Unavailable
 
 INSTALL_SECONDS = 480.0
 SERVICE_POLICY = Path("/usr/sbin/policy-rc.d")
@@ -37,13 +37,13 @@ def install(package: str) -> None:
                 check=False,
             )
             if done.returncode != 0:
-                complaint = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-                raise Unavailable(f"`{' '.join(command)}` failed: {' '.join(complaint)}")
+                message = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+                raise Unavailable(f"`{' '.join(command)}` failed: {' '.join(message)}")
 
 
 @contextmanager
 def _services_denied() -> Iterator[None]:
-    """Debian asks this file whether a package may start its service."""
+    """Deny services: Debian's packages ask this file whether they may start one."""
     with tempfile.TemporaryDirectory() as folder:
         before = Path(folder) / "before"
         if SERVICE_POLICY.exists():

@@ -1,4 +1,4 @@
-"""Makes a vhost on a RabbitMQ that others may use: by its management API, else by rabbitmqctl."""
+"""Creates a vhost on a shared RabbitMQ: through its management API, else with rabbitmqctl."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx
 
 from dev.addresses import is_local, with_last_part
-from dev.rabbitmq import failure_to_connect
+from dev.servers.rabbitmq import failure_to_connect
 
 MANAGEMENT_PORT = 15672
 REQUEST_SECONDS = 10.0
@@ -19,35 +19,36 @@ EVERYTHING = ".*"
 
 
 class Refused(Exception):
-    """This way does not lead to a vhost here; another may."""
+    """The vhost cannot be created this way; another way may work."""
 
 
-class Way(Protocol):
+class VhostApi(Protocol):
     def create(self, vhost: str) -> None: ...
 
     def drop(self, vhost: str) -> None: ...
 
 
-def create_vhost(url: str, vhost: str) -> Way | None:
-    """Makes the vhost for the user of `url`: the way by which it was made, or None without one.
+def create_vhost(url: str, vhost: str) -> VhostApi | None:
+    """Create the vhost for the user of `url`; return the API that created it, or None.
 
-    A way may reach another node than `url` names, so the vhost counts once we are let into it.
+    An API may reach another node than the one in `url`, so the vhost counts only if a connection
+    to it succeeds.
     """
-    for way in ways(url):
+    for api in vhost_apis(url):
         try:
-            way.create(vhost)
+            api.create(vhost)
             if failure_to_connect(with_last_part(url, vhost)) is None:
-                return way
-            way.drop(vhost)
+                return api
+            api.drop(vhost)
         except Refused:
             continue
     return None
 
 
-def ways(url: str) -> list[Way]:
+def vhost_apis(url: str) -> list[VhostApi]:
     address = urlsplit(url)
     user, password = unquote(address.username or "guest"), unquote(address.password or "guest")
-    found: list[Way] = [
+    found: list[VhostApi] = [
         ManagementApi(f"http://{address.hostname}:{MANAGEMENT_PORT}/api", user, password)
     ]
     if is_local(url) and os.geteuid() == 0 and (program := shutil.which("rabbitmqctl")):
@@ -88,7 +89,7 @@ class ManagementApi:
 
 @dataclass(frozen=True)
 class ControlProgram:
-    """rabbitmqctl, which root may use on the node of the machine."""
+    """rabbitmqctl, which root may use on the local node."""
 
     program: str
     user: str

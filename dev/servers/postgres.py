@@ -1,17 +1,15 @@
 """Finds a Postgres or starts one, and makes and drops databases on it."""
 
-import os
 from contextlib import ExitStack
 
 import asyncpg
 
-from dev.addresses import LOOPBACK, answers, last_part, shown, with_last_part
-from dev.blocking import finish
+from dev.addresses import LOOPBACK, last_part, shown, with_last_part
 from dev.home import MakeHome
-from dev.patience import wait_while
-from dev.private_postgres import PrivatePostgres
 from dev.progress import slowly
-from dev.search import Server, Unavailable, first_found
+from dev.servers.discovery import Server, Unavailable, first_found, local_server, named_server
+from dev.servers.private_postgres import PrivatePostgres
+from dev.waiting import run_blocking, wait_while
 
 URL_VARIABLE = "HOLDFAST_DATABASE_URL"
 IMAGE = "postgres:17-alpine"
@@ -21,7 +19,7 @@ LOCAL_URL = f"postgresql://postgres@{LOOPBACK}:{PORT}/{MAINTENANCE_DATABASE}"
 CONNECT_SECONDS = 5.0
 CONTAINER_SECONDS = 90.0
 NEEDED = (
-    "Postgres is neither running nor to be had here: install PostgreSQL or Docker, "
+    "Postgres is neither running nor installed here: install PostgreSQL or Docker, "
     f"or name a server in {URL_VARIABLE} (postgresql://user:password@host:port/name)."
 )
 CONNECT_FAILURES: tuple[type[Exception], ...] = (
@@ -34,12 +32,12 @@ CONNECT_FAILURES: tuple[type[Exception], ...] = (
 
 
 def find_postgres(home: MakeHome, stack: ExitStack) -> Server:
-    """What is started for it is stopped by `stack`."""
+    """Find a server or start one, which `stack` stops. Raises `Unavailable`."""
     return first_found(
         "postgres",
         {
-            "environment": _named,
-            "local": _local,
+            "environment": lambda: named_server(URL_VARIABLE, _failure_to_connect),
+            "local": lambda: local_server(LOCAL_URL, _failure_to_connect),
             "docker": lambda: _in_docker(home, stack),
             "private": lambda: _private(home, stack),
         },
@@ -47,28 +45,9 @@ def find_postgres(home: MakeHome, stack: ExitStack) -> Server:
     )
 
 
-def _named() -> Server | None:
-    url = os.environ.get(URL_VARIABLE)
-    if not url:
-        return None
-    if failure := _failure_to_connect(url):
-        raise Unavailable(f"{URL_VARIABLE} names {shown(url)}, which does not let us in: {failure}")
-    return Server(url, f"{URL_VARIABLE} names {shown(url)}", "given")
-
-
-def _local() -> Server | None:
-    if not answers(LOOPBACK, PORT):
-        return None
-    if failure := _failure_to_connect(LOCAL_URL):
-        raise Unavailable(
-            f"{shown(LOCAL_URL)} answers, but does not let us in as postgres: {failure}"
-        )
-    return Server(LOCAL_URL, f"answering at {shown(LOCAL_URL)}", "shared")
-
-
 def _in_docker(home: MakeHome, stack: ExitStack) -> Server | None:
-    # Imported only here: it takes half a second and is seldom needed.
-    from dev.containers import docker_answers, start_container
+    # Imported here because it takes half a second and is rarely needed.
+    from dev.servers.containers import docker_answers, start_container
 
     if not docker_answers():
         return None
@@ -95,7 +74,7 @@ def _in_docker(home: MakeHome, stack: ExitStack) -> Server | None:
 def _private(home: MakeHome, stack: ExitStack) -> Server:
     server = PrivatePostgres(home())
     stack.callback(server.stop)
-    with slowly("postgres: starting one of our own"):
+    with slowly("postgres: starting a private server"):
         server.start()
     return Server(server.url, f"started at {shown(server.url)}", "ours")
 
@@ -105,15 +84,16 @@ def create_database(url: str, name: str) -> None:
 
     Raises `Unavailable` if the user may not create it.
     """
-    finish(_create(url, name))
+    run_blocking(_create(url, name))
 
 
 def drop_database(url: str, name: str) -> None:
-    finish(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+    """Drop the database, and disconnect its clients."""
+    run_blocking(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 async def _create(url: str, name: str) -> None:
-    # First: where the database is there, its user needs no right to create one.
+    # If the database exists, its user needs no right to create one.
     try:
         await (await asyncpg.connect(with_last_part(url, name), timeout=CONNECT_SECONDS)).close()
     except asyncpg.InvalidCatalogNameError:
@@ -126,7 +106,7 @@ async def _create(url: str, name: str) -> None:
         pass
     except asyncpg.InsufficientPrivilegeError as refused:
         raise Unavailable(
-            f"there is no database {name} at {shown(url)}, and its user may not create one."
+            f"there is no database {name} at {shown(url)}, and its user may not create it."
         ) from refused
 
 
@@ -139,7 +119,7 @@ async def _execute(url: str, statement: str) -> None:
 
 
 async def _connect(url: str) -> asyncpg.Connection:
-    """Connects through the maintenance database where the one named does not exist yet."""
+    """Connect; through the maintenance database if the named one does not exist yet."""
     try:
         return await asyncpg.connect(url, timeout=CONNECT_SECONDS)
     except asyncpg.InvalidCatalogNameError:
@@ -155,7 +135,7 @@ def _failure_to_connect(url: str) -> str | None:
         await (await _connect(url)).close()
 
     try:
-        finish(attempt())
+        run_blocking(attempt())
     except CONNECT_FAILURES as failure:
         return str(failure) or type(failure).__name__
     return None

@@ -1,25 +1,24 @@
-"""A RabbitMQ node of one's own, on a free port, which may be killed and come back with its data."""
+"""A private RabbitMQ node on a free port, which can be killed and restarted with its data."""
 
 import os
 import shutil
 import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from dev.addresses import LOOPBACK, answers, free_port
 from dev.home import Home
-from dev.patience import wait_until, wait_while
-from dev.processes import Process
-from dev.search import Unavailable
+from dev.processes.process import Process
+from dev.servers.discovery import Unavailable
+from dev.servers.private_server import PrivateServer
+from dev.waiting import wait_until, wait_while
 
 USER = VHOST = "holdfast"
 START_SECONDS = 120.0
 KILL_SECONDS = 10.0
 CONTROL_SECONDS = 60.0
 NEEDED = "there is no `rabbitmq-server` to run: install RabbitMQ 3.10 or later."
-# Debian's program in /usr/sbin changes the user; the one in /usr/lib/rabbitmq runs as who calls it.
-PLACES = (
+# Debian's program in /usr/sbin changes the user; the one in /usr/lib/rabbitmq keeps the caller's.
+PROGRAM_FOLDERS = (
     "/usr/lib/rabbitmq/bin",
     *os.get_exec_path(),
     "/usr/sbin",
@@ -28,15 +27,15 @@ PLACES = (
 )
 
 
-class PrivateRabbit:
-    """Apart from every other node: its own ports, folder, cookie and port mapper (epmd).
+class PrivateRabbitMQ(PrivateServer):
+    """Isolated from every other node: its own ports, folder, cookie and port mapper (epmd).
 
-    Leave it three seconds between declaring a quorum queue and `kill`: RabbitMQ 3.10 registers the
-    queue only a moment later, and one that it forgot never answers again.
+    Wait three seconds between declaring a quorum queue and `kill`: RabbitMQ 3.10 registers the
+    queue with a delay, and a queue that was not registered never responds again.
     """
 
     def __init__(self, home: Home) -> None:
-        self.port = free_port()
+        super().__init__()
         self._password = home.password
         self._folder = home.folder / "rabbitmq"
         program = server_program()
@@ -45,20 +44,13 @@ class PrivateRabbit:
         self._program = program
         self._mapper_port, self._distribution_port = free_port(), free_port()
         self._mapper: Process | None = None
-        self._process: Process | None = None
 
     @property
     def url(self) -> str:
         return f"amqp://{USER}:{self._password}@{LOOPBACK}:{self.port}/{VHOST}"
 
-    @property
-    def pid(self) -> int:
-        """Of the process that the Erlang VM descends from, or is."""
-        assert self._process is not None, "not started"
-        return self._process.pid
-
     def control(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` on this node and return what it says. Raises `SubprocessError`."""
+        """Run `rabbitmqctl` on this node and return its output. Raises `SubprocessError`."""
         program = Path(self._program).with_name("rabbitmqctl")
         return subprocess.run(
             [program, "--quiet", *arguments],
@@ -73,7 +65,7 @@ class PrivateRabbit:
     def start(self) -> None:
         environment = self._environment()
         if (mapper := shutil.which("epmd")) and not (self._mapper and self._mapper.running):
-            # The server would start one that outlives it.
+            # Else the server starts one that outlives it.
             self._mapper = Process([mapper], environment=environment)
         with (self._folder / "output").open("ab") as output:
             process = Process(
@@ -88,38 +80,19 @@ class PrivateRabbit:
         )
 
     def kill(self) -> None:
-        """SIGKILL to the whole Erlang VM, as when the machine loses power."""
+        super().kill()
         if self._process:
-            self._process.kill()
-            # The process is gone before the last thread of the VM lets go of its port.
+            # The process ends before the last thread of the VM releases its port.
             wait_while(
-                lambda: "it still listens" if answers(LOOPBACK, self.port) else None,
+                lambda: "its port is still in use" if answers(LOOPBACK, self.port) else None,
                 KILL_SECONDS,
                 "RabbitMQ was killed",
             )
-
-    def restart(self) -> None:
-        """Starts again on the same port and data, whether it was killed or still runs."""
-        if self._process:
-            self._process.stop()
-        self.start()
 
     def stop(self) -> None:
         for each in (self._process, self._mapper):
             if each:
                 each.stop()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
@@ -155,4 +128,4 @@ class PrivateRabbit:
 
 
 def server_program() -> str | None:
-    return shutil.which("rabbitmq-server", path=os.pathsep.join(PLACES))
+    return shutil.which("rabbitmq-server", path=os.pathsep.join(PROGRAM_FOLDERS))

@@ -1,4 +1,4 @@
-"""Processes that we start: each leads a session of its own, and none outlives us."""
+"""Child processes: each leads a session of its own, and none outlives its parent."""
 
 import atexit
 import os
@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 15.0
 
 
@@ -26,7 +26,7 @@ class Account:
 
 
 class Process:
-    """A running command, with everything that it starts in turn."""
+    """A running command with all its descendants."""
 
     def __init__(
         self,
@@ -70,27 +70,27 @@ class Process:
         return exit_code
 
     def stop(
-        self, ask_with: signal.Signals = signal.SIGTERM, patience_seconds: float = STOP_SECONDS
+        self, stop_signal: signal.Signals = signal.SIGTERM, timeout_seconds: float = STOP_SECONDS
     ) -> None:
-        """Asks, waits, and then insists."""
+        """Send `stop_signal`, wait, and then kill."""
         if self.running:
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, ask_with)
+                os.killpg(self.pid, stop_signal)
             with suppress(subprocess.TimeoutExpired):
-                self._popen.wait(patience_seconds)
+                self._popen.wait(timeout_seconds)
         self.kill()
 
     def kill(self) -> None:
-        """The end without a goodbye: SIGKILL to all of it at once."""
+        """Send SIGKILL to the process and all its descendants."""
         if self.running:
             kill_tree(self.pid)
         self.wait()
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL to a process, its group and its descendants: Postgres backends are in other groups.
+    """Send SIGKILL to a process, its group and its descendants, which may be in other groups.
 
-    It is stopped first, so that it starts nothing more meanwhile.
+    The process is stopped first, so that it starts no further ones meanwhile.
     """
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGSTOP)
@@ -104,7 +104,7 @@ def kill_tree(pid: int) -> None:
 def descendants(pid: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # gone since
+        with suppress(OSError):  # it has ended meanwhile
             # "pid (name) state parent …"; a name may hold spaces and brackets
             parent = int(status.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(status.parent.name))
@@ -117,12 +117,12 @@ def descendants(pid: int) -> list[int]:
 
 
 class Guard:
-    """A process of its own that sees us vanish: then it kills what we had told it to watch."""
+    """A process that notices when this one ends, and then ends the watched processes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "dev.guard"],
+            [sys.executable, "-m", "dev.processes.guard"],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -130,12 +130,12 @@ class Guard:
         atexit.register(self._dismiss)
 
     def watch(self, pid: int) -> None:
-        self._tell(f"+{pid}\n")
+        self._send(f"+{pid}\n")
 
     def forget(self, pid: int) -> None:
-        self._tell(f"-{pid}\n")
+        self._send(f"-{pid}\n")
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._popen.stdin is not None
         with self._lock, suppress(BrokenPipeError):
             self._popen.stdin.write(line.encode())
@@ -154,7 +154,7 @@ def _the_guard() -> Guard:
 
 
 def _guard() -> Guard:
-    with _one_guard:  # `cache` alone would let two threads make one each
+    with _one_guard:  # `cache` alone would let two threads create one each
         return _the_guard()
 
 

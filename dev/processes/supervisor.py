@@ -1,4 +1,4 @@
-"""Keeps processes running: merges what they print, restarts one that dies, stops them all."""
+"""Keeps processes running: merges their output, restarts one that ends, stops them all."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-from dev.processes import Process
+from dev.processes.process import Process
 from dev.progress import say
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A process that lived this long had recovered: its next restart is prompt again."""
+"""A process that ran this long counts as recovered: its next restart is prompt again."""
 
 PREFIX_WIDTH = len("worker-1")
 COLOURS = (36, 33, 35, 32, 34)  # cyan, yellow, magenta, green, blue
@@ -31,10 +31,10 @@ class Command:
 
 
 class Child:
-    """One command that is to run until we say otherwise."""
+    """A command that runs, restarted if it ends, until `stop`."""
 
     def __init__(self, command: Command) -> None:
-        self.deaths = 0
+        self.exits = 0
         self._command = command
         self._prefix = prefix(
             command.name, coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -66,10 +66,10 @@ class Child:
             exit_code = process.wait()
             if self._stopping.is_set():
                 return
-            self.deaths += 1
+            self.exits += 1
             if time.monotonic() - started_at > STEADY_SECONDS:
                 delay_seconds = FIRST_DELAY_SECONDS
-            say(f"{self._prefix}{_ending(exit_code)}; starting it again in {delay_seconds:g} s")
+            say(f"{self._prefix}{_ending(exit_code)}; restarting in {delay_seconds:g} s")
             self._stopping.wait(delay_seconds)
             delay_seconds = min(2 * delay_seconds, LONGEST_DELAY_SECONDS)
 

@@ -1,0 +1,1 @@
+"""Finds, starts and stops Postgres and RabbitMQ servers."""
