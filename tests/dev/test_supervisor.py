@@ -70,29 +70,27 @@ time.sleep(60)
 
 
 @pytest.mark.usefixtures("children")
-def test_a_child_that_dies_is_started_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_child_that_ends_is_restarted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     starts = tmp_path / "starts"
-    dies_once = f"""
+    ends_once = f"""
 import os, pathlib, signal, time
 starts = pathlib.Path({str(starts)!r})
 first = not starts.exists()
 starts.open("a").write("x")
 os.kill(os.getpid(), signal.SIGKILL) if first else time.sleep(60)
 """
-    with supervised([command("worker-1", dies_once)]) as [child]:
+    with supervised([command("worker-1", ends_once)]) as [child]:
         eventually(lambda: starts.exists() and starts.read_text() == "xx")
-        assert child.deaths == 1
+        assert child.exits == 1
     said = capsys.readouterr().out
-    assert said == "worker-1 │ killed by signal 9; starting it again in 0.5 s\n"
+    assert said == "worker-1 │ killed by signal 9; restarting in 0.5 s\n"
 
 
 @pytest.mark.usefixtures("children")
-def test_a_child_that_keeps_dying_waits_longer_each_time() -> None:
+def test_a_child_that_keeps_ending_is_restarted_after_growing_delays() -> None:
     with supervised([command("worker-1", "raise SystemExit(3)")]) as [child]:
         time.sleep(1.2)
-        assert 1 <= child.deaths <= 2
+        assert 1 <= child.exits <= 2
 
 
 def test_a_kill_reaches_grandchildren_in_their_own_sessions() -> None:
