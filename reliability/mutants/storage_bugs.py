@@ -25,12 +25,16 @@ MUTANTS = (
         "recall_before_the_lock",
         "a duplicate that waits for the lock is decided again",
         APPLY,
-        """            users = await locking.lock_users(driver, commands, due_users)
-            # Under the users' locks, and before the ticket types, for which other batches wait.
-            recorded = await outcomes.recall(driver, commands)
+        """                users = await locking.lock_users(
+                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
+                )
+                # Under the users' locks, and before the ticket types, for which others wait.
+                recorded = await outcomes.recall(driver, commands)
 """,
-        """            recorded = await outcomes.recall(driver, commands)
-            users = await locking.lock_users(driver, commands, due_users)
+        """                recorded = await outcomes.recall(driver, commands)
+                users = await locking.lock_users(
+                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
+                )
 """,
         (SIMULATION,),
     ),
@@ -38,15 +42,17 @@ MUTANTS = (
         "reply_before_the_commit",
         "an answer is given that a crash takes back",
         APPLY,
-        """            await save(driver, batch, encoded)
-        if not locked.expired_carts_remain:
+        """                await save(driver, batch, encoded)
             return AppliedBatch(batch, encoded)
+        except _DueCartsFirstError:
+            await _expire_due_carts(engine, rules, commands)
 """,
-        """        if not locked.expired_carts_remain:
-            import asyncio
+        """            import asyncio
 
             asyncio.get_running_loop().create_task(_save_soon(engine, batch, encoded))
             return AppliedBatch(batch, encoded)
+        except _DueCartsFirstError:
+            await _expire_due_carts(engine, rules, commands)
 
 
 async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOutcome]) -> None:
@@ -59,8 +65,8 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "due_carts_beyond_the_bound_forgotten",
         "where many holds are over at once, they refuse a buyer",
         APPLY,
-        "            if locked.expired_carts_remain:",
-        "            if False:",
+        "                if locked.due_carts_remain and batch.depends_on_due_carts():\n",
+        "                if False:\n",
         (DUE_CARTS,),
     ),
     Mutant(
