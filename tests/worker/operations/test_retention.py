@@ -255,7 +255,8 @@ async def test_the_tables_stay_flat(own_harness: Harness) -> None:
 
     pages, rows = zip(*seen, strict=True)
     assert rows[9:] == (4_000,) * 31
-    assert pages[39] <= pages[15] * 1.1
+    # Postgres uses an emptied page of an index again only after a while.
+    assert pages[39] <= pages[15] * 1.5
 
 
 async def test_a_worker_deletes_old_carts_and_tries_again_after_a_fault(
