@@ -1,8 +1,9 @@
-"""The command line: reads it into the options of a run."""
+"""Reads the command line into the options of a run."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from loadtest.options import HttpOptions, QueueOptions
 from loadtest.workload import Workload
@@ -17,22 +18,24 @@ MAX_HTTP_SECONDS = 3_300
 DAY_SECONDS = 86_400
 DEFAULT_URL = "http://127.0.0.1:8000"
 
+Number = TypeVar("Number", int, float)
+
 
 def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Path | None]:
-    """Return the options and where the report goes; ends the process when they are wrong."""
+    """Return the options and the folder of the report; exit with a message if they are wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m loadtest",
-        description="Load for a running Holdfast. The exit code is 0 only if the books balance.",
+        description="Sends load to a running Holdfast. Exits with 0 only if the books balance.",
     )
-    ways = parser.add_subparsers(dest="way", required=True, metavar="queue|http")
-    queue = ways.add_parser(
+    targets = parser.add_subparsers(dest="target", required=True, metavar="queue|http")
+    queue = targets.add_parser(
         "queue",
         help="publish commands to the exchange and await the replies",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    http = ways.add_parser(
+    http = targets.add_parser(
         "http",
-        help="be buyers at the gateway",
+        help="act as buyers at the gateway",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     _add_queue(queue)
@@ -41,7 +44,7 @@ def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Pa
     _add_common(http, buyers=200, most_buyers=MAX_CONNECTIONS, most_seconds=MAX_HTTP_SECONDS)
     found = parser.parse_args(arguments)
     if found.lines > found.ticket_types:
-        parser.error("--lines wants more ticket types in a cart than --ticket-types offers")
+        parser.error("--lines must not be more than --ticket-types")
     workload = Workload(
         buyers=found.buyers,
         ticket_types=found.ticket_types,
@@ -50,7 +53,7 @@ def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Pa
         repeats=found.repeats,
         tickets=found.tickets,
     )
-    if found.way == "queue":
+    if found.target == "queue":
         return _queue_options(found, workload), found.report
     if found.jwt_secret and not found.broker_url:
         parser.error("--jwt-secret needs --broker-url: only the queue registers without passwords")
@@ -61,17 +64,17 @@ def _add_queue(queue: argparse.ArgumentParser) -> None:
     queue.add_argument("--broker-url", required=True, help="amqp://user:pass@host:port/vhost")
     queue.add_argument(
         "--commands-per-message",
-        type=_whole(1, MAX_COMMANDS_A_MESSAGE),
+        type=whole_number(1, MAX_COMMANDS_A_MESSAGE),
         default=100,
         metavar="N",
-        help="how many commands travel together",
+        help="commands in a message",
     )
     queue.add_argument(
         "--in-flight",
-        type=_whole(1, 10_000),
+        type=whole_number(1, 10_000),
         default=20,
         metavar="N",
-        help="how many messages may be unanswered at a time",
+        help="how many messages may await their reply",
     )
 
 
@@ -79,7 +82,7 @@ def _add_http(http: argparse.ArgumentParser) -> None:
     http.add_argument(
         "--url",
         action="append",
-        help=f"a gateway; given several times, the buyers are shared out (default: {DEFAULT_URL})",
+        help=f"a gateway; several may be given, which share the buyers (default: {DEFAULT_URL})",
     )
     http.add_argument("--broker-url", help="register buyers through the queue, which is faster")
     http.add_argument("--jwt-secret", help="sign the buyers' tokens instead of logging them in")
@@ -91,12 +94,12 @@ def _add_http(http: argparse.ArgumentParser) -> None:
     )
     http.add_argument(
         "--poll-seconds",
-        type=_number(0.01, 60),
+        type=number(0.01, 60),
         default=0.1,
         metavar="S",
-        help="how long a buyer waits before asking (again)",
+        help="how long a buyer waits before each poll",
     )
-    http.add_argument("--reads", action="store_true", help="look at the event, buy nothing")
+    http.add_argument("--reads", action="store_true", help="only read the event")
 
 
 def _add_common(
@@ -106,44 +109,44 @@ def _add_common(
     add("--database-url", help="check the books in the tables themselves")
     add(
         "--rate",
-        type=_number(0.1, 1_000_000),
+        type=number(0.1, 1_000_000),
         metavar="N",
-        help="commands a second, in an open loop; without it, as fast as answers come",
+        help="commands a second, in an open loop; without it, a closed loop",
     )
-    add("--buyers", type=_whole(1, most_buyers), default=buyers, metavar="N")
-    add("--ticket-types", type=_whole(1, MAX_TICKET_TYPES), default=1, metavar="N")
+    add("--buyers", type=whole_number(1, most_buyers), default=buyers, metavar="N")
+    add("--ticket-types", type=whole_number(1, MAX_TICKET_TYPES), default=1, metavar="N")
     add(
         "--skew",
-        type=_number(0, 10),
+        type=number(0, 10),
         default=0.0,
         metavar="S",
-        help="Zipf's exponent: how much more some ticket types are wanted than others",
+        help="exponent of the Zipf distribution of ticket types",
     )
     add(
         "--lines",
-        type=_whole(1, MAX_LINES),
+        type=whole_number(1, MAX_LINES),
         default=1,
         metavar="N",
         help="ticket types in each reservation",
     )
     add(
         "--repeats",
-        type=_number(0, 1),
+        type=number(0, 1),
         default=0.0,
         metavar="SHARE",
         help="share of commands that are sent again under the same ID",
     )
     add(
         "--tickets",
-        type=_whole(0, MAX_TOTAL_QUANTITY),
+        type=whole_number(0, MAX_TOTAL_QUANTITY),
         default=MAX_TOTAL_QUANTITY,
         metavar="N",
-        help="of each type; few sell out",
+        help="of each type; with few, they sell out",
     )
-    add("--seconds", type=_number(1, most_seconds), default=20.0, metavar="S")
+    add("--seconds", type=number(1, most_seconds), default=20.0, metavar="S")
     add(
         "--warm-up",
-        type=_number(0, most_seconds),
+        type=number(0, most_seconds),
         default=0.0,
         metavar="S",
         help="seconds at the start that do not count in the figures",
@@ -180,23 +183,24 @@ def _http_options(found: argparse.Namespace, workload: Workload) -> HttpOptions:
     )
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        number = int(text.replace("_", ""))
-        if not least <= number <= most:
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Return the type of an option that takes a whole number within these bounds."""
+    return _bounded(int, "whole number", least, most)
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Return the type of an option that takes a number within these bounds."""
+    return _bounded(float, "number", least, most)
+
+
+def _bounded(
+    kind: Callable[[str], Number], name: str, least: float, most: float
+) -> Callable[[str], Number]:
+    def read(text: str) -> Number:
+        value = kind(text)
+        if not least <= value <= most:
             raise argparse.ArgumentTypeError(f"{text} is not from {least:,} to {most:,}")
-        return number
+        return value
 
-    read.__name__ = "whole number"  # argparse shows it
-    return read
-
-
-def _number(least: float, most: float) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        number = float(text)
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not from {least:g} to {most:g}")
-        return number
-
-    read.__name__ = "number"
+    read.__name__ = name  # argparse shows it
     return read

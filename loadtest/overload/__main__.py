@@ -1,4 +1,4 @@
-"""`python -m loadtest.overload` offers several times the peak load and measures the goodput.
+"""`python -m loadtest.overload`: offers several times the peak load and measures the goodput.
 
 It starts a gateway and a worker of its own, or uses the deployment that the options name.
 """
@@ -16,25 +16,25 @@ import uvloop
 from dev.processes.interruption import cancel_on_signals
 from dev.servers.discovery import Unavailable
 from dev.services import services
-from loadtest.arguments import MAX_CONNECTIONS
+from loadtest.arguments import MAX_CONNECTIONS, number, whole_number
 from loadtest.bench.deployment import Deployment
-from loadtest.measure.histogram import Histogram
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, run_overload
 from loadtest.progress import Progress, say
 from loadtest.queue.amqp import BrokerError
 from loadtest.queue.client import PreparationError
-from loadtest.report.figures import count, milliseconds
+from loadtest.report.figures import count, percentile
 
 MAX_SECONDS = 3_000
 """Tokens live an hour."""
+MIN_CONNECTIONS = 200
 MIN_WORKER_SHARE = 0.02
 
 
 def main() -> int:
-    """Return 0 if nothing that was accepted is lost, 1 if it is, 2 if there was no run."""
+    """Return 0 if no accepted command is lost, 1 if one is, 2 if there was no run."""
     asked_for = _read_arguments()
-    # Told to end, it drops what it has made, as upon Ctrl-C.
+    # On SIGTERM, clean up as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _deployed(*asked_for) as options:
@@ -43,7 +43,7 @@ def main() -> int:
         say(str(error))
         return 2
     except (KeyboardInterrupt, asyncio.CancelledError):
-        say("stopped; nothing was checked")
+        say("stopped; the books were not checked")
         return 2
     for line in summary(options, result):
         say(line)
@@ -51,14 +51,14 @@ def main() -> int:
 
 
 async def _run(options: OverloadOptions) -> OverloadResult:
-    # An interrupt would be taken for a fault of the connection that is just read from.
+    # A KeyboardInterrupt would be reported as a fault of the connection being read.
     cancel_on_signals()
     return await run_overload(options, Progress())
 
 
 @contextmanager
 def _deployed(options: OverloadOptions, worker_share: float) -> Iterator[OverloadOptions]:
-    """Start a gateway and a worker where no deployment is named. Raises `Unavailable`."""
+    """Start a gateway and a worker if the options name no deployment. Raises `Unavailable`."""
     if options.url:
         yield options
         return
@@ -75,7 +75,7 @@ def _deployed(options: OverloadOptions, worker_share: float) -> Iterator[Overloa
 
 
 def summary(options: OverloadOptions, result: OverloadResult) -> list[str]:
-    """Tell of the whole run."""
+    """Return the lines that summarise the run."""
     overload = result.overload
     share = result.goodput / result.peak_rate
     sent = overload.sent / result.overload_seconds
@@ -83,51 +83,42 @@ def summary(options: OverloadOptions, result: OverloadResult) -> list[str]:
     return [
         "",
         f"peak: {count(result.peak_rate)} decided a second,"
-        f" p99 {_ms(result.peak.served_times, 99)}",
-        f"overload: {options.times:g} times the peak due for {result.overload_seconds:g} s,"
+        f" p99 {percentile(result.peak.served_times, 99)}",
+        f"overload: {options.times:g} times the peak offered for {result.overload_seconds:g} s,"
         f" {sent / result.peak_rate:.1f} times sent ({count(sent)} a second)",
         f"goodput: {count(result.goodput)} decided a second, {share:.0%} of the peak,"
-        f" p99 {_ms(overload.served_times, 99)}; {overload.pending:,} times 202",
-        f"shed: {overload.shed:,}, p50 {_ms(overload.shed_times, 50)},"
-        f" p99 {_ms(overload.shed_times, 99)}; unknown: {overload.unknown:,}",
-        "normal again: " + ("not while it was watched" if normal is None else f"after {normal} s"),
-        *(result.findings or ["Nothing that was accepted is lost, nothing refused was done."]),
+        f" p99 {percentile(overload.served_times, 99)}; {overload.pending:,} times 202",
+        f"shed: {overload.shed:,}, p50 {percentile(overload.shed_times, 50)},"
+        f" p99 {percentile(overload.shed_times, 99)}; unknown: {overload.unknown:,}",
+        "recovered: " + ("not while measured" if normal is None else f"after {normal} s"),
+        *(result.findings or ["No accepted command is lost, and no refused command was applied."]),
     ]
-
-
-def _ms(times: Histogram, percent: float) -> str:
-    seconds = times.percentile(percent)
-    return milliseconds(None if seconds is None else seconds * 1000)
 
 
 def _read_arguments() -> tuple[OverloadOptions, float]:
     parser = argparse.ArgumentParser(
         prog="python -m loadtest.overload",
-        description="Measures the peak, asks for many times as much, and checks the books.",
+        description="Measures the peak, offers several times as much, and checks the books.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--url", default="", help="a gateway; with the next three. Else one of its own is started")
+    add("--url", default="", help="a gateway; needs the next three. By default one is started")
     add("--broker-url", default="", help="registers the buyers")
     add("--database-url", default="", help="checks the books")
     add("--jwt-secret", default="", help="signs the buyers' tokens")
-    add("--times", type=float, default=10.0, help="how many times the peak is asked for")
-    add("--seconds", type=float, default=600.0, help="how long it is asked for")
-    add("--connections", type=int, default=4_000, help="on which it is asked")
-    add("--patient", action="store_true", help="who is told when to come again waits until then")
-    add("--worker-share", type=float, default=1.0, help="of the time, in which its worker may run")
+    add("--times", type=float, default=10.0, help="the offered load, as a multiple of the peak")
+    add("--seconds", type=number(1, MAX_SECONDS), default=600.0, help="duration of the overload")
+    connections = whole_number(MIN_CONNECTIONS, MAX_CONNECTIONS)
+    add("--connections", type=connections, default=4_000, help="how many are opened")
+    add("--patient", action="store_true", help="clients honour Retry-After")
+    share = number(MIN_WORKER_SHARE, 1)
+    add("--worker-share", type=share, default=1.0, help="CPU share of the worker that it starts")
     found = parser.parse_args()
     deployment = (found.url, found.broker_url, found.database_url, found.jwt_secret)
     if any(deployment) and not all(deployment):
-        parser.error("a deployment is named by all four, or by none")
-    if not 1 <= found.seconds <= MAX_SECONDS:
-        parser.error(f"--seconds is from 1 to {MAX_SECONDS}")
-    if not 200 <= found.connections <= MAX_CONNECTIONS:
-        parser.error(f"--connections is from 200 to {MAX_CONNECTIONS}")
-    if not MIN_WORKER_SHARE <= found.worker_share <= 1:
-        parser.error(f"--worker-share is from {MIN_WORKER_SHARE} to 1")
+        parser.error("give all four options of a deployment, or none")
     if any(deployment) and found.worker_share < 1:
-        parser.error("--worker-share is for a worker of its own")
+        parser.error("--worker-share needs a worker that this command starts")
     options = OverloadOptions(
         url=found.url,
         broker_url=found.broker_url,

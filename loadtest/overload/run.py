@@ -1,4 +1,4 @@
-"""A run of overload: the peak, far more than that, the time after it, and the books."""
+"""An overload run: measures the peak, the overload and the recovery, and checks the books."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from loadtest.overload.load_generator import LoadGenerator
 from loadtest.overload.tally import Tally
 from loadtest.progress import Progress
 from loadtest.queue.client import PreparationError
-from loadtest.report.figures import milliseconds
+from loadtest.report.figures import percentile
 from loadtest.workload import Workload
 
 WARM_UP_SECONDS = 3.0
 PEAK_CONNECTIONS = (200, 800)
 """In a closed loop: the peak is the better of the two."""
-ORDINARY_SHARE = 0.5
-"""The load before and after, beside the peak: an ordinary day."""
+NORMAL_SHARE = 0.5
+"""The load before and after the overload, as a share of the peak."""
 NORMAL_P99_SECONDS = 0.25
-"""Or twice what it was before, if that is longer."""
+"""Or twice the p99 before the overload, if that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class OverloadResult:
     overload: Tally = field(default_factory=Tally)
     overload_seconds: float = 0.0
     normal_after_seconds: int | None = None
-    """None where it did not become normal while it was watched."""
+    """None if it did not recover while measured."""
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -56,7 +56,7 @@ class OverloadResult:
 
     @property
     def goodput(self) -> float:
-        """Commands decided a second while overloaded."""
+        """Commands decided per second during the overload."""
         return self.overload.decided / self.overload_seconds
 
 
@@ -111,9 +111,9 @@ async def _measure(
             lambda tally: progress.say(f"peak      {line(tally)}"),
         )
         result.peak = max(result.peak, peak, key=lambda tally: tally.decided)
-    ordinary_rate = ORDINARY_SHARE * result.peak_rate
+    normal_rate = NORMAL_SHARE * result.peak_rate
     before = await load_generator.open_loop(
-        ordinary_rate,
+        normal_rate,
         options.before_seconds,
         lambda tally: progress.say(f"before    {line(tally)}"),
     )
@@ -137,27 +137,23 @@ async def _measure(
         elif result.normal_after_seconds is None:
             result.normal_after_seconds = seconds
 
-    await load_generator.open_loop(ordinary_rate, options.afterwards_seconds, afterwards)
+    await load_generator.open_loop(normal_rate, options.afterwards_seconds, afterwards)
     await load_generator.drain()
 
 
 def line(tally: Tally) -> str:
-    """Tell of one second."""
+    """Format the line of one second."""
     served, shed = tally.served_times, tally.shed_times
     return (
         f"due {tally.due:>7,}  sent {tally.sent:>7,}   decided {tally.decided:>6,}"
-        f" (p99 {_ms(served.percentile(99))})   202 {tally.pending:>5,}"
-        f"   shed {tally.shed:>7,} (p50 {_ms(shed.percentile(50))}, p99 {_ms(shed.percentile(99))})"
+        f" (p99 {percentile(served, 99)})   202 {tally.pending:>5,}"
+        f"   shed {tally.shed:>7,} (p50 {percentile(shed, 50)}, p99 {percentile(shed, 99)})"
         f"   unknown {tally.unknown:,}"
     )
 
 
-def _ms(seconds: float | None) -> str:
-    return milliseconds(None if seconds is None else seconds * 1000)
-
-
 def compare(total: Tally, late: Sequence[bool | None], recorded: int, granted: int) -> list[str]:
-    """Hold what was answered against what is recorded; `late` are the outcomes of 202s."""
+    """Compare the responses with the recorded outcomes; `late` are the outcomes of 202s."""
     findings = []
     lost = late.count(None)
     if lost or len(late) != total.pending:
@@ -167,14 +163,14 @@ def compare(total: Tally, late: Sequence[bool | None], recorded: int, granted: i
     decided = total.decided + len(late) - lost
     if not decided <= recorded <= decided + total.unknown:
         findings.append(
-            f"{recorded:,} outcomes are recorded; {decided:,} commands were answered, of"
-            f" {total.unknown:,} it is unknown."
+            f"{recorded:,} outcomes are recorded; {decided:,} commands were answered, the outcome"
+            f" of {total.unknown:,} is unknown."
         )
     succeeded = total.succeeded + late.count(True)
     if not succeeded <= granted <= succeeded + total.unknown:
         findings.append(
-            f"{granted:,} tickets were put into carts; {succeeded:,} commands were told so, of"
-            f" {total.unknown:,} it is unknown."
+            f"{granted:,} tickets were put into carts; {succeeded:,} responses said so, the outcome"
+            f" of {total.unknown:,} commands is unknown."
         )
     return findings
 
@@ -182,7 +178,7 @@ def compare(total: Tally, late: Sequence[bool | None], recorded: int, granted: i
 async def _late_outcomes(
     url: str, load_generator: LoadGenerator, tokens: Sequence[str]
 ) -> list[bool | None]:
-    """Ask what became of each 202: whether it succeeded, or None where nothing did."""
+    """Read the outcome of each 202: whether it succeeded, or None if it is still pending."""
     late: list[bool | None] = []
     async with HttpClient(url) as client:
         for command_id, buyer in load_generator.findings.pending:

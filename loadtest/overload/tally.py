@@ -1,4 +1,4 @@
-"""What became of requests: served, shed, or unknown."""
+"""Counts of responses: served, shed, or unknown."""
 
 from dataclasses import dataclass, field
 
@@ -10,19 +10,19 @@ MAX_EXAMPLES = 5
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of a second, of a phase or of a whole run."""
+    """The counts of a second, a phase or a whole run."""
 
     due: int = 0
     sent: int = 0
     succeeded: int = 0
     refused: int = 0
-    """Decided by a worker, and the tickets not granted."""
+    """Decided by a worker, which did not grant the tickets."""
     pending: int = 0
-    """Accepted with 202: the outcome comes later."""
+    """Accepted with 202: the outcome is not known yet."""
     shed: int = 0
-    """503 or 429, to come again after a while: certainly not accepted."""
+    """503 or 429 with Retry-After: not accepted."""
     unknown: int = 0
-    """No answer, or one that leaves open what became of it."""
+    """No response, or one that leaves the outcome open."""
     served_times: Histogram = field(default_factory=Histogram)
     shed_times: Histogram = field(default_factory=Histogram)
 
@@ -43,7 +43,7 @@ class Tally:
 
 @dataclass(slots=True)
 class Findings:
-    """What must not be, and what is to be asked for again at the end."""
+    """Faults, and the commands whose outcomes are read at the end."""
 
     faults: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)

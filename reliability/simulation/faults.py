@@ -96,8 +96,7 @@ class Faults:
                 victim.pause(seconds)
                 await victim.go_on()
             case _:
-                self._note(victim.name, f"{point}: cut off from the broker")
-                victim.cut_channel()
+                self._cut_off(victim, point)
 
     async def at_write(self, point: str, victim: Victim) -> None:
         """What may happen to a worker between two frames to the broker."""
@@ -111,8 +110,11 @@ class Faults:
                 self._note(victim.name, f"{point}: the broker takes nothing for {seconds:.2f} s")
                 await asyncio.sleep(seconds)
             case _:
-                self._note(victim.name, f"{point}: cut off from the broker")
-                victim.cut_channel()
+                self._cut_off(victim, point)
+
+    def _cut_off(self, victim: Victim, point: str) -> None:
+        self._note(victim.name, f"{point}: cut off from the broker")
+        victim.cut_channel()
 
     async def die(self, victim: Victim, point: str) -> None:
         self._note(victim.name, f"{point}: killed")

@@ -1,7 +1,6 @@
 """Bugs in the transaction: what is locked, in which order, and what is saved."""
 
-from reliability.mutants.mutant import Mutant
-from reliability.mutants.suites import (
+from reliability.mutants.bugs.suites import (
     DUE_CARTS,
     FAULTS,
     LOCK_ORDER,
@@ -11,6 +10,7 @@ from reliability.mutants.suites import (
     SIMULATION,
     WORKER_PROCESS,
 )
+from reliability.mutants.mutant import Mutant
 
 APPLY = "worker/apply.py"
 BOOKS = "worker/storage/locking.py"

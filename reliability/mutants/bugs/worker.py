@@ -1,7 +1,6 @@
 """Bugs on the way of a message through the worker."""
 
-from reliability.mutants.mutant import Mutant
-from reliability.mutants.suites import (
+from reliability.mutants.bugs.suites import (
     ANSWERS,
     COMMITTER,
     CONSUMER,
@@ -13,6 +12,7 @@ from reliability.mutants.suites import (
     TOPOLOGY,
     WORKER_PROCESS,
 )
+from reliability.mutants.mutant import Mutant
 
 ANSWERS_FILE = "worker/messaging/replies.py"
 COMMITTER_FILE = "worker/committer.py"

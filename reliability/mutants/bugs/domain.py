@@ -1,7 +1,7 @@
 """Bugs in the rules of the box office."""
 
+from reliability.mutants.bugs.suites import DOMAIN, SIMULATION
 from reliability.mutants.mutant import Mutant
-from reliability.mutants.suites import DOMAIN, SIMULATION
 
 BATCH = "worker/domain/batch.py"
 BOOK = "worker/domain/book.py"

@@ -1,0 +1,1 @@
+"""The bugs, by the part of the product that they are in."""
