@@ -47,9 +47,9 @@ async def test_a_patient_client_retries_after_its_retry_after(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--url", "http://127.0.0.1:1"], "by all four, or by none"),
-        (["--seconds", "0"], "--seconds is from"),
-        (["--connections", "1"], "--connections is from"),
+        (["--url", "http://127.0.0.1:1"], "give all four options of a deployment"),
+        (["--seconds", "0"], "--seconds: 0 is not from"),
+        (["--connections", "1"], "--connections: 1 is not from"),
     ],
 )
 def test_its_arguments_are_checked(
