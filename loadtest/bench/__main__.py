@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from dev.servers.discovery import Unavailable
 from dev.services import services
 from loadtest.bench.arguments import read_arguments
-from loadtest.bench.cases import ALL, GROWTH, HOT_ROW, SHORT, Case
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.cases.catalogue import ALL, GROWTH, HOT_ROW, SHORT, Case
+from loadtest.bench.cases.picture import picture
+from loadtest.bench.cases.rounds import Round, one_round
+from loadtest.bench.cases.summary import markdown, summarise, write_json
 from loadtest.bench.growth.fill import Amounts
 from loadtest.bench.growth.measure import measure_growth
 from loadtest.bench.growth.summary import write_growth
 from loadtest.bench.memory.measure import measure_memory
 from loadtest.bench.memory.summary import write_memory
-from loadtest.bench.picture import picture
-from loadtest.bench.rounds import Round, one_round
-from loadtest.bench.summary import markdown, summarise, write_json
+from loadtest.bench.system.deployment import Deployment
 from loadtest.progress import say
 from loadtest.queue.amqp import BrokerError
 from loadtest.queue.client import PreparationError

@@ -17,7 +17,7 @@ from dev.processes.interruption import cancel_on_signals
 from dev.servers.discovery import Unavailable
 from dev.services import services
 from loadtest.arguments import MAX_CONNECTIONS, number, whole_number
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.system.deployment import Deployment
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, run_overload
 from loadtest.progress import Progress, say

@@ -6,7 +6,7 @@ import sys
 import time
 
 from dev.services import services
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.system.deployment import Deployment
 from loadtest.progress import say
 from reliability.fuzzing.fixtures import create_fixtures
 from reliability.fuzzing.fuzzer import Results, fuzz

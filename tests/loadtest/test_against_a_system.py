@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from loadtest.bench.hot_row import measure_hot_row
-from loadtest.bench.new_buyers import check_each_came_once, register_new_buyers
+from loadtest.bench.cases.hot_row import measure_hot_row
+from loadtest.bench.cases.new_buyers import check_each_came_once, register_new_buyers
 from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, Mode, QueueOptions
 from loadtest.progress import Progress

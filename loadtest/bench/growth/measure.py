@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import uvloop
 
-from loadtest.bench.cases import HOT_ROW, OLD_CUSTOMERS, Case
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.cases.catalogue import HOT_ROW, OLD_CUSTOMERS, Case
+from loadtest.bench.cases.measure import Measured
+from loadtest.bench.cases.rounds import Round, mean_hot_row, measure_aloud
 from loadtest.bench.growth.fill import Amounts, Filled, checkpoint, fill
 from loadtest.bench.growth.whole_books import check_whole_books
-from loadtest.bench.measure import Measured
-from loadtest.bench.rounds import Round, mean_hot_row, measure_aloud
+from loadtest.bench.system.deployment import Deployment
 from loadtest.progress import say
 
 EMPTY = Amounts(outcomes=20_000, users=OLD_CUSTOMERS.buyers, carts=OLD_CUSTOMERS.buyers)

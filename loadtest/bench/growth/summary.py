@@ -7,10 +7,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from loadtest.bench.cases.picture import BAR, FIGURES, NAMES, WIDTH, framed
+from loadtest.bench.cases.summary import COSTS, Line, summarise
 from loadtest.bench.growth.fill import Amounts
 from loadtest.bench.growth.measure import EMPTY, Growth
-from loadtest.bench.picture import BAR, FIGURES, NAMES, WIDTH, framed
-from loadtest.bench.summary import COSTS, Line, summarise
 from loadtest.progress import say
 from loadtest.report.figures import count, milliseconds
 from loadtest.report.result import machine

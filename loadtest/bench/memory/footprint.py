@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.bench.processes import SystemProcesses
+from loadtest.bench.system.processes import SystemProcesses
 
 BYTES_A_KB = 1_024
 BYTES_A_MB = 1_000_000

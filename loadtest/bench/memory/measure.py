@@ -9,11 +9,11 @@ from typing import Literal
 
 import uvloop
 
-from loadtest.bench.cases import BUYERS_200, MANY_BUYERS, QUEUE_100
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.cases.catalogue import BUYERS_200, MANY_BUYERS, QUEUE_100
 from loadtest.bench.growth.whole_books import check_whole_books
 from loadtest.bench.memory.footprint import Footprint, footprints
-from loadtest.bench.processes import SystemProcesses
+from loadtest.bench.system.deployment import Deployment
+from loadtest.bench.system.processes import SystemProcesses
 from loadtest.checks.auditors import DatabaseAuditor
 from loadtest.checks.balance import check_balance
 from loadtest.fixtures import Fixtures, set_fixtures_through_queue

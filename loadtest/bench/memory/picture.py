@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from loadtest.bench.cases.picture import WIDTH, framed
 from loadtest.bench.memory.measure import Stretch
-from loadtest.bench.picture import WIDTH, framed
 from loadtest.report.charts import nice_ticks
 from loadtest.report.figures import count
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from loadtest.bench.summary import GROUPS, Line
+from loadtest.bench.cases.summary import GROUPS, Line
 from loadtest.report.figures import count
 
 WIDTH, NAMES, FIGURES = 860, 260, 150

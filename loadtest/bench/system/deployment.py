@@ -14,7 +14,7 @@ from dev.addresses import LOOPBACK, free_port, last_part
 from dev.processes.process import Process
 from dev.services import Services
 from dev.waiting import wait_until
-from loadtest.bench.processes import SystemProcesses
+from loadtest.bench.system.processes import SystemProcesses
 
 READY_SECONDS = 60.0
 ANSWER_SECONDS = 2.0

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.bench.cases import HOT_ROW, Case
-from loadtest.bench.rounds import Round
+from loadtest.bench.cases.catalogue import HOT_ROW, Case
+from loadtest.bench.cases.rounds import Round
 from loadtest.report.figures import count, milliseconds
 from loadtest.report.result import machine
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from loadtest.bench.processes import SystemProcesses
+from loadtest.bench.system.processes import SystemProcesses
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 

@@ -5,13 +5,13 @@ from typing import Any, assert_never
 
 import uvloop
 
-from loadtest.bench.baseline_run import run_baseline
-from loadtest.bench.cases import SALE_CONNECTIONS, Case
-from loadtest.bench.cpu import CpuMeter
-from loadtest.bench.deployment import Deployment
+from loadtest.bench.cases.baseline_run import run_baseline
+from loadtest.bench.cases.catalogue import SALE_CONNECTIONS, Case
+from loadtest.bench.cases.hot_row import measure_hot_row
+from loadtest.bench.cases.new_buyers import check_each_came_once, register_new_buyers
 from loadtest.bench.growth.known_buyers import known_buyers
-from loadtest.bench.hot_row import measure_hot_row
-from loadtest.bench.new_buyers import check_each_came_once, register_new_buyers
+from loadtest.bench.system.cpu import CpuMeter
+from loadtest.bench.system.deployment import Deployment
 from loadtest.fixtures import Account
 from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, QueueOptions

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from loadtest.bench.cases import HOT_ROW, Case
-from loadtest.bench.deployment import Deployment
-from loadtest.bench.measure import Measured, measure
+from loadtest.bench.cases.catalogue import HOT_ROW, Case
+from loadtest.bench.cases.measure import Measured, measure
+from loadtest.bench.system.deployment import Deployment
 from loadtest.progress import say
 from loadtest.report.figures import count, milliseconds
 

@@ -1,0 +1,1 @@
+"""The processes under measurement, and what they cost."""
