@@ -40,14 +40,15 @@ async def sweep_once(engine: AsyncEngine, committer: Committer) -> int:
 
 
 # Finds each ticket type that any cart holds by one look-up in the index of due carts, and the due
-# carts of each by another.
+# carts of each by another. PostgreSQL 17 drops `IS NOT NULL` where it is always true, and then does
+# not use the index that has this condition: `> '-infinity'` implies it too.
 OWNERS_OF_DUE_LINES = text("""
     WITH RECURSIVE held (ticket_type_id) AS (
         VALUES ('00000000-0000-0000-0000-000000000000'::uuid)  -- before all others
         UNION ALL
         SELECT (
             SELECT line.ticket_type_id FROM booking.cart_items AS line
-            WHERE line.ticket_type_id > held.ticket_type_id AND line.expires_at IS NOT NULL
+            WHERE line.ticket_type_id > held.ticket_type_id AND line.expires_at > '-infinity'
             ORDER BY line.ticket_type_id, line.expires_at LIMIT 1
         )
         FROM held WHERE held.ticket_type_id IS NOT NULL

@@ -66,26 +66,38 @@ class Columns(Generic[Entity]):
         )
 
     def update(self, first: int = 1) -> str:
-        """Return an UPDATE to the rows of `unnest`. Keys never change."""
+        """Return an update of stored rows to the rows of `unnest`. Keys never change.
+
+        It is an upsert that always finds its row: with `UPDATE ... FROM unnest(...)` Postgres may
+        read the whole table. All columns must be here, because Postgres checks the row to insert.
+        """
         keys = [column.name for column in self._columns if column.primary_key]
         changing = [
             column.name
             for column in self._columns
-            if not column.primary_key and not column.foreign_keys
+            if not (column.primary_key or column.foreign_keys or column.info.get("constant"))
         ]
         return (
-            f"UPDATE {self._table.fullname} AS stored\n"
-            f"    SET {', '.join(f'{name} = changed.{name}' for name in changing)}\n"
-            f"    FROM {self.unnest('changed', first)}\n"
-            f"    WHERE {' AND '.join(f'stored.{name} = changed.{name}' for name in keys)}"
+            f"{self.insert(first)}\n"
+            f"    ON CONFLICT ({', '.join(keys)}) DO UPDATE\n"
+            f"    SET {', '.join(f'{name} = excluded.{name}' for name in changing)}"
         )
 
     def delete(self) -> str:
-        """Return a DELETE of the rows of `unnest`, whose columns are the table's key."""
+        """Return a DELETE of the rows of `unnest`, whose columns are the table's key.
+
+        Each row is looked up by its key and deleted by its place. The rows must be locked, or
+        guarded by a lock: one that another transaction moves meanwhile might be missed.
+        """
+        found = " AND ".join(f"stored.{name} = dropped.{name}" for name in self.names)
         return (
-            f"DELETE FROM {self._table.fullname} AS stored\n"
-            f"    USING {self.unnest('dropped')}\n"
-            f"    WHERE {' AND '.join(f'stored.{name} = dropped.{name}' for name in self.names)}"
+            f"DELETE FROM {self._table.fullname} WHERE ctid = ANY (ARRAY(\n"
+            f"        SELECT found.ctid FROM {self.unnest('dropped')}\n"
+            f"        CROSS JOIN LATERAL (\n"
+            f"            SELECT stored.ctid FROM {self._table.fullname} AS stored\n"
+            f"            WHERE {found} OFFSET 0\n"
+            f"        ) AS found\n"
+            f"    ))"
         )
 
     def arrays(self, entities: Iterable[Entity]) -> list[Sequence[Any]]:

@@ -10,7 +10,6 @@ from worker.storage.outcomes import EncodedOutcome
 from worker.storage.statements import (
     CART_ITEM_KEYS,
     CART_ITEMS,
-    CART_STATE,
     CARTS,
     DROP_CART_ITEMS,
     EVENTS,
@@ -49,7 +48,7 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     changed = (changes.extended_carts | changes.closed_carts).values()
     stored = [cart for cart in changed if cart.id not in opened]
     # Before new carts: a user has one active cart.
-    yield UPDATE_CARTS, CART_STATE.arrays(stored)
+    yield UPDATE_CARTS, CARTS.arrays(stored)
     puts, drops = _items(changes, stored)
     yield DROP_CART_ITEMS, CART_ITEM_KEYS.arrays(drops)
     yield (

@@ -38,7 +38,6 @@ USERS = Columns(tables.users, User)
 EVENTS = Columns(tables.events, Event)
 TICKET_TYPES = Columns(tables.ticket_types, TicketType)
 CARTS = Columns(tables.carts, Cart)
-CART_STATE = Columns(tables.carts, Cart, "id", "expires_at", "status")
 CART_ITEMS = Columns(tables.cart_items, CartItem)
 CART_ITEM_KEYS = Columns(tables.cart_items, CartItem, "cart_id", "ticket_type_id")
 OUTCOMES = Columns(tables.outcomes, StoredOutcome)
@@ -135,7 +134,7 @@ READ_EVENTS = f"""
                CROSS JOIN LATERAL (
                    SELECT user_id FROM booking.carts WHERE id = line.cart_id OFFSET 0
                ) AS cart
-               WHERE cart.user_id <> ALL ($2::uuid[])),
+               WHERE cart.user_id NOT IN (SELECT unnest($2::uuid[]))),
            {EVENTS.select("event")}
     FROM (VALUES (1)) AS clock
     LEFT JOIN booking.events AS event ON event.id = ANY ($1::uuid[])
@@ -145,7 +144,7 @@ INSERT_USERS = USERS.insert()
 INSERT_EVENTS = EVENTS.insert()
 UPDATE_EVENTS = EVENTS.update()
 INSERT_TICKET_TYPES = TICKET_TYPES.insert()
-UPDATE_CARTS = CART_STATE.update()
+UPDATE_CARTS = CARTS.update()
 DROP_CART_ITEMS = CART_ITEM_KEYS.delete()
 
 HOLDS_AND_OUTCOMES = (TICKET_TYPES, CARTS, CART_ITEMS, OUTCOMES)

@@ -92,7 +92,13 @@ carts = Table(
     Column("user_id", Uuid, ForeignKey("booking.users.id"), nullable=False),
     Column("status", Text, nullable=False),
     # When its first ticket was held.
-    Column("opened_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column(
+        "opened_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        info={"constant": True},
+    ),
     Column("expires_at", DateTime(timezone=True), nullable=False),
     CheckConstraint("status IN ('active', 'expired', 'released')", name="status"),
     Index(

@@ -179,7 +179,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "closed_carts_not_saved",
         "a released cart comes back",
         SAVE,
-        "    yield UPDATE_CARTS, CART_STATE.arrays(stored)\n",
+        "    yield UPDATE_CARTS, CARTS.arrays(stored)\n",
         "",
         (SIMULATION, SAVED),
     ),

@@ -126,8 +126,9 @@ async def insert_ticket_types(tx: Transaction, sql: str, *columns: Column) -> Ro
 
 
 async def update_carts(tx: Transaction, sql: str, *columns: Column) -> Rows:
-    for id, expires_at, status in zip(*columns, strict=True):
-        tx.update_cart(id, expires_at, status)
+    for row in zip(*columns, strict=True):
+        cart = CartRow(*row)
+        tx.update_cart(cart.id, cart.expires_at, cart.status)
     return []
 
 

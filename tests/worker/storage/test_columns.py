@@ -17,7 +17,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from worker.domain.book import Event, TicketType, User
+from worker.domain.book import Cart, Event, TicketType, User
 from worker.storage import tables
 from worker.storage.columns import Columns, first_parameters
 
@@ -77,17 +77,25 @@ def test_an_insert_names_its_columns() -> None:
 def test_an_update_sets_all_but_keys() -> None:
     sql = one_line(ALL.update())
 
-    assert "SET rank = changed.rank, name = changed.name, built_at = changed.built_at FROM" in sql
-    assert sql.endswith("WHERE stored.id = changed.id")
+    assert sql == (
+        f"{one_line(ALL.insert())} ON CONFLICT (id) DO UPDATE "
+        "SET rank = excluded.rank, name = excluded.name, built_at = excluded.built_at"
+    )
+
+
+def test_an_update_leaves_what_never_changes() -> None:
+    assert "opened_at =" not in Columns(tables.carts, Cart).update()
 
 
 def test_a_delete_compares_the_key() -> None:
     items = Columns(tables.cart_items, Line, "cart_id", "ticket_type_id")
 
     assert one_line(items.delete()) == (
-        "DELETE FROM booking.cart_items AS stored "
-        "USING unnest($1::uuid[], $2::uuid[]) AS dropped (cart_id, ticket_type_id) "
-        "WHERE stored.cart_id = dropped.cart_id AND stored.ticket_type_id = dropped.ticket_type_id"
+        "DELETE FROM booking.cart_items WHERE ctid = ANY (ARRAY( SELECT found.ctid "
+        "FROM unnest($1::uuid[], $2::uuid[]) AS dropped (cart_id, ticket_type_id) "
+        "CROSS JOIN LATERAL ( SELECT stored.ctid FROM booking.cart_items AS stored "
+        "WHERE stored.cart_id = dropped.cart_id AND stored.ticket_type_id = dropped.ticket_type_id "
+        "OFFSET 0 ) AS found ))"
     )
 
 
