@@ -14,12 +14,12 @@ from gateway.settings import Settings
 from shared.environment import read_settings
 
 GRACE_SECONDS = 10
-"""How long requests may take to finish after the process was told to stop."""
+"""How long requests may take to finish after the process received a stop signal."""
 KEEP_ALIVE_SECONDS = 10
 """Longer than any Retry-After, so that clients retry on a connection that is still open."""
 GC_THRESHOLDS = (5_000, 1_000, 1_000)
-"""Collect the youngest generation, almost never the older ones: thousands of waiting requests
-are old, looking at them stops the loop for a quarter of a second, and it finds nothing."""
+"""Collect the youngest generation, and the older ones almost never: with thousands of waiting
+requests, a full collection stops the event loop for 250 ms and frees nothing."""
 
 
 class Server(uvicorn.Server):
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
         self._services = services
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn's own raises the signal again after the shutdown, which exits with a failure.
+        # uvicorn's own handler raises the signal again after the shutdown: the exit code is not 0.
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
@@ -45,7 +45,7 @@ def main() -> None:
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     app = create_app(settings)
     services: Services = app.state.services
-    # What exists by now lives as long as the process: the collector need not look at it again.
+    # All objects that exist now live as long as the process: exempt them from collections.
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

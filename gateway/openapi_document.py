@@ -1,4 +1,4 @@
-"""The OpenAPI document of the whole gateway: FastAPI's, and what endpoints read by themselves."""
+"""The OpenAPI document of the gateway, with the requests that endpoints read themselves."""
 
 import re
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from gateway.identity.authentication import PASSWORD_FLOW
 DESCRIPTION = """
 Tickets are reserved in a cart that holds them for a while.
 
-**The way to a reservation**: register (`POST /v1/users`), press *Authorize* with that e-mail
-and password, take a ticket type from an event (`GET /v1/events`, or make your own event and
-ticket type), reserve (`POST /v1/reservations`), look into your cart (`GET /v1/cart`).
+**To make a reservation**: register (`POST /v1/users`), press *Authorize* with that e-mail
+and password, choose a ticket type of an event (`GET /v1/events`, or create an event and a
+ticket type), reserve (`POST /v1/reservations`), and read your cart (`GET /v1/cart`).
 
-**Every write is a command**: it is on the broker's disk when you get an answer, and is applied
-exactly once however often it is sent under the same `Idempotency-Key`. Prefer `wait=5` to get
-the outcome at once; after a 202 find it where `Location` points.
+**Every write is a command**: the broker has stored it when you get the response, and it is
+applied exactly once, however often it is sent with the same `Idempotency-Key`. Send
+`Prefer: wait=5` to await the outcome; after a 202 read it at the URL in `Location`.
 """
 
 TAGS = [
     {"name": "accounts", "description": "Users and their tokens."},
-    {"name": "catalogue", "description": "Events, their ticket types, and what is left."},
+    {"name": "catalogue", "description": "Events, their ticket types and availability."},
     {"name": "cart", "description": "Reserving and releasing tickets."},
-    {"name": "commands", "description": "What became of a command."},
+    {"name": "commands", "description": "Outcomes of commands."},
     {"name": "service", "description": "Health and metrics."},
 ]
 
 
 class DescribedApi(FastAPI):
-    """A FastAPI app whose OpenAPI document also describes what endpoints read by themselves."""
+    """A FastAPI app that also describes the requests that endpoints read themselves."""
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -71,7 +71,7 @@ def _body_schemas(routes: Sequence[BaseRoute]) -> dict[str, Any]:
 
 
 def _describe_ids(paths: dict[str, Any]) -> None:
-    """Describe the IDs in paths: all of them are UUIDs."""
+    """Describe the path parameters: all of them are UUIDs."""
     for path, operations in paths.items():
         for operation in operations.values():
             parameters = operation.get("parameters", [])
@@ -88,7 +88,7 @@ def _id_in_path(name: str) -> dict[str, Any]:
 
 
 def _without_head(route: BaseRoute) -> BaseRoute:
-    """A HEAD is a GET without its body, and no operation of its own."""
+    """Return the route without HEAD, which the document does not list beside GET."""
     described = copy(route)
     if isinstance(described, Route) and described.methods:
         described.methods = described.methods - {"HEAD"}
@@ -102,8 +102,8 @@ class ProblemDocument(BaseModel):
     title: str
     status: int
     detail: str
-    code: str = Field(description="What the problem is, stable and for programs.")
-    command_id: str | None = Field(None, description="Where a command was involved.")
+    code: str = Field(description="The stable code of the problem, for programs.")
+    command_id: str | None = Field(None, description="The command, if one was involved.")
     errors: list[dict[str, Any]] | None = Field(
-        None, description="What failed validation: `loc` and `msg` of each."
+        None, description="Validation errors, each with `loc` and `msg`."
     )

@@ -1,4 +1,4 @@
-"""Outcome documents as the workers write them, and what the gateway reads in them."""
+"""Reads the workers' outcome documents, and keeps their original text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class DecidedOutcome:
     command_id: str | None
     submitted_at: datetime | None
     refusal: dict[str, Any] | None
-    """None where the command succeeded."""
+    """None if the command succeeded."""
 
 
 def read_reply(body: bytes) -> Iterator[DecidedOutcome]:
     """Split a reply into its outcomes: each outcome document keeps its original text.
 
-    Raises `ValueError`, `KeyError` or `TypeError` where `body` is not an array of outcome
+    Raises `ValueError`, `KeyError` or `TypeError` if `body` is not an array of outcome
     documents.
     """
     text = body.decode()

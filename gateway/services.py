@@ -27,7 +27,7 @@ class Services:
     """Responses of public pages."""
     outcome_poller: OutcomePoller
     user_waits: UserLimit
-    """Of streams and long polls."""
+    """Counts streams and long polls."""
     publisher: Publisher
     overload: Overload
     replies: Replies

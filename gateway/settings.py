@@ -1,4 +1,4 @@
-"""What the gateway reads from the environment, once, at its start."""
+"""The gateway's settings, read from the environment once at its start."""
 
 import re
 from datetime import timedelta
@@ -52,7 +52,7 @@ Secret = Annotated[str, AfterValidator(_long_enough)]
 Secrets = Annotated[
     tuple[Secret, ...], Field(max_length=MAX_ACCEPTED_SECRETS), BeforeValidator(_lines)
 ]
-"""One a line: a secret may hold any other character."""
+"""One per line, because a secret may contain any other character."""
 Origins = Annotated[tuple[str, ...], BeforeValidator(_origins), AfterValidator(_all_or_some)]
 
 
@@ -70,17 +70,17 @@ class Settings(BaseModel):
     jwt_secret: Secret = Field(repr=False)
     """Signs tokens."""
     jwt_accepted_secrets: Secrets = Field(default=(), repr=False, validate_default=False)
-    """Further secrets whose tokens are accepted: of before a rotation, or after it."""
+    """Further secrets whose tokens are accepted, from before or after a rotation."""
     command_window_seconds: Annotated[int, Field(ge=1)] = 86_400
     """How old a command ID may be and still be accepted."""
     command_deadline_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
-    """How long a command that takes tickets may wait to be decided: as long as a cart is held."""
+    """How long a command that takes tickets may wait to be decided; as long as a cart is held."""
     wrong_passwords_per_address: Annotated[int, Field(ge=1, le=1_000_000)] = 5
-    """How many are checked in a minute; many people may share an address."""
+    """How many are checked per minute; many people may share an address."""
     trusted_proxy_hops: Annotated[int, Field(ge=0, le=MAX_PROXY_HOPS)] = 0
-    """How many proxies stand before the gateway, each adding to X-Forwarded-For."""
+    """How many proxies are in front of the gateway, each appending to X-Forwarded-For."""
     cors_origins: Origins = Field(default=(), validate_default=False)
-    """The origins whose pages may use the gateway from a browser; `*`: all."""
+    """The origins whose pages may call the gateway from a browser; `*`: all."""
 
     @property
     def command_deadline(self) -> timedelta:

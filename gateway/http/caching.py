@@ -1,4 +1,4 @@
-"""What caches may keep, and conditional requests (RFC 9110, section 13.1.2; RFC 5861)."""
+"""Cache-Control of public pages, and conditional requests (RFC 9110, 13.1.2; RFC 5861)."""
 
 import re
 from hashlib import blake2b
@@ -9,13 +9,13 @@ from starlette.responses import Response
 from gateway.http.json_response import JsonResponse
 
 PUBLIC = "public, max-age=1, stale-while-revalidate=5"
-"""For pages that are the same for everybody. Durations in seconds."""
+"""For pages that are equal for all clients. Durations in seconds."""
 TAG_BYTES = 16
 _OPAQUE_TAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"')
 
 
 class PublicPage(JsonResponse):
-    """A JSON document that is the same for everybody, with a strong `ETag` of its bytes."""
+    """A JSON document that is equal for all clients, with a strong `ETag` of its bytes."""
 
     def __init__(self, document: bytes) -> None:
         self.etag = f'"{blake2b(document, digest_size=TAG_BYTES).hexdigest()}"'
@@ -25,7 +25,7 @@ class PublicPage(JsonResponse):
 
 
 def unless_client_has_it(request: Request, page: Response) -> Response:
-    """Return 304 in place of a page that the request's `If-None-Match` names."""
+    """Return the page, or 304 if the request's `If-None-Match` names it."""
     if isinstance(page, PublicPage):
         for name, value in request.scope["headers"]:
             if name == b"if-none-match" and _names(value.decode("latin-1"), page.etag):

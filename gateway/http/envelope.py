@@ -1,4 +1,4 @@
-"""What every command carries beside what it asks for: its user, its time and its ID."""
+"""Makes the envelope of a command: its ID, user, time of submission and deadline."""
 
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
@@ -20,8 +20,8 @@ class Envelope(TypedDict):
 async def command_envelope(request: Request, *, with_deadline: bool = False) -> Envelope:
     """Return the envelope of a command by the user whose token the request bears.
 
-    A command that takes tickets has a deadline: a client that has long given up must not get them.
-    Raises `unauthenticated`, `invalid_command_id` or `stale_command`.
+    A command that takes tickets has a deadline, so that a client that has given up does not get
+    them. Raises `unauthenticated`, `invalid_command_id` or `stale_command`.
     """
     user_id = command_sender(request)
     settings = services_of(request).settings

@@ -15,7 +15,7 @@ _FINGERPRINT = re.compile(f"[0-9a-f]{{{2 * FINGERPRINT_BYTES}}}")
 
 
 def read_id(request: Request, name: str) -> str:
-    """Return the UUID that stands for `name` in the path. Raises `invalid_request`."""
+    """Return the path parameter `name`, which must be a UUID. Raises `invalid_request`."""
     try:
         return _ID.validate_python(request.path_params[name])
     except ValidationError as error:
@@ -25,7 +25,7 @@ def read_id(request: Request, name: str) -> str:
 def read_command_id(text: str) -> str:
     """Return a command ID in canonical form.
 
-    Raises `invalid_command_id` for what is no UUIDv7 or lies ahead of the clock.
+    Raises `invalid_command_id` if it is not a UUIDv7, or its time is in the future.
     """
     if not is_uuid7(text) or _age_seconds(text) < -MAX_AHEAD_SECONDS:
         raise ProblemError("invalid_command_id")
@@ -33,16 +33,16 @@ def read_command_id(text: str) -> str:
 
 
 def read_idempotency_key(request: Request, window_seconds: int) -> str:
-    """Return the command ID of the Idempotency-Key header, or a new one where there is none.
+    """Return the command ID of the Idempotency-Key header, or a new one without it.
 
-    Raises `invalid_command_id`, or `stale_command` where the ID is older than the window.
+    Raises `invalid_command_id`, or `stale_command` if the ID is older than the window.
     """
     keys = request.headers.getlist("idempotency-key")
     if not keys:
         return new_id()
     if len(keys) > 1:
-        raise ProblemError("invalid_command_id", "A request carries one command, and one key.")
-    # draft-ietf-httpapi-idempotency-key-header: a string of structured fields is in quotes.
+        raise ProblemError("invalid_command_id", "Idempotency-Key must occur once.")
+    # draft-ietf-httpapi-idempotency-key-header: the value is a quoted string.
     command_id = read_command_id(keys[0].removeprefix('"').removesuffix('"'))
     if is_stale(command_id, window_seconds):
         raise ProblemError("stale_command", command_id=command_id)
@@ -50,12 +50,12 @@ def read_idempotency_key(request: Request, window_seconds: int) -> str:
 
 
 def submission_id(command: Command) -> str:
-    """Return what names this use of a command ID, among uses of the same ID."""
+    """Return the ID of this submission: it differs for another command under the same ID."""
     return f"{command.command_id}.{command.fingerprint().hex()}"
 
 
 def read_submission_id(text: str) -> tuple[str, bytes | None]:
-    """Return the command ID and the fingerprint, None if it names none.
+    """Return the command ID and the fingerprint, or None without one.
 
     Raises `invalid_command_id`.
     """
@@ -66,7 +66,7 @@ def read_submission_id(text: str) -> tuple[str, bytes | None]:
 
 
 def is_stale(command_id: str, window_seconds: int) -> bool:
-    """Tell whether the ID is too old to be accepted still."""
+    """Return whether the ID is too old to be accepted."""
     return _age_seconds(command_id) > window_seconds
 
 

@@ -1,4 +1,4 @@
-"""What OpenAPI says of a route beside its signature: its request, responses and problems."""
+"""Describes routes for OpenAPI beyond their signatures: requests, responses and problems."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,7 +27,7 @@ PREFER_HEADER: dict[str, Any] = {
     " `respond-async` does not (RFC 7240).",
     "schema": {"type": "string"},
     "examples": {
-        "default": {"summary": "as the route does", "value": ""},
+        "default": {"summary": "the default of the route", "value": ""},
         "wait": {"summary": "await the outcome", "value": "wait=5"},
     },
 }
@@ -35,15 +35,15 @@ KEY_HEADER: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Names the command: a UUIDv7. Left out, the gateway makes one. To retry, send"
-    " the same request under the same key.",
+    "description": "The ID of the command, a UUIDv7. Without it, the gateway generates one."
+    " To retry, send the same request with the same key.",
     "schema": {"type": "string", "format": "uuid"},
 }
 IF_NONE_MATCH_HEADER: dict[str, Any] = {
     "name": "If-None-Match",
     "in": "header",
     "required": False,
-    "description": "The `ETag` of what the client has; 304 where that is still the answer.",
+    "description": "The `ETag` of the client's copy; 304 if it is still current.",
     "schema": {"type": "string"},
 }
 CACHEABLE: dict[int | str, dict[str, Any]] = {
@@ -51,14 +51,14 @@ CACHEABLE: dict[int | str, dict[str, Any]] = {
         "headers": {
             name: {"description": description, "schema": {"type": "string"}}
             for name, description in (
-                ("ETag", "Names these bytes, for `If-None-Match`."),
+                ("ETag", "Identifies this version of the page, for `If-None-Match`."),
                 ("Cache-Control", "How long any cache may keep the page."),
             )
         }
     },
-    304: {"description": "The client has this page already, as `If-None-Match` says."},
+    304: {"description": "The client's copy is current, as `If-None-Match` says."},
 }
-"""The answers of a page that any cache may keep."""
+"""The responses of a page that any cache may keep."""
 
 SCHEMAS = "#/components/schemas/"
 
@@ -90,7 +90,7 @@ class Pending(BaseModel):
 
 
 def command_responses(success: int, *codes: ProblemCode) -> dict[int | str, dict[str, Any]]:
-    """Describe the answers of a command: success with `success`, 202, and these problems."""
+    """Describe the responses to a command: `success`, 202, and these problems."""
     headers = {"Preference-Applied": _header("The preferences that were followed (RFC 7240).")}
     if success == 201:
         headers["Location"] = _header("Where to find what was created.")
@@ -98,11 +98,11 @@ def command_responses(success: int, *codes: ProblemCode) -> dict[int | str, dict
         success: {"description": "Succeeded; the outcome document.", "headers": headers},
         202: {
             "model": Pending,
-            "description": "On the broker's disk, and not decided yet.",
+            "description": "Stored by the broker, and not decided yet.",
             "headers": {
                 "Preference-Applied": headers["Preference-Applied"],
                 "Location": _header("Where the outcome will be: `/v1/commands/{command_id}`."),
-                "Retry-After": _header("When to look there, in seconds.", "integer"),
+                "Retry-After": _header("When to poll the Location, in seconds.", "integer"),
             },
         },
         **problem_responses(*codes, *COMMAND_PROBLEMS),
@@ -135,7 +135,7 @@ def describe_request(
     examples: dict[str, Any] | None = None,
     parameters: Sequence[dict[str, Any]] = (),
 ) -> RequestDescription:
-    """Describe a request that its endpoint reads itself, whose signature says nothing of it.
+    """Describe a request that its endpoint reads itself, so that its signature does not show it.
 
     `examples` are values of the body by name. The IDs in the path are described without this.
     """
@@ -162,7 +162,7 @@ def _problem_response(status: int) -> dict[str, Any]:
     if status == 401:
         headers["WWW-Authenticate"] = _header("How to authenticate: `Bearer`.")
     if status in ASKS_TO_RETRY:
-        headers["Retry-After"] = _header("When to try again, in seconds.", "integer")
+        headers["Retry-After"] = _header("When to retry, in seconds.", "integer")
     response: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
     return {**response, "headers": headers} if headers else response
 

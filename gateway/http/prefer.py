@@ -1,4 +1,4 @@
-"""The Prefer header (RFC 7240): does the client await the outcome, and how long?"""
+"""Reads the Prefer header (RFC 7240): whether and how long the client awaits the outcome."""
 
 import re
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ _ELEMENT = re.compile(rf"(?:{_QUOTED}|[^,])+")
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What a client prefers; `wait_seconds` is None where it names no time."""
+    """The preferences of a client; `wait_seconds` is None without `wait`."""
 
     wait_seconds: int | None = None
     respond_async: bool = False
 
     def wait_or(self, default_seconds: int) -> int:
-        """Return how long to await the outcome: as preferred, else `default_seconds`."""
+        """Return how long to await the outcome: the preferred time, else `default_seconds`."""
         if self.wait_seconds is not None:
             return self.wait_seconds
         return 0 if self.respond_async else default_seconds
 
     def applied(self, *, answered_async: bool) -> str | None:
-        """Return the value of Preference-Applied; None where no preference was applied."""
+        """Return the value of Preference-Applied; None if no preference was applied."""
         applied = []
         if self.respond_async and answered_async:
             applied.append("respond-async")

@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457), and which HTTP status each refusal code has."""
+"""Problem documents (RFC 9457), and the HTTP status of each problem code."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.refusals import REFUSALS, RefusalCode
 MEDIA_TYPE = "application/problem+json"
 DEFAULT_RETRY_AFTER_SECONDS = 1
 ASKS_TO_RETRY = (429, 503)
-"""The statuses that come with Retry-After."""
+"""The statuses of responses with Retry-After."""
 MAX_ERRORS = 20
 """How many validation errors a problem lists."""
 
@@ -40,7 +40,11 @@ GatewayCode = Literal[
     "not_ready",
     "internal",
 ]
-"""What the gateway itself finds wrong; the rest are refusals by the worker."""
+"""The codes of the problems that the gateway finds; all others are refusals by the worker.
+
+`MEANINGS` gives each its status and text. The codes are listed here too, so that mypy checks them
+wherever a problem is raised.
+"""
 
 ProblemCode = GatewayCode | RefusalCode
 
@@ -99,7 +103,7 @@ def status_of_refusal(code: RefusalCode) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ProblemSpec:
-    """The HTTP status of a code, and what is said where there is nothing more to say."""
+    """The HTTP status of a code, and its default detail."""
 
     status: int
     detail: str
@@ -107,25 +111,25 @@ class ProblemSpec:
 
 MEANINGS: dict[GatewayCode, ProblemSpec] = {
     "malformed_request": ProblemSpec(400, "Malformed HTTP request."),
-    "head_too_large": ProblemSpec(431, "The head of the request is too large."),
+    "head_too_large": ProblemSpec(431, "The request line and headers are too large."),
     "invalid_request": ProblemSpec(422, "The request is invalid."),
     "invalid_command_id": ProblemSpec(
-        422, "The command ID must be a UUIDv7 that is not ahead of the clock."
+        422, "The command ID must be a UUIDv7 whose time is not in the future."
     ),
-    "unauthenticated": ProblemSpec(401, "A valid bearer token is needed."),
+    "unauthenticated": ProblemSpec(401, "A valid bearer token is required."),
     "invalid_credentials": ProblemSpec(401, "The e-mail address or the password is wrong."),
-    "not_found": ProblemSpec(404, "There is no such resource."),
-    "command_not_found": ProblemSpec(404, "There is no such command."),
-    "method_not_allowed": ProblemSpec(405, "The resource does not have this method."),
+    "not_found": ProblemSpec(404, "The resource does not exist."),
+    "command_not_found": ProblemSpec(404, "The command does not exist."),
+    "method_not_allowed": ProblemSpec(405, "The resource does not support this method."),
     "request_timeout": ProblemSpec(408, "The body of the request took too long to arrive."),
     "body_too_large": ProblemSpec(413, "The body of the request is too large."),
     "unsupported_media_type": ProblemSpec(415, "The body has a media type that is not accepted."),
     "unsupported_transfer_coding": ProblemSpec(
         501, "The only transfer coding that is supported is chunked."
     ),
-    "too_many_attempts": ProblemSpec(429, "Too many passwords were wrong; try again later."),
+    "too_many_attempts": ProblemSpec(429, "Too many wrong passwords; try again later."),
     "too_many_waits": ProblemSpec(
-        429, "You wait for too many outcomes at once: end some of the streams and long polls."
+        429, "Too many of your streams and long polls are open; close some of them."
     ),
     "too_many_commands": ProblemSpec(
         429, "Too many of your commands are in flight. This one was not accepted; try again."
@@ -134,19 +138,19 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
         503, "The service is overloaded. The request was not accepted; try again."
     ),
     "broker_unavailable": ProblemSpec(
-        503, "The broker did not confirm: the outcome is unknown, retry with the same key."
+        503, "The broker did not confirm the command: retry with the same Idempotency-Key."
     ),
-    "database_unavailable": ProblemSpec(503, "The database does not answer; try again."),
-    "not_ready": ProblemSpec(503, "A service that the gateway needs does not answer."),
-    "internal": ProblemSpec(500, "Something went wrong here."),
+    "database_unavailable": ProblemSpec(503, "The database does not respond; try again."),
+    "not_ready": ProblemSpec(503, "A service that the gateway needs does not respond."),
+    "internal": ProblemSpec(500, "An internal error occurred."),
 }
 
 REFUSAL_DETAILS: dict[str, str] = {refusal.code: refusal.detail for refusal in REFUSALS}
-"""What the worker says by default, for the problems that the gateway finds before it does."""
+"""The worker's default details, for refusals that the gateway can already give."""
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem document; `more` are members beside the standard ones."""
+    """Ends a request with a problem document; `more` are its extension members."""
 
     def __init__(
         self,
@@ -170,7 +174,7 @@ class ProblemError(Exception):
 def refusal_problem(
     command_id: str, refusal: dict[str, Any], headers: Mapping[str, str]
 ) -> ProblemError:
-    """Return the problem of the `refusal` in an outcome document, with all its data."""
+    """Return the problem of a `refusal` in an outcome document, with all its data."""
     data = {name: value for name, value in refusal.items() if name not in ("code", "detail")}
     return ProblemError(
         refusal["code"], refusal["detail"], headers=headers, command_id=command_id, **data
@@ -180,7 +184,10 @@ def refusal_problem(
 def invalid_request(
     errors: Sequence[Mapping[str, Any] | ErrorDetails], where: str = ""
 ) -> ProblemError:
-    """List what failed validation, `where` before each path; never the input itself."""
+    """Return the problem that lists validation errors, without the input.
+
+    `where` is put before the path of each error.
+    """
     found: list[dict[str, Any]] = [
         {"loc": [where, *error["loc"]] if where else list(error["loc"]), "msg": error["msg"]}
         for error in errors[:MAX_ERRORS]
@@ -205,7 +212,7 @@ def problem_response(
     }
     all_headers = {"Cache-Control": NO_STORE, **(headers or {})}
     if status == 401:
-        # RFC 9110, section 15.5.2: a 401 always challenges.
+        # RFC 9110, section 15.5.2: a 401 always has a challenge.
         all_headers.setdefault("WWW-Authenticate", 'Bearer error="invalid_token"')
     if status in ASKS_TO_RETRY:
         all_headers.setdefault("Retry-After", str(DEFAULT_RETRY_AFTER_SECONDS))
@@ -220,10 +227,10 @@ def status_of(code: ProblemCode) -> int:
 
 
 def title_of(code: ProblemCode) -> str:
-    """Return the code as words: a title is the same for every occurrence (RFC 9457)."""
+    """Return the title: the code in words, equal for every occurrence (RFC 9457)."""
     return code.replace("_", " ").capitalize()
 
 
 def detail_of(code: ProblemCode) -> str:
-    """Return what to say where the problem itself says nothing more."""
+    """Return the default detail of a code."""
     return MEANINGS[code].detail if code in MEANINGS else REFUSAL_DETAILS[code]

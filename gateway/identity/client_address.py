@@ -1,11 +1,11 @@
-"""Finds the address of the client that sent a request, as far as it cannot be forged."""
+"""Finds the client address of a request, in a way that clients cannot forge."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from fastapi import Request
 
 IPV6_PREFIX_BITS = 64
-"""A client that has one IPv6 address has all that share these bits (RFC 4291, section 2.5.4)."""
+"""A client with one IPv6 address has all addresses with this prefix (RFC 4291, 2.5.4)."""
 UNKNOWN = "unknown"
 
 
@@ -13,7 +13,7 @@ def client_address(request: Request, trusted_hops: int) -> str:
     """Return the address of the client, for IPv6 its network.
 
     Each proxy appends its peer to X-Forwarded-For. With `trusted_hops` proxies of the deployment
-    in front, that many entries from the right are true. The client may have written the others.
+    in front, that many entries from the right are authentic. The client may have forged the others.
     """
     peer = request.client.host if request.client else UNKNOWN
     if trusted_hops:

@@ -1,8 +1,9 @@
 """Bounds how many wrong passwords are checked, so that passwords cannot be guessed quickly.
 
-Wrong passwords count in the memory of this process: for an account at an address, for an address,
-and for an account over all addresses. The last bound is slower and spares the addresses from
-which the account has logged in, so that a stranger's guesses do not lock out the owner.
+Wrong passwords are counted in the memory of this process: for an account at an address, for an
+address, and for an account over all addresses. The last bound has a longer window and does not
+apply to addresses from which the account has logged in, so that a stranger's guesses do not lock
+out the owner.
 """
 
 import asyncio
@@ -23,15 +24,15 @@ ACCOUNT_WINDOW_SECONDS = 600
 """How long a wrong password counts for its account over all addresses."""
 MAX_WRONG_PER_ACCOUNT = 30
 MAX_COUNTERS = 100_000
-"""Each check takes a thread for 50 ms and counts three times: two threads fill less than this in
-the longest window."""
+"""More than can be used: each check takes 50 ms of a thread and adds three counters, and there are
+two threads."""
 MAX_KNOWN_DEVICES = 100_000
 KNOWN_DEVICE_SECONDS = 30 * 86_400
 """How long an address counts as the account's after its last log-in from there."""
 WRONG_PASSWORD_CODES = ("invalid_credentials", "command_id_reused")
-"""The problems that tell a client that a password is wrong."""
+"""The problems that reveal that a password is wrong."""
 MAX_WAITING = 256
-"""Attempts that may wait until the checks under way show whether there is room for another."""
+"""Attempts that may wait for checks in progress, whose results decide whether they may start."""
 
 
 class _Bound(NamedTuple):
@@ -52,7 +53,7 @@ class LoginThrottle:
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
-        """Surround the check of a password.
+        """Wrap the check of a password.
 
         A problem of `WRONG_PASSWORD_CODES` raised inside counts as a wrong password. `account`
         is the normal form of an e-mail address; it need not be registered. Raises
@@ -93,7 +94,7 @@ class LoginThrottle:
                 counter.leave()
 
     async def _enter(self, counter: "_Counter", bound: _Bound) -> None:
-        """Wait while the checks under way could use up the bound if all of them fail."""
+        """Wait while the checks in progress could use up the bound if all of them fail."""
         while True:
             now = self._clock()
             counter.forget_before(now - bound.window_seconds)
@@ -129,14 +130,14 @@ class LoginThrottle:
 
 
 class _Counter:
-    """The recent wrong passwords of one bound, and its checks under way."""
+    """The recent wrong passwords of one bound, and its checks in progress."""
 
     __slots__ = ("changed", "in_flight", "users", "wrong_at")
 
     def __init__(self) -> None:
         self.wrong_at: list[float] = []
         self.users = 0
-        """The attempts that hold this counter: those under way and those that wait."""
+        """The attempts that hold this counter: those in progress and those that wait."""
         self.in_flight = 0
         self.changed = asyncio.Event()
 

@@ -26,12 +26,12 @@ SALT_BYTES = 16
 
 THREADS = 2
 MAX_WAITING = 256
-"""Passwords in work or waiting, about 7 seconds of work; more are refused as `overloaded`."""
+"""Passwords being hashed or waiting, about 7 seconds of work; more are refused as `overloaded`."""
 MAX_NEW_WAITING = 64
-"""How many of them may be registrations: any client can send any number, and log-ins shall pass."""
+"""How many of them may be registrations, which any client can send: room is left for log-ins."""
 
 DUMMY_HASH = f"$argon2id$v=19$m={MEMORY_KIB},t={ITERATIONS},p={PARALLELISM}${'A' * 22}${'A' * 43}"
-"""The hash of no password: a check against it takes as long as against a real one."""
+"""No password has this hash: a check against it takes as long as against a real one."""
 
 _NOT_ALLOWED = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Categories of control, private-use and unassigned characters, surrogates and line separators."""
@@ -63,10 +63,10 @@ class Passwords:
             self._new_waiting -= 1
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Tell whether the password is right.
+        """Return whether the password is right, in the same time for every result.
 
-        Without a hash, or with one that is too expensive to check, it is wrong, which takes as
-        long. Raises the problem `overloaded`.
+        Without a hash, or with one that is too expensive to check, it is wrong. Raises the problem
+        `overloaded`.
         """
         affordable = password_hash is not None and is_affordable_hash(password_hash)
         checked_hash = password_hash if affordable and password_hash else DUMMY_HASH
@@ -104,9 +104,9 @@ def opaque_string(text: str) -> str:
 
 
 def _spellings(password: str) -> list[str]:
-    """Return what the hash may have been made of: before RFC 8265, of the password as typed.
+    """Return the forms to check: the normal form, and for older hashes the password as typed.
 
-    A password that is typed in its normal form, as nearly all are, is checked once.
+    A password typed in its normal form, as nearly all are, is checked once.
     """
     try:
         return list(dict.fromkeys([opaque_string(password), password]))

@@ -1,4 +1,4 @@
-"""Looks up the users that tokens name: one query at a time, for all users asked for meanwhile.
+"""Looks up the users of tokens, with one query at a time for all users requested meanwhile.
 
 At the start of a sale thousands of clients send tokens that this gateway has not seen. A query for
 each would wait for one of the few connections to the database.
@@ -16,7 +16,7 @@ Result = asyncio.Future[User | None]
 
 
 class UserLoader:
-    """Collects look-ups while a query runs, and asks for them together in the next one."""
+    """Collects look-ups while a query runs, and runs the next query for all of them."""
 
     def __init__(self, find_many: FindMany) -> None:
         self._find_many = find_many

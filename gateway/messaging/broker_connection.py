@@ -1,4 +1,4 @@
-"""Keeps one connection to the broker: connects, serves, and connects again when it is lost."""
+"""Keeps one connection to the broker, and reconnects when it is lost."""
 
 import asyncio
 import logging
@@ -21,8 +21,8 @@ async def keep_connected(
 ) -> None:
     """Connect, call `serve`, and reconnect when it returns, until cancelled.
 
-    Plain instead of robust connections: a publisher must learn at once that there is no connection,
-    and not block.
+    Connections are plain instead of robust: without a connection a publisher must fail at once
+    instead of blocking.
     """
     url = URL(broker_url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
     while True:
@@ -34,7 +34,7 @@ async def keep_connected(
                 raise
             _log.warning("%s: the connection to the broker was lost", name)
         except Exception as error:
-            # Log anything and retry; the loop must not end.
+            # Log any error and retry: the loop must not end.
             _log.warning("%s: no connection to the broker: %r", name, error)
         await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -50,6 +50,6 @@ async def _serve_once(url: URL, serve: Callable[[AbstractConnection], Awaitable[
 
 
 def _stopping() -> bool:
-    """Tell a cancellation of this task from one that aio-pika raises when it loses its socket."""
+    """Return whether this task is cancelled: aio-pika raises the same when it loses a socket."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -246,7 +246,7 @@ class Publisher:
             b"[%b]" % b",".join(submission.text for submission in batch),
             content_type="application/json",
             delivery_mode=DeliveryMode.PERSISTENT,
-            # aiormq tells returned messages apart by it: fresh for each attempt.
+            # aiormq matches returned messages by it, so each attempt needs a new one.
             message_id=new_id(),
             correlation_id=correlation_id,
             reply_to=self._reply_to,

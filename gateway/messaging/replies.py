@@ -17,17 +17,17 @@ OnReply = Callable[[str, list[DecidedOutcome]], None]
 
 
 class Replies:
-    """Consumes the reply queue, which is deleted with its connection."""
+    """Consumes the reply queue, which the broker deletes with its connection."""
 
     def __init__(self, on_reply: OnReply, on_lost: Callable[[], None]) -> None:
-        """`on_lost` is called when the connection closes, so replies may be lost."""
+        """`on_lost` is called when the connection closes: replies may be lost."""
         self.queue_name = REPLIES_PREFIX + new_id()
         self.connected = False
         self._on_reply = on_reply
         self._on_lost = on_lost
 
     async def serve(self, connection: AbstractConnection) -> None:
-        """Consume until the connection or the queue is gone."""
+        """Consume until the connection or the queue is lost."""
         channel = await connection.channel(publisher_confirms=False)
         queue = await channel.declare_queue(self.queue_name, exclusive=True, auto_delete=True)
         # No acknowledgements: a reply that is lost is looked up in the read model instead.

@@ -1,4 +1,4 @@
-"""Bounds how much of one thing a user may have in progress at one gateway."""
+"""Bounds how many commands or waits a user may have in progress at one gateway."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,15 +7,15 @@ from typing import Literal
 from gateway.http.problems import ProblemError
 
 MAX_COMMANDS_PER_USER = 100
-"""Of one gateway, repetitions included, until a worker has answered. A person needs a few; a
-client that sends one command a hundred times at once still gets as many equal answers."""
+"""Per gateway, until a worker has replied; repetitions count. A person needs a few, and a client
+that sends one command a hundred times at once still gets a hundred equal responses."""
 MAX_WAITS_PER_USER = 100
-"""Streams and long polls of one gateway. Each holds a connection, and is looked up for as long as
-there is no outcome, which a client may ask for under any ID."""
+"""Streams and long polls, per gateway. Each holds a connection and is polled for until there is an
+outcome, and a client may wait for any ID."""
 
 
 class UserLimit:
-    """Counts what each user has, if anything."""
+    """Counts per user; users with a count of 0 take no memory."""
 
     def __init__(self, maximum: int, code: Literal["too_many_commands", "too_many_waits"]) -> None:
         self.maximum = maximum
@@ -24,7 +24,7 @@ class UserLimit:
 
     @contextmanager
     def counted(self, user_id: str, command_id: str) -> Iterator[None]:
-        """Count one more for as long as the context lasts. Raises as `enter` does."""
+        """Count one more during the context. Raises as `enter` does."""
         self.enter(user_id, command_id)
         try:
             yield
@@ -32,7 +32,7 @@ class UserLimit:
             self.leave(user_id)
 
     def enter(self, user_id: str, command_id: str) -> None:
-        """Count one more. Raises the problem of the limit, and then counts nothing."""
+        """Count one more. Raises the problem of the limit without counting."""
         count = self._counts.get(user_id, 0)
         if count >= self.maximum:
             raise ProblemError(self._code, command_id=command_id)

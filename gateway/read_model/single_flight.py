@@ -1,4 +1,4 @@
-"""Lets equal reads that arrive together share one query."""
+"""Lets identical reads that arrive together share one query."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -8,10 +8,10 @@ Answer = TypeVar("Answer")
 
 
 class SingleFlight(Generic[Answer]):
-    """Callers that arrive during an equal read share the next one.
+    """Callers that arrive during an identical read share the next one.
 
-    They do not share the read in progress: it may have seen the database before a commit that the
-    caller already knows of. So no answer is older than its request, without any timer.
+    They do not share the read in progress: its snapshot may be older than a commit that the caller
+    already knows of. So no result is older than its request, without any timer.
     """
 
     def __init__(self) -> None:

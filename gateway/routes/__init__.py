@@ -1,1 +1,1 @@
-"""One thin route for each command or query."""
+"""The HTTP routes, one for each command or query."""

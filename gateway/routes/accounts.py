@@ -44,7 +44,7 @@ _USER = TypeAdapter(User)
 MIN_PASSWORD_CHARACTERS = 12
 MAX_PASSWORD_CHARACTERS = 128
 MAX_TYPED_CHARACTERS = 512
-"""At log-in: a keyboard may send each character as a letter and up to three marks."""
+"""At log-in: a keyboard may send a character as a letter with up to three combining marks."""
 
 
 def _new_password(text: str) -> str:
@@ -94,7 +94,7 @@ class Login(BaseModel):
             examples=["ada@example.com"],
         ),
     ]
-    # Text that cannot be a password is a wrong one. The bound keeps a long one from being hashed.
+    # Text that cannot be a password is a wrong password. The bound limits the cost of hashing.
     password: Annotated[
         str,
         Field(
@@ -133,10 +133,10 @@ async def register_user(request: Request) -> Response:
     body = await read_json(request, Registration)
     password_hash = await services.passwords.hash(body.password, envelope["command_id"])
     command = RegisterUser(**envelope, email=body.email, password_hash=password_hash)
-    if "idempotency-key" not in request.headers:  # a key that the gateway made is new
+    if "idempotency-key" not in request.headers:  # a key that the gateway generated is new
         return await submit(request, command, location="/v1/me")
-    # A repetition tells whether its password is that of the first, as a log-in does; and its key
-    # is the user's ID, which is public for organizers.
+    # A repetition reveals whether its password is that of the first, as a log-in does. And its
+    # key is the user's ID, which is public for organizers.
     address = client_address(request, services.settings.trusted_proxy_hops)
     async with services.login_throttle.attempt(command.email.lower(), address):
         return await submit(request, command, location="/v1/me")
@@ -178,7 +178,7 @@ async def create_token(request: Request) -> Response:
 
 @router.get(
     "/me",
-    summary="Who am I?",
+    summary="Read your account",
     response_model=User,
     responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
     openapi_extra=describe_request(),
@@ -192,7 +192,7 @@ async def read_me(request: Request) -> Response:
 
 
 def _normal_email(text: str) -> str | None:
-    """Return the address as it would be registered, or None for one that cannot be."""
+    """Return the address as it would be registered, or None if it cannot be."""
     try:
         return normal_email(text)
     except ValueError:
@@ -200,7 +200,7 @@ def _normal_email(text: str) -> str | None:
 
 
 async def _user_with_password(services: Services, email: str | None, password: str) -> str:
-    """Return the ID of the user. Raises `invalid_credentials`, as late without a user as with."""
+    """Return the ID of the user. Raises `invalid_credentials`, in the same time without a user."""
     credentials = await services.queries.credentials(email) if email else None
     password_hash = credentials.password_hash if credentials else None
     if not await services.passwords.matches(password, password_hash) or credentials is None:
@@ -214,7 +214,7 @@ def _read_login(body: bytes) -> Login:
     except ValueError:
         raise invalid_request([{"loc": ["body"], "msg": "must be a form"}]) from None
     if repeated := [name for name, values in fields.items() if len(values) > 1]:
-        raise invalid_request([{"loc": ["body"], "msg": "repeats a field"} for _ in repeated])
+        raise invalid_request([{"loc": ["body"], "msg": "repeated field"} for _ in repeated])
     try:
         return Login.model_validate({name: values[0] for name, values in fields.items()})
     except ValidationError as error:

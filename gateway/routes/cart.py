@@ -1,4 +1,4 @@
-"""Reserving tickets, and the cart that holds them."""
+"""The routes of the cart: reserving, changing and releasing tickets."""
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
@@ -23,7 +23,7 @@ from shared.commands import ExtendHold, ReleaseCart, ReleaseItem, ReserveTickets
 from shared.outcomes import CartResult
 
 WAIT_SECONDS = 0
-"""Cart commands are answered at once by default: in a rush, no connection waits for the queue."""
+"""Cart commands get a 202 at once by default: in a rush, no connection waits for the queue."""
 
 SALE_REFUSALS: tuple[ProblemCode, ...] = (
     "ticket_type_not_found",
@@ -38,7 +38,7 @@ SALE_REFUSALS: tuple[ProblemCode, ...] = (
 )
 
 A_TICKET_TYPE = {
-    "summary": "put in a ticket type's ID, from an event's page",
+    "summary": "use the ID of a ticket type from an event's page",
     "value": {"items": [{"ticket_type_id": "00000000-0000-7000-8000-000000000000", "quantity": 2}]},
 }
 
@@ -125,13 +125,13 @@ async def extend_hold(request: Request) -> Response:
 
 @router.get(
     "/cart",
-    summary="Look into the cart",
+    summary="Read the cart",
     response_model=CartPage,
     responses=problem_responses(*USER_PROBLEMS, "overloaded", "internal"),
     openapi_extra=describe_request(),
 )
 async def read_cart(request: Request) -> Response:
-    """The cart as of now; an expired or absent one reads as empty."""
+    """The current cart; `empty` if it has expired or there is none."""
     user_id = await current_user(request)
     cart = await services_of(request).queries.cart(user_id)
     return JsonResponse(_CART.dump_json(cart))

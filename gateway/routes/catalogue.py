@@ -1,4 +1,4 @@
-"""Events and ticket types: their organizers change them, anybody may read them."""
+"""The routes of events and ticket types."""
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
@@ -88,7 +88,7 @@ async def create_event(request: Request) -> Response:
     ),
 )
 async def change_event(request: Request) -> Response:
-    """Change what is named; the rest stays as it is."""
+    """Change the members that are given; all others stay unchanged."""
     envelope = await command_envelope(request)
     event_id = read_id(request, "event_id")
     body = await read_json(request, EventChanges)
@@ -107,7 +107,7 @@ async def change_event(request: Request) -> Response:
     openapi_extra=describe_request(command=True),
 )
 async def cancel_event(request: Request) -> Response:
-    """Call the event off: nothing of it is sold from now on."""
+    """Cancel the event: none of its tickets are sold any more."""
     envelope = await command_envelope(request)
     return await submit(request, CancelEvent(**envelope, event_id=read_id(request, "event_id")))
 
@@ -146,7 +146,7 @@ async def end_event(request: Request) -> Response:
     ),
 )
 async def create_ticket_type(request: Request) -> Response:
-    """Put a number of tickets on sale; the event's page lists them."""
+    """Put tickets on sale; the event's page lists the ticket type."""
     envelope = await command_envelope(request)
     event_id = read_id(request, "event_id")
     body = await read_json(request, TicketTypeBody)
@@ -173,7 +173,7 @@ async def create_ticket_type(request: Request) -> Response:
     ),
 )
 async def change_ticket_type(request: Request) -> Response:
-    """Change what is named; the rest stays as it is."""
+    """Change the members that are given; all others stay unchanged."""
     envelope = await command_envelope(request)
     ticket_type_id = read_id(request, "ticket_type_id")
     body = await read_json(request, TicketTypeChanges)
@@ -183,7 +183,7 @@ async def change_ticket_type(request: Request) -> Response:
 
 @router.get(
     "/events/{event_id}",
-    summary="Look at an event",
+    summary="Read an event",
     response_model=EventPage,
     responses=CACHEABLE
     | problem_responses(
@@ -192,7 +192,7 @@ async def change_ticket_type(request: Request) -> Response:
     openapi_extra=describe_request(authentication="none", parameters=[IF_NONE_MATCH_HEADER]),
 )
 async def read_event(request: Request) -> Response:
-    """An event with its ticket types and what is left of each."""
+    """An event with its ticket types and their availability."""
     services = services_of(request)
     event_id = read_id(request, "event_id")
 

@@ -1,4 +1,4 @@
-"""The outcome of a command: at once, by long poll, or as server-sent events."""
+"""The routes of a command's outcome: read it, long-poll for it, or stream it."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
@@ -21,12 +21,12 @@ from shared.outcomes import Outcome, encode_outcome
 
 HEARTBEAT_SECONDS = 10
 STREAM_SECONDS = 120
-"""A stream ends after this time; an EventSource then connects again by itself."""
+"""A stream ends after this time; an EventSource then reconnects."""
 
 STREAM_EXAMPLE = ": waiting\n\nevent: outcome\nid: 01a2…\ndata: {…}\n\n"
 STREAM_HEADERS = {
     "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would hold the events back until its buffer is full
+    "X-Accel-Buffering": "no",  # nginx would otherwise buffer the events
 }
 LINE_ENDS = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 """JSON escapes for the line ends of Unicode that JSON allows inside a string.
@@ -43,7 +43,7 @@ PROBLEMS = problem_responses(
 
 @router.get(
     "/commands/{command_id}",
-    summary="What became of a command?",
+    summary="Read the outcome of a command",
     response_model=Outcome,
     openapi_extra=describe_request(parameters=[PREFER_HEADER]),
     responses={**PROBLEMS},
@@ -74,7 +74,7 @@ async def read_command(request: Request) -> Response:
 
 @router.get(
     "/commands/{command_id}/events",
-    summary="Be told what becomes of a command",
+    summary="Stream the outcome of a command",
     response_class=StreamingResponse,
     responses={
         200: {
@@ -82,7 +82,7 @@ async def read_command(request: Request) -> Response:
             " comments until then.",
             "content": {"text/event-stream": {"example": STREAM_EXAMPLE}},
         },
-        204: {"description": "`Last-Event-ID` says that the client has the outcome already."},
+        204: {"description": "The client already has the outcome, as `Last-Event-ID` says."},
         **PROBLEMS,
     },
     openapi_extra=describe_request(),
@@ -110,7 +110,7 @@ async def _outcome(
     fingerprint: bytes | None,
     wait_seconds: int = 0,
 ) -> DecidedOutcome | None:
-    """Return the user's outcome; None while there is none. Raises `command_not_found`."""
+    """Return the user's outcome, or None if there is none yet. Raises `command_not_found`."""
     decided = await services.outcome_poller.find_now(command_id, user_id, fingerprint)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)

@@ -1,4 +1,4 @@
-"""The list of events: filtered, in the order of their start, a page at a time."""
+"""The route of the list of events: filtered, ordered by start, in pages."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
@@ -29,14 +29,14 @@ MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 MAX_SEARCH_CHARACTERS = 100
 FILTER_BYTES = 8
-"""Of the hash of a filter. It tells two filters of one client apart, and proves nothing."""
+"""Length of a filter's hash. It detects a changed filter and is not a security measure."""
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
 
 @dataclass(slots=True)
 class Events:
-    """A page of the list of events, in the order of their start."""
+    """A page of the list of events, ordered by their start."""
 
     items: list[Event]
     next_cursor: str | None
@@ -76,13 +76,13 @@ class EventQuery(BaseModel):
     limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: Annotated[
         str | None,
-        Field(description="The `next_cursor` of the page before, which had the same filter."),
+        Field(description="The `next_cursor` of the previous page with the same filter."),
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place of the last event of a page, and the hash of the filter of its list."""
+    """The position of the last event of a page, and the hash of the list's filter."""
 
     starts_at: Instant
     id: Id
@@ -105,9 +105,9 @@ _FILTER = TypeAdapter(EventFilter)
     openapi_extra=describe_request(authentication="optional", parameters=[IF_NONE_MATCH_HEADER]),
 )
 async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -> Response:
-    """Events in the order of their start, by default those that are active.
+    """Events ordered by their start; by default only active ones.
 
-    A token is needed for `organizer=me` alone.
+    Only `organizer=me` needs a token.
     """
     services = services_of(request)
     organizer_id = await current_user(request) if query.organizer else None
@@ -121,7 +121,7 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
     after = _read_cursor(query.cursor, wanted) if query.cursor else None
 
     async def page() -> Response:
-        # One more than asked for tells whether there is a next page.
+        # One event more shows whether there is a next page.
         events = await services.queries.events(wanted, query.limit + 1, after)
         items = events[: query.limit]
         next_cursor = _cursor(items[-1], wanted) if len(events) > query.limit else None
@@ -133,13 +133,13 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
 
 
 def _cursor(event: Event, wanted: EventFilter) -> str:
-    """Return the place of an event in the list, for the client to hand back unread."""
+    """Return the position of an event in the list as an opaque text."""
     cursor = Cursor(event.starts_at, event.id, _hash(wanted))
     return urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode().rstrip("=")
 
 
 def _read_cursor(text: str, wanted: EventFilter) -> ListPosition:
-    """Return the place that a cursor names. Raises `invalid_request`, for another filter's too."""
+    """Return the position of a cursor. Raises `invalid_request`, also if the filter differs."""
     error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
     try:
         padded = text + "=" * (-len(text) % 4)

@@ -1,4 +1,4 @@
-"""The root and the documentation page, health and metrics."""
+"""The routes of the service itself: root, documentation, health and metrics."""
 
 import asyncio
 import re
@@ -22,17 +22,17 @@ SWAGGER_UI = f"{STATIC_PATH}/swagger-ui"
 DOCUMENTATION = "/docs"
 OPENAPI = "/openapi.json"
 _REFUSED = re.compile(r"q\s*=\s*0(\.0*)?")
-"""A weight of 0 says that the media range is not acceptable."""
+"""A weight of 0 means that the media range is not acceptable."""
 
 router = APIRouter(tags=["service"])
-WELL = JsonResponse(b'{"status":"ok"}')
+OK = JsonResponse(b'{"status":"ok"}')
 
 
 @router.get("/", include_in_schema=False)
 async def read_root(request: Request) -> Response:
-    """Send people to the documentation; tell a client that takes JSON alone where it is."""
+    """Redirect to the documentation; give a client that accepts only JSON the links as JSON."""
     headers = {"Cache-Control": NO_STORE, "Vary": "Accept"}
-    if not _takes_json_alone(request.headers.getlist("accept")):
+    if not _accepts_only_json(request.headers.getlist("accept")):
         return RedirectResponse(DOCUMENTATION, headers=headers)
     document = {
         "name": request.app.title,
@@ -45,7 +45,7 @@ async def read_root(request: Request) -> Response:
 
 @router.get(DOCUMENTATION, include_in_schema=False)
 async def documentation(request: Request) -> Response:
-    """Swagger UI, from files of this process: it works without the internet."""
+    """Swagger UI, served from local files: it works without internet access."""
     page = get_swagger_ui_html(
         openapi_url=OPENAPI,
         title="Holdfast",
@@ -57,19 +57,19 @@ async def documentation(request: Request) -> Response:
     return page
 
 
-@router.get("/health/live", summary="Does the process run?", response_model=dict[str, str])
+@router.get("/health/live", summary="Liveness", response_model=dict[str, str])
 async def live() -> Response:
-    return WELL
+    return OK
 
 
 @router.get(
     "/health/ready",
-    summary="Can it serve?",
+    summary="Readiness",
     response_model=dict[str, str],
     responses=problem_responses("not_ready"),
 )
 async def ready(request: Request) -> Response:
-    """Whether Postgres answers and the broker is connected; else a 503 that names what is not."""
+    """200 if Postgres responds and the broker is connected; else a 503 that lists what fails."""
     services = services_of(request)
     failing = [
         *([] if await _database_answers(services) else ["postgres"]),
@@ -78,7 +78,7 @@ async def ready(request: Request) -> Response:
     ]
     if failing:
         raise ProblemError("not_ready", f"Not available: {', '.join(failing)}.", failing=failing)
-    return WELL
+    return OK
 
 
 @router.get(
@@ -92,8 +92,8 @@ async def metrics(request: Request) -> Response:
     return Response(exposition, headers={"Cache-Control": NO_STORE}, media_type=CONTENT_TYPE_LATEST)
 
 
-def _takes_json_alone(accept: list[str]) -> bool:
-    """Tell whether Accept (RFC 9110, section 12.5.1) takes JSON, and not HTML."""
+def _accepts_only_json(accept: list[str]) -> bool:
+    """Return whether Accept (RFC 9110, section 12.5.1) allows JSON and not HTML."""
     takes: dict[str, bool] = {}
     for media_range in ",".join(accept).lower().split(","):
         name, *parameters = (part.strip() for part in media_range.split(";"))
