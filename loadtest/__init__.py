@@ -1,1 +1,1 @@
-"""Load for any Holdfast, through its queue or over HTTP, with a report and checked books."""
+"""Load tests for any deployment, through the queue or over HTTP, with checked books."""

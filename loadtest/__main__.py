@@ -1,4 +1,4 @@
-"""`python -m loadtest queue` and `python -m loadtest http`: load, a report, checked books."""
+"""`python -m loadtest queue|http`: sends load, checks the books and writes a report."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Creates what a run needs: buyers, an event, and ticket types on sale."""
+"""Creates the fixtures of a run: buyers, an event, and ticket types on sale."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from shared.ids import new_id
 from shared.messages import MAX_COMMANDS_A_MESSAGE
 
 UNUSABLE_PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$" + "A" * 22 + "$" + "A" * 43
-"""For buyers who need no password, because their tokens are minted or they use the queue."""
+"""For buyers without a password: the load test signs their tokens, or they use the queue."""
 EVENT_STARTS_IN = timedelta(days=30)
 
 Thing = TypeVar("Thing")
@@ -28,7 +28,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """What is on sale, and its buyers."""
+    """The ticket types on sale, and the buyers."""
 
     organizer: Account
     event_id: str
@@ -93,7 +93,7 @@ async def set_fixtures_through_queue(
     created = await _decide_all(
         queue_client, places, ticket_type, progress, "creating ticket types"
     )
-    # What a command creates bears its ID.
+    # The command's ID becomes the ID of what it creates.
     ticket_type_ids = [each.command_id for each in created]
     return Fixtures(
         organizer,

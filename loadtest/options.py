@@ -23,7 +23,7 @@ class QueueOptions:
     warm_up_seconds: float = 0.0
 
     def settings(self) -> dict[str, Setting]:
-        """Return all that may be shown: no address, for it may hold a password."""
+        """Return the options that may be shown: no URLs, which may contain a password."""
         return _shown(self)
 
 
@@ -33,12 +33,12 @@ class HttpOptions:
 
     workload: Workload
     urls: tuple[str, ...]
-    """Gateways, among which the buyers are shared out."""
+    """The gateways, among which the buyers are divided."""
     broker_url: str | None = None
     database_url: str | None = None
     jwt_secret: str | None = None
     connections: int | None = None
-    """So many, over which the buyers come one after the other; None gives each buyer its own."""
+    """The number of connections, which the buyers use in turn; None: one for each buyer."""
     mode: Mode = "await"
     poll_seconds: float = 0.1
     reads: bool = False
@@ -47,7 +47,7 @@ class HttpOptions:
     warm_up_seconds: float = 0.0
 
     def settings(self) -> dict[str, Setting]:
-        """Return all that may be shown: no address, for it may hold a password."""
+        """Return the options that may be shown: no URLs, which may contain a password."""
         return _shown(self)
 
 

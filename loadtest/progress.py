@@ -10,7 +10,7 @@ STEP_EVERY_SECONDS = 1.0
 
 
 def say(line: str) -> None:
-    """Write a line at once, also into a pipe."""
+    """Print a line and flush it."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -27,7 +27,7 @@ class Progress:
             say(line)
 
     def step(self, what: str, done: int, of: int) -> None:
-        """Say how far something has come: at its end, and once a second until then."""
+        """Print the progress of a step: once a second, and at its end."""
         now = time.monotonic()
         if done == of or now - self._said_at >= STEP_EVERY_SECONDS:
             self._said_at = now

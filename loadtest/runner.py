@@ -1,4 +1,4 @@
-"""Lets a load run for its time, a line and a row each second, and waits for the last answers."""
+"""Runs a load for its time, with a row each second, and awaits the last responses."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ from loadtest.measure.timeline import Second, Timeline
 from loadtest.progress import Progress
 
 DRAIN_SECONDS = 30.0
-"""How long the last answers are awaited after the last request."""
-LOOK_EVERY_SECONDS = 0.02
+"""How long the last responses are awaited after the last request."""
+POLL_SECONDS = 0.02
 GC_THRESHOLD = 100_000
 
 
 class Load(Protocol):
-    """What sends requests and takes answers."""
+    """Sends requests and counts responses."""
 
     counters: Counters
     timeline: Timeline
@@ -29,17 +29,17 @@ class Load(Protocol):
         """Send from the loop's time `start` on, until `stop_sending`."""
 
     def stop_sending(self, now: float) -> None:
-        """Let nothing be due from now on; what was due before is sent still."""
+        """Make no further requests due; those already due are still sent."""
 
     def late(self, now: float) -> int:
         """Return how many commands are due and not sent."""
 
     def look_after(self, now: float) -> None:
-        """Do what has to be done once a second. Raises when the load cannot go on."""
+        """Do the work of each second. Raises if the load cannot continue."""
 
 
 class Meter(Protocol):
-    """Measures something else for as long as a load runs."""
+    """Measures something else while a load runs."""
 
     def start(self) -> None: ...
 
@@ -48,7 +48,7 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a run took, on the side of the load."""
+    """The duration and CPU of a run, on the side of the load."""
 
     sending_seconds: float
     cpu_seconds: float
@@ -59,7 +59,7 @@ async def run(load: Load, seconds: float, progress: Progress, meter: Meter | Non
     if meter is not None:
         meter.start()
     loop = asyncio.get_running_loop()
-    # What the preparation has made stays: the collector need not look at it again and again.
+    # The objects of the preparation stay: exempt them from garbage collection.
     gc.collect()
     gc.freeze()
     threshold = gc.get_threshold()
@@ -76,7 +76,7 @@ async def run(load: Load, seconds: float, progress: Progress, meter: Meter | Non
         load.stop_sending(perf_counter())
         sending_seconds = perf_counter() - start
         if interrupted.is_set():
-            progress.say("interrupted: waiting for what is under way")
+            progress.say("interrupted: awaiting the requests in flight")
         await _drain(load, start, progress)
         load.counters.not_sent = load.late(perf_counter())
     finally:
@@ -90,13 +90,13 @@ async def run(load: Load, seconds: float, progress: Progress, meter: Meter | Non
 
 
 async def _drain(load: Load, start: float, progress: Progress) -> None:
-    """Await the answers that are missing, in rows of a second as before."""
+    """Await the missing responses, with a row each second as before."""
     give_up_at = perf_counter() + DRAIN_SECONDS
     while backlog(load, perf_counter()) and perf_counter() < give_up_at:
         row_ends_at = perf_counter() + _to_next_second(start)
-        # Looked for and not waited for: answers must cost nothing to take.
+        # Polled instead of awaited, so that counting a response costs nothing more.
         while backlog(load, perf_counter()) and perf_counter() < row_ends_at:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         progress.second(_end_second(load, start, sending=False))
 
 
@@ -112,8 +112,8 @@ def _end_second(load: Load, start: float, *, sending: bool) -> Second:
 
 
 def _to_next_second(start: float) -> float:
-    """Return how long it is to the next whole second of the run, a moment at the least."""
-    return max(1.0 - (perf_counter() - start) % 1.0, LOOK_EVERY_SECONDS)
+    """Return the time until the next whole second of the run, at least one poll interval."""
+    return max(1.0 - (perf_counter() - start) % 1.0, POLL_SECONDS)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What is asked for: reservations drawn at random, as JSON that costs next to nothing to write."""
+"""Draws random reservations, as JSON that was encoded beforehand."""
 
 import heapq
 import json
@@ -10,32 +10,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PREPARED_CARTS = 8_192
-"""So many carts are drawn beforehand, and drawn from during the run."""
+"""The number of carts that are drawn beforehand, and picked from during the run."""
 REPEAT_WITHIN_COMMANDS = 2_000
-"""A repeat follows its first, which may be still under way, at most so many commands later."""
+"""A repeat follows the original, which may still be in flight, at most this many commands later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What buyers want."""
+    """The distribution of reservations."""
 
     buyers: int = 2_000
     ticket_types: int = 1
     events: int = 1
-    """The events among which the ticket types are shared out; more than one only where the
-    fixtures are set through the queue."""
+    """The events among which the ticket types are divided; more than one only if the
+    fixtures are created through the queue."""
     skew: float = 0.0
-    """Zipf's exponent: 0 wants all ticket types alike, 1 the first twice as often as the second."""
+    """Zipf exponent. 0: all ticket types alike; 1: the first twice as often as the second."""
     lines: int = 1
     max_quantity: int = 1
-    """A line asks for 1 to so many tickets, each number as often as the others."""
+    """A line has 1 to this many tickets, uniformly distributed."""
     repeats: float = 0.0
     tickets: int = 100_000_000
-    """Of each type; fewer than are asked for, and they sell out."""
+    """Of each type. If fewer than requested, they sell out."""
 
 
 class Reservation:
-    """One command, and what is known of its outcome so far."""
+    """One command, and its outcome so far."""
 
     __slots__ = ("answer", "buyer", "command_id", "sent_again", "types")
 
@@ -43,10 +43,10 @@ class Reservation:
         self.command_id = command_id
         self.buyer = buyer
         self.types = types
-        """The tickets wanted: the place of their type in the list, once for each ticket."""
+        """The tickets: the index of their type in the list, once for each ticket."""
         self.sent_again = False
         self.answer: object = None
-        """The first answer, kept only where the same command is sent again."""
+        """The first response, kept only if the same command is sent again."""
 
 
 class Draw:
@@ -81,7 +81,7 @@ class Draw:
         return taken
 
     def take_for(self, buyer: int) -> Reservation:
-        """Return a fresh reservation of this buyer, who repeats it next where it says so."""
+        """Return a new reservation of this buyer, which may have to be repeated next."""
         (command_id,) = self._ids.take(1)
         cart = self._carts[int(random.random() * PREPARED_CARTS)]
         reservation = Reservation(command_id, buyer, cart)
@@ -94,7 +94,7 @@ class Draw:
 
 
 class CommandIds:
-    """UUIDv7s by the thousand: unique by 32 random bits a run and a counter within it."""
+    """Generates UUIDv7s cheaply: unique by 32 random bits per run and a counter."""
 
     def __init__(self) -> None:
         self._run = secrets.token_hex(4)

@@ -1,1 +1,1 @@
-"""The ordinary design to compare with: a row lock and a transaction for each HTTP request."""
+"""The conventional design as a baseline: a row lock and a transaction for each HTTP request."""

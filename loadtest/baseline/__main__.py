@@ -1,4 +1,4 @@
-"""Starts the baseline: makes its tables, serves until it is told to stop."""
+"""Starts the baseline: creates its tables, and serves until a stop signal."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from loadtest.baseline.storage import create_engine, create_schema
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m loadtest.baseline", description=__doc__)
-    parser.add_argument("--database-url", required=True, help="it keeps to the schema baseline")
+    parser.add_argument("--database-url", required=True, help="uses only the schema baseline")
     parser.add_argument("--jwt-secret", required=True)
     parser.add_argument("--port", type=int, default=8100)
     found = parser.parse_args()

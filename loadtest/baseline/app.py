@@ -17,7 +17,7 @@ AUDIENCE = "holdfast"
 
 
 def create_app(engine: AsyncEngine, jwt_secret: str) -> FastAPI:
-    """Put the baseline together; it connects when it is first asked."""
+    """Create the app; it connects at the first request."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

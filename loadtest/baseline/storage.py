@@ -41,18 +41,18 @@ HOLD = text(
 
 
 class SoldOutError(Exception):
-    """Fewer tickets are left than were asked for."""
+    """Fewer tickets are left than were requested."""
 
 
 class UnknownTicketTypeError(Exception):
-    """There is no such ticket type."""
+    """The ticket type does not exist."""
 
 
 async def reserve(engine: AsyncEngine, user_id: str, wanted: Mapping[str, int]) -> list[str]:
-    """Hold all that is wanted, or nothing; return the IDs of the holds."""
+    """Hold all requested tickets or none; return the IDs of the holds."""
     hold_ids = []
     async with engine.begin() as connection:
-        for ticket_type_id in sorted(wanted):  # in one order, lest two carts wait for each other
+        for ticket_type_id in sorted(wanted):  # in a fixed order, to avoid deadlocks
             quantity = wanted[ticket_type_id]
             available = (await connection.execute(LOCK, {"id": ticket_type_id})).scalar()
             if available is None:
@@ -68,7 +68,7 @@ async def reserve(engine: AsyncEngine, user_id: str, wanted: Mapping[str, int]) 
 
 
 async def create_schema(database_url: str) -> None:
-    """Make the tables where they are missing."""
+    """Create the tables that are missing."""
     engine = create_engine(database_url)
     async with engine.begin() as connection:
         for statement in SCHEMA:

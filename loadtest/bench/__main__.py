@@ -1,4 +1,4 @@
-"""`python -m loadtest.bench`: every case in turn; or full tables beside empty ones; or memory."""
+"""`python -m loadtest.bench`: measures all cases in turn, or growth, or memory."""
 
 import argparse
 import signal
@@ -27,7 +27,7 @@ from loadtest.report.result import machine
 def main() -> int:
     """Return 0 if all books balanced, 1 if some did not, 2 if it could not be measured."""
     found = read_arguments()
-    # Told to end, it drops what it has made, as upon Ctrl-C.
+    # On SIGTERM, clean up as on Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if found.growth:

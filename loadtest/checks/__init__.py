@@ -1,1 +1,1 @@
-"""Compares what the clients were told with what the system has recorded."""
+"""Compares the responses that clients got with what the system has recorded."""

@@ -1,4 +1,4 @@
-"""Reads what is held: from the database, else from the event's page, else from a worker."""
+"""Reads the held tickets: from the database, else from the event's page, else from a worker."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -39,11 +39,11 @@ RECORDED = """
     WHERE command_id >= $1::uuid AND user_id = ANY ($2::uuid[])
 """
 LOWEST_REST = "-0000-0000-000000000000"
-"""Makes the first characters of an ID a whole one."""
+"""Completes the first characters of an ID."""
 
 
 class DatabaseAuditor:
-    """Looks at the tables."""
+    """Reads the tables."""
 
     source = "the database"
 
@@ -73,7 +73,7 @@ class DatabaseAuditor:
 
 
 class EventPageAuditor:
-    """Looks at the event's page."""
+    """Reads the event's page."""
 
     source = "the event's page"
 
@@ -130,6 +130,6 @@ class WorkerAuditor:
 
 
 def in_order(ticket_type_ids: Sequence[str], held: list[Held]) -> list[Held]:
-    """Put what is held in the order in which the run counts."""
+    """Sort the held quantities by the order of the counters."""
     by_id = {each.ticket_type_id: each for each in held}
     return [by_id[each] for each in ticket_type_ids if each in by_id]

@@ -1,4 +1,4 @@
-"""Compares what the clients counted with what the system holds: all granted, nothing oversold."""
+"""Compares the tickets that clients were granted with those that the system holds."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,42 +10,42 @@ from typing import Protocol
 from loadtest.measure.counters import Counters
 
 SETTLE_SECONDS = 2.0
-"""A page may trail a commit by half a second."""
-LOOK_AGAIN_SECONDS = 0.25
+"""A page may be up to half a second older than a commit."""
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the system says of one ticket type."""
+    """The quantities of one ticket type in the system."""
 
     ticket_type_id: str
     total: int
     reserved: int
-    """Held at this moment."""
+    """Held now."""
     granted: int | None = None
-    """Ever put into a cart, also one that has expired since; None where it is unknown."""
+    """Ever put into a cart, including carts that have expired; None if unknown."""
     in_carts: int | None = None
-    """In the carts that are active; None where it is unknown."""
+    """In active carts; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One ticket type in both books."""
+    """One ticket type, as counted by the clients and as held by the system."""
 
     ticket_type_id: str
     total: int
     granted: int
-    """By the answers that buyers got."""
+    """According to the outcomes that buyers got."""
     held: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     source: str
-    """Who told what is held."""
+    """Where the held quantities were read."""
     lines: list[Line]
     findings: list[str]
-    """What does not balance, a sentence each."""
+    """The mismatches, a sentence each."""
     notes: list[str]
     """What could not be checked."""
 
@@ -55,32 +55,32 @@ class Verdict:
 
 
 class Auditor(Protocol):
-    """Whoever can tell what the system has written."""
+    """Reads what the system has recorded."""
 
     source: str
 
     async def held(self) -> list[Held]:
-        """Return what is held of each ticket type, in the order in which the run counts."""
+        """Return the quantities of each ticket type, in the order of the counters."""
 
     async def recorded(self) -> int | None:
-        """Return how many outcomes are recorded for the run's commands; None: cannot tell."""
+        """Return the number of outcomes recorded for the run's commands; None if unknown."""
 
 
 async def check_balance(counters: Counters, auditor: Auditor) -> Verdict:
-    """Ask what is held, again for a moment while it does not match, and compare."""
+    """Compare the books, repeatedly for up to `SETTLE_SECONDS` until they match."""
     deadline = perf_counter() + SETTLE_SECONDS
     recorded = await auditor.recorded()
     while True:
         verdict = compare(counters, await auditor.held(), auditor.source, recorded)
         if verdict.balanced or perf_counter() >= deadline:
             return verdict
-        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def compare(
     counters: Counters, held: Sequence[Held], source: str, recorded: int | None = None
 ) -> Verdict:
-    """Compare the books; `held` stands in the order of the counters."""
+    """Compare the books; `held` is in the order of the counters."""
     findings = [f"{count:,} times {what}." for what, count in counters.faults.items()]
     findings += [f"For example {example}" for example in counters.examples]
     if counters.unanswered:
@@ -108,7 +108,7 @@ def compare(
 def _findings(granted: int, held: Held, *, expired: bool) -> list[str]:
     name = f"Ticket type {held.ticket_type_id}"
     findings = []
-    # Whoever sees the carts sees also those that have expired, whose tickets may be held again.
+    # The database also has expired carts, whose tickets may be held again.
     if held.reserved > held.total or (granted > held.total and not expired):
         findings.append(
             f"{name} is oversold: {max(held.reserved, granted):,} of {held.total:,} tickets."

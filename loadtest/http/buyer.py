@@ -13,9 +13,9 @@ from loadtest.options import Mode
 from loadtest.workload import Reservation
 
 WAIT_SECONDS = 10
-"""How long a buyer lets the gateway wait for the outcome."""
+"""How long a buyer asks the gateway to await the outcome."""
 ANSWER_SECONDS = WAIT_SECONDS + 20.0
-"""An answer that takes longer is given up, and asked for again under the same key."""
+"""A later response is given up, and the request is repeated with the same key."""
 RETRY_SECONDS = 1.0
 PREFER: dict[Mode, str] = {"await": f"wait={WAIT_SECONDS}", "poll": "respond-async"}
 
@@ -26,7 +26,7 @@ _STATUS = re.compile(rb'"status": ?"(pending|succeeded|refused)"')
 
 @dataclass(frozen=True, slots=True)
 class BuyerContext:
-    """What all buyers share: the gateway, the mode, and where they report outcomes."""
+    """Shared by all buyers: the gateway, the mode, and the callback for outcomes."""
 
     target: Target
     mode: Mode
@@ -34,7 +34,7 @@ class BuyerContext:
     counters: Counters
     accepted: Histogram
     on_done: Callable[["Buyer", str | None, bytes], None]
-    """Takes a buyer, the code of a refusal or None, and the answer."""
+    """Takes a buyer, the code of a refusal or None, and the response."""
 
 
 class Buyer:
@@ -59,9 +59,9 @@ class Buyer:
     def __init__(self, context: BuyerContext, number: int, token: str) -> None:
         self.number = number
         self.due = 0.0
-        """When the request under way was due."""
+        """When the request in flight was due."""
         self.wants: Reservation | None = None
-        """None while the buyer only looks."""
+        """None for a buyer that only reads."""
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._connection = HttpConnection(self._on_answer, self._on_lost)
@@ -75,7 +75,7 @@ class Buyer:
         self._connecting: asyncio.Task[None] | None = None
 
     def act_for(self, number: int, token: str) -> None:
-        """Send what follows for another user, on the same connection."""
+        """Send the next requests for another user on the same connection."""
         self.number = number
         self._head = _reservation_head(self._context, token)
         self._poll_head = {"Authorization": f"Bearer {token}"}
@@ -85,7 +85,7 @@ class Buyer:
         await self._connection.open(self._context.target)
 
     def reserve(self, reservation: Reservation, items: str, due: float) -> None:
-        """Ask for tickets; the outcome goes to `on_done` of the context."""
+        """Reserve tickets; the outcome goes to `on_done` of the context."""
         self.wants, self.due, self._polls = reservation, due, False
         body = f"{{{items}}}"
         self._request = (
@@ -94,7 +94,7 @@ class Buyer:
         self._send()
 
     def read_page(self, page: bytes, due: float) -> None:
-        """Send a request that buys nothing."""
+        """Send a read."""
         self.wants, self.due, self._request = None, due, page
         self._send()
 
@@ -127,7 +127,7 @@ class Buyer:
             self._send()
 
     def _retry(self) -> None:
-        """Ask the same under the same key: what became of it is unknown, and applied once."""
+        """Repeat the request with the same key: its outcome is unknown, and it is applied once."""
         self._context.counters.tries_again += 1
         self._timer = self._loop.call_later(RETRY_SECONDS, self._send)
 
@@ -169,7 +169,7 @@ class Buyer:
             self._on_rejected(status, body)
 
     def _on_rejected(self, status: int, body: bytes) -> None:
-        """Something is wrong with the request itself, or with the answer."""
+        """Report a fault of the request or the response."""
         what = f"an answer {status} that names no command of ours ({_code(body)})"
         self._context.counters.fault(what, body.decode(errors="replace"))
         self._done(f"http_{status}", body)
@@ -187,7 +187,7 @@ class Buyer:
 
 
 def _reservation_head(context: BuyerContext, token: str) -> str:
-    """Return all of a reservation that never changes, up to the value of its key."""
+    """Return the constant part of a reservation request, up to the value of its key."""
     return (
         f"POST {context.target.path}/v1/reservations HTTP/1.1\r\n"
         f"Host: {context.target.host_header}\r\n"

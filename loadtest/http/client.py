@@ -16,7 +16,7 @@ _UNAVAILABLE = 503
 
 
 class HttpClient:
-    """A connection to the gateway for what comes before and after a run."""
+    """A connection to the gateway for the preparation and the checks of a run."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -32,7 +32,7 @@ class HttpClient:
         return await self._ask("GET", path, {}, b"")
 
     async def outcome(self, command_id: str, token: str) -> Any:
-        """Return the outcome of a command; it is waited for."""
+        """Await and return the outcome of a command."""
         headers = {"Prefer": "wait=30"} | _bearer(token)
         return await self._ask("GET", f"/v1/commands/{command_id}", headers, b"")
 

@@ -15,19 +15,19 @@ CONNECT_SECONDS = 10.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 _STATUS_AT = slice(9, 12)
-"""The place of the status in `HTTP/1.1 200 OK`."""
+"""The position of the status in `HTTP/1.1 200 OK`."""
 
 OnAnswer = Callable[[int, bytes], None]
-"""Takes the status and the body of an answer."""
+"""Takes the status and the body of a response."""
 
 
 class Target:
-    """Where a URL leads."""
+    """The address that a URL names."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise ValueError(f"{url} is no URL of a gateway, such as http://127.0.0.1:8000")
+            raise ValueError(f"{url} is not the URL of a gateway, such as http://127.0.0.1:8000")
         self.tls = ssl.create_default_context() if parts.scheme == "https" else None
         self.host = parts.hostname
         self.port = parts.port or (443 if self.tls else 80)
@@ -36,7 +36,7 @@ class Target:
 
 
 class HttpConnection(asyncio.Protocol):
-    """Sends a request when told to, and tells when the answer is whole or will never be."""
+    """Sends one request at a time; calls back with the complete response or its failure."""
 
     def __init__(self, on_answer: OnAnswer, on_lost: Callable[[str], None]) -> None:
         self.is_open = False
@@ -58,7 +58,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport.write(request)
 
     def abort(self) -> None:
-        """Close without a goodbye; a request in flight counts as lost."""
+        """Abort the connection; a request in flight counts as lost."""
         if self.is_open:
             self._transport.abort()
 
@@ -80,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
             return
         length = _LENGTH.search(received, 0, head_end)
         if length is None:
-            self._transport.abort()  # of a length that we cannot tell: not from a gateway
+            self._transport.abort()  # without a known length: not from a gateway
             return
         body_at = head_end + 4
         end = body_at + int(length[1])

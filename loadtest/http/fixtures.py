@@ -27,7 +27,7 @@ from loadtest.progress import Progress
 from loadtest.queue.client import QueueClient
 
 SETUP_CONNECTIONS = 4
-"""So many connections register and log in at a time: passwords cost the gateway 50 ms each."""
+"""Connections that register and log in at a time: a password costs the gateway 50 ms."""
 TOKEN_SECONDS = 3_600
 ISSUER = AUDIENCE = "holdfast"
 
@@ -117,7 +117,7 @@ async def _share(
     progress: Progress,
     what: str,
 ) -> list[Made]:
-    """Let each client take the next item as soon as it is free; results keep the order."""
+    """Process the items with all clients at once; the results keep the order."""
     made: dict[int, Made] = {}
     waiting = iter(enumerate(things))
 

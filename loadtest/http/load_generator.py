@@ -1,4 +1,4 @@
-"""Buyers at the gateway: open loop on a schedule, or closed loop."""
+"""Generates load over HTTP: in an open loop on a schedule, or in a closed loop."""
 
 import asyncio
 import re
@@ -43,7 +43,7 @@ class HttpLoad:
             for number, token in enumerate(tokens[: options.connections])
         ]
         self._others = None
-        """The buyers in their turn and their tokens, if they share connections."""
+        """The next buyers and their tokens, if buyers share connections."""
         if options.connections is not None:
             self._others = cycle(enumerate(tokens))
         self._idle = deque(self._buyers)
@@ -93,7 +93,7 @@ class HttpLoad:
             buyer.retry_if_late(now)
 
     def _pump(self) -> None:
-        """Let idle buyers ask for all that is due."""
+        """Let idle buyers send all requests that are due."""
         now = perf_counter()
         while self._idle:
             due = self._schedule.take(now)
@@ -114,7 +114,7 @@ class HttpLoad:
             buyer.read_page(self._page, due)
             return
         wants = buyer.wants
-        if wants is None or wants.answer is None:  # else they repeat what they asked for last
+        if wants is None or wants.answer is None:  # else they repeat their last request
             if self._others is not None:
                 buyer.act_for(*next(self._others))
             wants = self._draw.take_for(buyer.number)

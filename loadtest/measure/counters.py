@@ -1,4 +1,4 @@
-"""Counts what was sent, answered and granted, by the answers that clients got."""
+"""Counts commands sent, answered and granted, from the responses that clients got."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ class Counters:
         """Commands sent, repeats included, each counted once however often it was tried."""
         self.answered = 0
         self.not_accepted = 0
-        """Commands that the broker said it did not take: they have no outcome."""
+        """Commands that the broker rejected: they have no outcome."""
         self.not_sent = 0
-        """Commands that were due and could not be sent in time, for too many were unanswered."""
+        """Commands that were due and not sent in time, because too many were in flight."""
         self.distinct = 0
         """Different commands that have an outcome."""
         self.succeeded = 0
         self.refusals: Counter[str] = Counter()
         self.repeats = 0
         self.tries_again = 0
-        """How often an answer that told nothing (503, a lost connection) made a buyer try again."""
+        """How often a buyer retried because the outcome was unknown (503, a lost connection)."""
         self.first_expiry: str | None = None
-        """When the first hold of the run expires, as its buyer was told."""
+        """When the first hold of the run expires, according to its outcome."""
         self.granted = [0] * ticket_types
         self.faults: Counter[str] = Counter()
-        """What must never happen, by what it is."""
+        """How often each fault occurred."""
         self.examples: list[str] = []
 
     @property
@@ -38,7 +38,7 @@ class Counters:
         return self.asked - self.answered - self.not_accepted
 
     def grant_all(self, reservations: Sequence[Reservation]) -> None:
-        """Enter fresh commands that all succeeded."""
+        """Count new commands that all succeeded."""
         count = len(reservations)
         self.answered += count
         self.distinct += count
@@ -49,7 +49,7 @@ class Counters:
                 granted[place] += 1
 
     def enter(self, reservation: Reservation, refusal: str | None, answer: object) -> None:
-        """Enter an outcome: `refusal` is its code, None where it succeeded.
+        """Count an outcome: `refusal` is its code, None if it succeeded.
 
         The `answer` to a command that is sent twice is kept, and the two must be equal.
         """
@@ -74,7 +74,7 @@ class Counters:
             self.granted[place] += 1
 
     def fault(self, what: str, example: str = "") -> None:
-        """Enter what must never happen."""
+        """Count a fault."""
         self.faults[what] += 1
         if example and len(self.examples) < MAX_EXAMPLES:
             self.examples.append(example[:500])

@@ -1,7 +1,7 @@
 """Lets processes run for a part of the time only, as a quota of CPU would.
 
-Where the gateway is what is slow, no load generator beside it sends ten times what it can take.
-With a quota for the workers it is they who are slow, as where many gateways stand before them.
+If the gateway is the bottleneck, a load generator on the same machine cannot send ten times its
+peak. A quota makes the workers the bottleneck, as if many gateways were in front of them.
 """
 
 import os
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dev.processes.process import Process
 
 PERIOD_SECONDS = 0.05
-LOOK_EVERY_SECONDS = 0.001
+POLL_SECONDS = 0.001
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def quota(pids: Sequence[int], share: float) -> Iterator[None]:
     if share == 1:
         yield
         return
-    # A process of its own: this one is too busy to be on time.
+    # A separate process: this one is too busy to keep time.
     command = [sys.executable, "-m", "loadtest.overload.quota", str(share), *map(str, pids)]
     keeper = Process(command, environment=os.environ)
     try:
@@ -48,7 +48,7 @@ def _keep(share: float, pids: Sequence[int]) -> None:
                 if budgets[pid] > 0:
                     os.kill(pid, signal.SIGCONT)
             while time.monotonic() < ends_at:
-                time.sleep(LOOK_EVERY_SECONDS)
+                time.sleep(POLL_SECONDS)
                 for pid in pids:
                     now = _cpu_seconds(pid)
                     budgets[pid] -= now - spent[pid]

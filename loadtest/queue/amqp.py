@@ -1,4 +1,4 @@
-"""A lean AMQP 0-9-1 client that publishes commands with confirms and takes replies.
+"""A minimal AMQP 0-9-1 client that publishes commands with confirms and consumes replies.
 
 The load shares its machine with what it measures, and here a message with its reply costs
 about a tenth of what it costs through aio-pika. pamqp reads and writes the rare frames.
@@ -31,25 +31,25 @@ _ACK, _NACK = commands.Basic.Ack.index, commands.Basic.Nack.index
 _HEARTBEAT_FRAME = 8
 
 OnReply = Callable[[str, bytes], None]
-"""Takes the name of a message, and the array of what became of its commands."""
+"""Takes the name of a message, and the array of the outcomes of its commands."""
 OnConfirm = Callable[[int, bool, bool], None]
-"""Takes the number of a publish, whether all before it are meant too, and whether it was taken."""
+"""Takes the number of a publish, whether all before it are included, and whether it was acked."""
 Answer = TypeVar("Answer", bound=Frame)
 
 
 class BrokerError(Exception):
-    """The broker cannot be reached, or ended the conversation; says why in one sentence."""
+    """The broker cannot be reached, or closed the connection; the message says why."""
 
 
 class CommandsLink(asyncio.Protocol):
-    """One connection with one channel, through which commands leave and replies come."""
+    """One connection with one channel, for publishing commands and consuming replies."""
 
     def __init__(self, on_reply: OnReply, on_confirm: OnConfirm) -> None:
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[BrokerError] = self._loop.create_future()
-        """Resolved with the reason once the connection is gone."""
+        """Resolved with the reason when the connection is lost."""
         self.returned = 0
-        """Messages that came back because no queue takes them."""
+        """Messages that were returned because no queue is bound for them."""
         self._on_reply = on_reply
         self._on_confirm = on_confirm
         self._transport: asyncio.Transport
@@ -60,7 +60,7 @@ class CommandsLink(asyncio.Protocol):
         self._flushed_at = 0.0
         self._answers: asyncio.Queue[Any] = asyncio.Queue()
         self._delivered = 0
-        """What the content that comes now belongs to: Deliver or Return."""
+        """The method of the content being received: Deliver or Return."""
         self._missing_bytes = 0
         self._body: list[bytes] = []
         self._heard = True
@@ -79,7 +79,7 @@ class CommandsLink(asyncio.Protocol):
         return self._published
 
     async def close(self) -> None:
-        """Say goodbye; a broker that does not answer is left without one."""
+        """Close the connection in order, without waiting long for the broker."""
         if self._heart is not None:
             self._heart.cancel()
         if not self.lost.done():
@@ -88,14 +88,14 @@ class CommandsLink(asyncio.Protocol):
         self._transport.abort()
 
     async def open(self, vhost: str, user: str, password: str) -> Self:
-        """Greet the broker and prepare the channel."""
+        """Open the connection and the channel."""
         self._transport.write(frame.marshal(ProtocolHeader(0, 9, 1), 0))
         await self._answer(commands.Connection.Start)
         self._send(
             commands.Connection.StartOk(
                 {
                     "connection_name": "holdfast-loadtest",
-                    # The broker says so before it drops a connection whose password is wrong.
+                    # The broker sends this before it closes a connection with a wrong password.
                     "capabilities": {"authentication_failure_close": True},
                 },
                 "PLAIN",
@@ -214,7 +214,7 @@ class CommandsLink(asyncio.Protocol):
             self.lost.set_result(BrokerError(reason))
 
     async def _beat(self) -> None:
-        """Show that we live, and notice when the broker does not."""
+        """Send heartbeats, and notice if those of the broker are missing."""
         missed = 0
         while missed < MISSED_HEARTBEATS and not self.lost.done():
             await asyncio.sleep(HEARTBEAT_SECONDS / 2)

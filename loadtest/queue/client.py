@@ -15,11 +15,11 @@ ANSWER_SECONDS = 30.0
 
 
 class PreparationError(Exception):
-    """The fixtures cannot be created; the message says why in one sentence."""
+    """The fixtures cannot be created; the message says why."""
 
 
 class QueueClient:
-    """A connection to the queue for what comes before and after a run."""
+    """A connection to the queue for the preparation and the checks of a run."""
 
     def __init__(self, broker_url: str) -> None:
         self._broker_url = broker_url

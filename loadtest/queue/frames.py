@@ -1,4 +1,4 @@
-"""The AMQP frames of the hot path, cut and joined as bytes: a publish, and what comes back."""
+"""Encodes and decodes the AMQP frames of the hot path as bytes: publishes and replies."""
 
 import re
 import struct
@@ -9,7 +9,7 @@ from shared.topology import MERGE_REPLIES_HEADER
 METHOD, CONTENT_HEADER, BODY = 1, 2, 3
 FRAME_END = b"\xce"
 ENVELOPE_BYTES = 8
-"""What a frame adds to its payload: seven bytes before it and one behind."""
+"""The overhead of a frame: seven bytes before its payload and one after it."""
 
 _BASIC_PUBLISH = b"\x00\x3c\x00\x28"
 _BASIC = b"\x00\x3c\x00\x00"
@@ -66,13 +66,13 @@ class PublishFrames:
 
 
 class FrameReader:
-    """Cuts what was received into frames; half a frame waits for its other half."""
+    """Splits received bytes into frames; an incomplete frame waits for its rest."""
 
     def __init__(self) -> None:
         self._received = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Return the whole frames, with their envelopes."""
+        """Return the complete frames, with their headers and end bytes."""
         received = self._received
         received += data
         at, end = 0, len(received)
@@ -92,7 +92,7 @@ def method_id(frame: bytes) -> int:
 
 
 def confirm(frame: bytes) -> tuple[int, bool]:
-    """Read Basic.Ack or Basic.Nack: the delivery tag, and whether all before it are meant."""
+    """Read Basic.Ack or Basic.Nack: the delivery tag, and whether all before it are included."""
     return int.from_bytes(frame[11:19]), bool(frame[19] & 1)
 
 
@@ -102,9 +102,9 @@ def body_size(frame: bytes) -> int:
 
 
 def replies(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """Take a merged reply apart: the array of outcomes of each message, by its name.
+    """Split a merged reply: the array of outcomes of each message, by its name.
 
-    As text, because outcomes come by the thousand and their JSON need not be read for this: no
+    As text, because there are thousands of outcomes and this needs no JSON parser: no
     member of an outcome is named by an ID.
     """
     members = list(_MEMBER.finditer(body))

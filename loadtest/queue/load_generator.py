@@ -1,4 +1,4 @@
-"""Publishes reservations straight to the exchange, and takes the replies."""
+"""Generates load through the queue: publishes reservations and consumes the replies."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ _CODE = re.compile(rb'"refusal":\{[^{}]*?"code":"([a-z_]+)"')
 
 @dataclass(frozen=True, slots=True)
 class SendRate:
-    """How fast a sender goes."""
+    """The pace of a sender."""
 
     commands_per_message: int = 100
     messages_in_flight: int = 20
     rate_per_second: float | None = None
-    """Commands a second; None goes as fast as the messages in flight allow."""
+    """Commands per second; None: as fast as the messages in flight allow."""
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class QueueLoad:
             raise self._link.lost.result()
 
     def _pump(self) -> None:
-        """Send all that is due, as long as messages may be in flight."""
+        """Send all commands that are due, within the bound of messages in flight."""
         now = perf_counter()
         while len(self._in_flight) < self._send_rate.messages_in_flight:
             due = self._schedule.take(now)
@@ -122,14 +122,14 @@ class QueueLoad:
         if message is None:
             self.counters.fault("a reply to no message of ours", name)
             return
-        # A reply proves that the broker had the message, also where it overtakes the confirm.
+        # A reply proves that the broker had the message, also if it arrives before the confirm.
         self._unconfirmed.pop(message.number, None)
         self.timeline.answered(perf_counter() - message.due, len(message.reservations))
         self._enter(message.reservations, body)
         self._pump()
 
     def _enter(self, reservations: list[Reservation], body: bytes) -> None:
-        """Enter the outcomes; the whole JSON is read only where its text is not plain enough."""
+        """Count the outcomes; their JSON is parsed only if the text is not in the usual form."""
         if self.counters.first_expiry is None and (expiry := _EXPIRY.search(body)):
             self.counters.first_expiry = expiry[1].decode()
         found = _OUTCOME.findall(body)
@@ -176,7 +176,7 @@ class QueueLoad:
         for each in range(first, number + 1):
             name = self._unconfirmed.pop(each, None)
             if name is not None and not taken:
-                # The broker is full: these have no outcome, and others may try their luck.
+                # The broker is full: these commands have no outcome; go on with others.
                 message = self._in_flight.pop(name)
                 self.counters.not_accepted += len(message.reservations)
                 self._loop.call_later(1.0, self._pump)

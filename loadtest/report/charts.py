@@ -130,12 +130,12 @@ def _hints(plot: _Plot, lines: Sequence[Series], step: int, show: Show) -> list[
     hints = []
     width = (WIDTH - LEFT - RIGHT) / max(plot.points - 1, 1)
     for point in range(plot.points):
-        told = [
+        texts = [
             f"{line.name} {show(line.values[point] or 0)}".strip()
             for line in lines
             if point < len(line.values) and line.values[point] is not None
         ]
-        hint = escape(f"second {point * step + 1:,}: {', '.join(told) or 'nothing'}")
+        hint = escape(f"second {point * step + 1:,}: {', '.join(texts) or 'nothing'}")
         hints.append(
             f'<rect class="hint" x="{plot.x(point) - width / 2:.1f}" y="{TOP}" width="{width:.1f}"'
             f' height="{HEIGHT - TOP - BOTTOM}"><title>{hint}</title></rect>'

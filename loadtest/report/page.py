@@ -121,7 +121,7 @@ def _outcomes(result: Result) -> str:
         "Repeats, answered as the first time": result.repeats,
         "Due and never sent": result.not_sent,
         "Not accepted by the broker": result.not_accepted,
-        "Tried again after an answer that told nothing": result.tries_again,
+        "Retries because the outcome was unknown": result.tries_again,
     }
     lasting = {"Asked for", "Granted"}
     shown = [(name, count(n)) for name, n in rows.items() if n or name in lasting]
@@ -139,7 +139,7 @@ def _books(books: Verdict) -> str:
         sums = [[line.total, line.granted, line.held] for line in rest]
         rows.append(_row(f"{len(rest):,} more", *map(sum, zip(*sums, strict=True))))
     return (
-        "<h2>Books <small>what buyers were told, and what is held</small></h2><table>"
+        "<h2>Books <small>granted to buyers, and held</small></h2><table>"
         "<tr><th></th><th>tickets</th><th>granted by the answers</th><th>held</th></tr>"
         f"{''.join(rows)}</table>"
     )

@@ -96,7 +96,8 @@ def machine() -> dict[str, str]:
 def python_build(library: str) -> str:
     """Say who built the Python whose standard library is in this folder.
 
-    Builds of one version differ by a sixth in speed. No path is told: it may name a user.
+    Builds of one version differ by a sixth in speed. The path is left out: it may contain a user
+    name.
     """
     parts = Path(library).parts
     if {".pyenv", ".asdf", "mise", "uv"}.intersection(parts):

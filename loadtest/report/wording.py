@@ -51,7 +51,7 @@ def summary(result: Result) -> list[str]:
         )
     if result.not_accepted or result.tries_again:
         lines.append(
-            f"{result.tries_again:,} answers told nothing and were asked for again;"
+            f"{result.tries_again:,} retries because the outcome was unknown;"
             f" {result.not_accepted:,} commands were not accepted by the broker."
         )
     if result.not_sent:

@@ -1,4 +1,4 @@
-"""A run against the baseline: the same buyers, another server, its own books."""
+"""A run of the same buyers against the baseline, with a check of its tables."""
 
 import asyncpg
 
@@ -29,7 +29,7 @@ HELD = """
 
 
 class BaselineAuditor:
-    """Looks at the tables of the baseline, on a connection of its own."""
+    """Reads the tables of the baseline."""
 
     source = "the database"
 

@@ -1,4 +1,4 @@
-"""What the bench runs: each case with what it measures, on how many workers and gateways."""
+"""The cases of the bench: what each measures, on how many workers and gateways."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import Literal
 from loadtest.workload import Workload
 
 IN_FLIGHT_COMMANDS = 2_000
-"""Through the queue so many commands are under way, in however many messages."""
+"""Commands in flight through the queue, regardless of the number of messages."""
 MAX_IN_FLIGHT_MESSAGES = 500
 SOON_SOLD_OUT = 100
 
@@ -61,7 +61,7 @@ LONE = Case("HTTP awaited, 1 buyer", "d", "http", Workload(buyers=1))
 READS = Case("reads of a hot event, 200 readers", "h", "http", BUYERS_200, reads=True)
 
 SHORT: Sequence[Case] = (HOT_ROW, *REAL_SALE, QUEUE_100, HTTP_200, LONE)
-"""What the README tells."""
+"""The cases in the README."""
 
 GROWTH: Sequence[Case] = (
     HOT_ROW,
@@ -104,4 +104,4 @@ ALL: Sequence[Case] = (
     Case("HTTP 200, sold out", "g", "http", replace(BUYERS_200, tickets=SOON_SOLD_OUT)),
     READS,
 )
-"""What `docs/performance.md` tells."""
+"""The cases in `docs/performance.md`."""

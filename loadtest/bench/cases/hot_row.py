@@ -15,7 +15,7 @@ from loadtest.queue.client import PreparationError
 CLIENTS = 16
 THREADS = 2
 TIMEOUT_SECONDS = 30.0
-"""What pgbench may take beside its measured time."""
+"""How long pgbench may take beyond its measured time."""
 
 PREPARE = """
     CREATE SCHEMA IF NOT EXISTS bench;

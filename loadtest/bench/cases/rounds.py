@@ -1,4 +1,4 @@
-"""Measures cases in turn, a line for each as it is done."""
+"""Measures cases in turn, and prints a line for each."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ Round = Mapping[Case, Measured]
 def one_round(where: str, cases: Sequence[Case], deployment: Deployment, seconds: float) -> Round:
     """Measure every case once, and the hot row before and after each group of them.
 
-    The machine's pace may change within minutes: a case is told in the hot rows around it.
+    The machine's speed may change within minutes, so a case is compared with the hot rows around
+    it.
     """
     others = [case for case in cases if case is not HOT_ROW]
     before = measure_aloud(where, HOT_ROW, deployment, seconds)
@@ -42,12 +43,12 @@ def mean_hot_row(measured: Sequence[Measured]) -> Measured:
 def measure_aloud(where: str, case: Case, deployment: Deployment, seconds: float) -> Measured:
     """Measure a case once, and say what came of it."""
     result = measure(case, deployment, seconds)
-    told = ""
+    details = ""
     if result.p50_ms is not None:
-        told = f"p50 {milliseconds(result.p50_ms)}, p99 {milliseconds(result.p99_ms)}"
+        details = f"p50 {milliseconds(result.p50_ms)}, p99 {milliseconds(result.p99_ms)}"
     elif case.way == "hot row":
-        told = f"with {result.measured_with}"
-    say(f"{where}   {case.name:<38} {count(result.rate):>8}/s   {told}")
+        details = f"with {result.measured_with}"
+    say(f"{where}   {case.name:<38} {count(result.rate):>8}/s   {details}")
     for finding in result.findings:
         say(f"    {finding}")
     return result

@@ -1,4 +1,4 @@
-"""Medians over the rounds, and how each case stands to the hot rows around it."""
+"""Medians over the rounds, and the ratio of each case to the hot rows around it."""
 
 import json
 import statistics

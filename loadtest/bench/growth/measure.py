@@ -48,7 +48,7 @@ def measure_growth(
     measured = []
     for number in range(1, rounds + 1):
         measured.append(_one_round(f"round {number} of {rounds}", sides, cases, seconds))
-        # Whoever goes first in one round goes last in the next.
+        # The order is reversed in each round.
         sides = dict(reversed(sides.items()))
     findings += uvloop.run(check_whole_books(full.database_url))
     return Growth(

@@ -1,4 +1,4 @@
-"""The books of a whole database: what is held of each ticket type lies in active carts."""
+"""Checks a whole database: the held tickets of each type are in active carts."""
 
 import asyncpg
 

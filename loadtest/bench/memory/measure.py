@@ -29,7 +29,7 @@ SAMPLES = 10
 """So many for the commands that were asked for: each 100,000 of a million."""
 HTTP_SHARE = 2
 """Over HTTP, which is slower, at most the half of the commands."""
-LOOK_EVERY_SECONDS = 0.1
+POLL_SECONDS = 0.1
 QUIET = Progress(quiet=True)
 
 Way = Literal["queue", "http"]
@@ -141,13 +141,13 @@ async def _send(load: Load, stretch: Stretch, enough: Enough, processes: SystemP
     load.start(start)
     try:
         while not enough(load.counters.answered, perf_counter() - start):
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             _look(load, stretch, perf_counter() - start, processes)
         load.stop_sending(perf_counter())
         give_up_at = perf_counter() + DRAIN_SECONDS
         # Looked for and not waited for: answers must cost nothing to take.
         while backlog(load, perf_counter()) and perf_counter() < give_up_at:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
     finally:
         load.stop_sending(perf_counter())
     stretch.marks.append((perf_counter() - start, load.counters.answered))

@@ -1,4 +1,4 @@
-"""What a run costs each process in CPU, from /proc: steadier than rates on a shared machine."""
+"""Measures the CPU time of each process from /proc: steadier than rates on a shared machine."""
 
 import os
 import time
@@ -12,7 +12,7 @@ TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class CpuMeter:
-    """Takes the CPU seconds of named processes, of a database's backends and of the broker."""
+    """Measures the CPU seconds of named processes, of a database's backends and of the broker."""
 
     def __init__(self, processes: SystemProcesses) -> None:
         self._processes = processes

@@ -1,4 +1,4 @@
-"""Gateways, workers and the baseline as processes, for as long as the bench needs them."""
+"""Starts and stops gateways, workers and the baseline for the bench."""
 
 import os
 import secrets

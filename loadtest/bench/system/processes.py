@@ -1,4 +1,4 @@
-"""Finds the processes that a measurement is about: those started for it, Postgres, RabbitMQ."""
+"""Finds the processes to measure: those started for the bench, Postgres and RabbitMQ."""
 
 import os
 from collections.abc import Mapping, Sequence
