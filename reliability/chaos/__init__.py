@@ -1,1 +1,1 @@
-"""Breaks a system of its own while buyers buy, and checks that nothing was lost or doubled."""
+"""Fault injection: breaks a system under load, and checks that no command is lost or repeated."""

@@ -1,4 +1,4 @@
-"""Starts a system of its own, breaks it round by round, and says what was violated."""
+"""Starts a system, injects faults into it in rounds, and reports violated invariants."""
 
 import asyncio
 import logging
@@ -25,13 +25,13 @@ from reliability.chaos.system.system_under_test import SystemUnderTest, system
 MAX_ROUNDS = 100
 SETUP_SECONDS = 30.0
 STOPPED = 130
-"""The exit code of a run that was told to end."""
+"""The exit code of a run that was stopped by a signal."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = read_arguments(arguments)
     stop_on_signals()
-    for noisy in ("aiormq", "aio_pika"):  # a broker that is away is what we came for
+    for noisy in ("aiormq", "aio_pika"):  # lost connections are expected here
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         summed = asyncio.run(_run(options))
@@ -89,7 +89,7 @@ async def run(
             say("stopped; this is of the rounds that are over:")
             stopped = True
             if (task := asyncio.current_task()) is not None:
-                task.uncancel()  # what stops the system may still take its time
+                task.uncancel()  # stopping the system may still take a while
         finally:
             if options.logs is not None:
                 _keep_logs(built, options.logs)

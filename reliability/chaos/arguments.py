@@ -1,4 +1,4 @@
-"""The profiles, and what the command line changes of them."""
+"""The profiles, and the options that change them."""
 
 import argparse
 import math
@@ -15,26 +15,26 @@ SHORT_SEED = 4
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much is broken, how often, and how fast it goes on meanwhile."""
+    """How many faults are injected, how often, and the load meanwhile."""
 
     name: str
     commands: int
-    """At least so many; more where the faults take longer."""
+    """The minimum; more if the faults take longer."""
     commands_per_second: float
     long_pause_seconds: float
     hold_seconds: int
     faults: tuple[str, ...]
-    """Each once a round."""
+    """Each is injected once per round."""
     once: tuple[str, ...] = ()
-    """Each once, in the first round: those that stand still for long."""
+    """Each is injected once, in the first round: those with a long standstill."""
     targets: dict[str, int] = field(default_factory=dict)
-    """How often something must have happened at the end."""
+    """Minimum counts at the end of the run."""
     faults_a_round: int = 0
-    """Of those that the targets ask for."""
+    """Faults per round that serve the targets."""
     awaits_recovery: bool = True
-    """Whether a fault waits until the last one has been recovered from and all are back."""
+    """Whether a fault waits until the system has recovered from the previous one."""
     strike_seconds: float = math.inf
-    """After so long no more faults begin, and what was scheduled is left out."""
+    """After this time no further faults begin, and the rest of the schedule is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ CANDIDATES: dict[str, Sequence[Fault]] = {
     "postgres-restarts": postgres.RESTARTS,
     "lost-commits": (postgres.LOST_COMMIT,),
 }
-"""The targets, and what brings each of them nearer."""
+"""The targets, and the faults that count towards each."""
 TARGETS = tuple(CANDIDATES)
 EACH_ONCE = tuple(name for name in FAULTS if name != "broker-half-open")
 SLOW = (
@@ -75,7 +75,7 @@ PROFILES = {
         commands_per_second=200,
         long_pause_seconds=9,
         hold_seconds=6,
-        # A restart of the broker takes long, and is killed here anyway.
+        # A restart takes long, and this profile kills the broker anyway.
         faults=tuple(name for name in EACH_ONCE if name != "broker-restart"),
     ),
     "long": Profile(
@@ -117,8 +117,8 @@ def read_arguments(arguments: Sequence[str] | None = None) -> Options:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reliability.chaos",
-        description="Breaks a system of its own while buyers buy, and checks the invariants.",
-        epilog=f"Faults: {', '.join(FAULTS)}. The exit code is 1 where something was violated.",
+        description="Injects faults into a system under load, and checks the invariants.",
+        epilog=f"Faults: {', '.join(FAULTS)}. Exits with 1 if an invariant was violated.",
     )
     parser.add_argument("--profile", choices=PROFILES, default="short")
     parser.add_argument("--seed", type=int, default=SHORT_SEED, help="of commands and faults")

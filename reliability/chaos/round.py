@@ -59,7 +59,7 @@ class RunContext:
 async def run_round(
     run_context: RunContext, profile: Profile, faults: Sequence[Fault], commands: int, seed: str
 ) -> Result:
-    """Break what is scheduled while at least so many commands are decided."""
+    """Inject the scheduled faults while at least this many commands are decided."""
     rng = random.Random(seed)
     result = Result()
     record = Record(result.recoveries.succeeded)
@@ -145,7 +145,7 @@ async def _strike_all(
 async def _strike_quietly(
     fault: Fault, context: FaultContext, clients: LoadGenerator, result: Result
 ) -> None:
-    """Inject, and mend by hand what does not mend itself: it is a violation all the same."""
+    """Inject a fault; if the system does not recover, repair it and report a violation."""
     result.struck[fault.name] += 1
     result.recoveries.fault_begins()
     await fault.strike(context)
@@ -162,7 +162,7 @@ async def _strike_quietly(
 
 @asynccontextmanager
 async def _said(record: Record, result: Result) -> AsyncIterator[None]:
-    """Say how it goes, every few seconds."""
+    """Print the progress every few seconds."""
 
     async def repeat() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Which faults come in a round, and in which order: drawn from the seed."""
+"""Draws the faults of a round and their order from the seed."""
 
 import random
 from collections.abc import Mapping

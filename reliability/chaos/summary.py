@@ -1,4 +1,4 @@
-"""The end of a run: what was broken, what was asked and answered, and what was violated."""
+"""The summary of a run: faults, commands, outcomes and violations."""
 
 import json
 import signal
@@ -79,7 +79,7 @@ def as_text(summed: dict[str, Any]) -> str:
 
 
 def reached(system: SystemUnderTest, results: Sequence[Result]) -> dict[str, int]:
-    """How often what the targets count has happened."""
+    """The counts for the targets."""
     struck: Counter[str] = Counter()
     for result in results:
         struck += result.struck

@@ -1,4 +1,4 @@
-"""`python -m reliability.fuzzing` sends 100,000 requests to a system of its own."""
+"""`python -m reliability.fuzzing`: starts a system and sends it 100,000 generated requests."""
 
 import argparse
 import asyncio

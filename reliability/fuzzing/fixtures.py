@@ -1,4 +1,4 @@
-"""Creates what the fuzzer's requests name: a user, an event, a ticket type, a command, a cart."""
+"""Creates the resources that the fuzzer's requests name: a user, an event, a command, a cart."""
 
 import secrets
 from datetime import UTC, datetime, timedelta

@@ -27,7 +27,7 @@ CHECKS = [
     checks.response_schema_conformance,
 ]
 ROUNDS_BETWEEN = {"POST /v1/users": 5}
-"""Operations that take part in every n-th pass only: hashing a password takes 50 ms."""
+"""Operations that run only in every n-th pass: hashing a password takes 50 ms."""
 
 Operation = APIOperation[Any, Any, Any, Any]
 
@@ -78,7 +78,7 @@ def fuzz(
 
 
 class _FixedSourceAddress(HTTPAdapter):
-    """Sends from an address of its own, so that its failed log-ins throttle no other client."""
+    """Sends from a separate address, so that its failed log-ins throttle no other client."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options, source_address=(SOURCE_ADDRESS, 0))
@@ -154,7 +154,7 @@ def send_round(
 
 
 def _undocumented(case: Case[Any], response: schemathesis.Response) -> str | None:
-    """Say what the OpenAPI document does not allow in an answer; a 5xx is never allowed."""
+    """Return why the OpenAPI document does not allow a response; a 5xx is never allowed."""
     if response.status_code >= 500:
         return f"{response.status_code} {response.text[:300]}"
     try:

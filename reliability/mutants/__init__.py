@@ -1,1 +1,1 @@
-"""Seeded bugs: each must be caught by the tests that are named beside it."""
+"""Mutation tests: each seeded bug must be caught by the tests that its mutant names."""

@@ -1,4 +1,4 @@
-"""Seeds each bug into a copy of the tree and tells which test catches it."""
+"""Seeds each bug into a copy of the tree and reports which test catches it."""
 
 import argparse
 import sys
@@ -18,15 +18,15 @@ from reliability.mutants.mutant import MisplacedError, Mutant
 from reliability.mutants.tree import ROOT, copy_of_the_tree
 
 DEFAULT_JOBS = 2
-MAX_COMPLAINT_LINES = 20
+MAX_ERROR_LINES = 20
 
 
 def main() -> int:
-    """Return 0 if every mutant was caught, 1 if one survived, 2 if that cannot be told."""
+    """Return 0 if every mutant was caught, 1 if one survived, 2 if that is unknown."""
     options = _read_arguments()
     mutants = [mutant for mutant in MUTANTS if options.only in (None, mutant.name)]
     if not mutants:
-        _say(f"no mutant is called {options.only}")
+        _say(f"there is no mutant {options.only}")
         return 2
     if options.list:
         for mutant in mutants:
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def report(catches: Sequence[Catch]) -> int:
-    """Say who survived, and return the exit code."""
+    """Print the survivors, and return the exit code."""
     survivors = [catch.mutant for catch in catches if catch.by is None]
     broken = [catch.mutant for catch in catches if catch.is_broken]
     for mutant in survivors:
@@ -46,7 +46,7 @@ def report(catches: Sequence[Catch]) -> int:
     caught = len(catches) - len(survivors) - len(broken)
     _say(f"{len(catches)} mutants: {caught} caught, {len(survivors)} survived")
     if broken:
-        _say(f"without a result, for their tests cannot run: {[m.name for m in broken]}")
+        _say(f"without a result, because their tests cannot run: {[m.name for m in broken]}")
         return 2
     return 1 if survivors else 0
 
@@ -63,14 +63,14 @@ def _all_in_place(mutants: Sequence[Mutant]) -> bool:
 
 
 def _tests_pass(mutants: Sequence[Mutant]) -> bool:
-    """Whether the tests pass without a bug: else that they fail with one says nothing."""
+    """Whether the tests pass without a bug: otherwise a failure with one proves nothing."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     _say(f"{len(tests)} groups of tests without a bug")
     with copy_of_the_tree() as tree:
         code, output = run_tests(tree, tests, ALL_TIMEOUT_SECONDS)
     if code != PASSED:
-        complaint = [line for line in output.splitlines() if line.startswith("E  ")]
-        _say("\n".join(complaint[:MAX_COMPLAINT_LINES]))
+        errors = [line for line in output.splitlines() if line.startswith("E  ")]
+        _say("\n".join(errors[:MAX_ERROR_LINES]))
         _say(f"the tests do not pass without a bug: {failed_test(output) or 'time-out'}")
     return code == PASSED
 
@@ -90,17 +90,17 @@ def _hunt_all(mutants: Sequence[Mutant], jobs: int) -> list[Catch]:
 
 def _line(catch: Catch) -> str:
     if catch.is_broken:
-        fate = f"BROKEN     {catch.by}"
+        result = f"BROKEN     {catch.by}"
     else:
-        fate = f"caught by  {catch.by}" if catch.by else "SURVIVED"
-    return f"{catch.mutant.name:<40} {catch.seconds:>5.0f} s  {fate}"
+        result = f"caught by  {catch.by}" if catch.by else "SURVIVED"
+    return f"{catch.mutant.name:<40} {catch.seconds:>5.0f} s  {result}"
 
 
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m reliability.mutants", description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="this mutant alone")
+    parser.add_argument("--only", metavar="NAME", help="only this mutant")
     parser.add_argument("--jobs", type=int, default=DEFAULT_JOBS, help="mutants at a time")
-    parser.add_argument("--list", action="store_true", help="say which there are")
+    parser.add_argument("--list", action="store_true", help="list the mutants")
     parser.add_argument(
         "--unchecked", action="store_true", help="do not run the tests without a bug first"
     )

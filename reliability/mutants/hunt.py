@@ -13,7 +13,7 @@ from reliability.mutants.mutant import Mutant
 from reliability.mutants.tree import copy_of_the_tree
 
 TIMEOUT_SECONDS = 300
-"""A mutant that keeps the tests waiting for so long has been noticed, too."""
+"""A mutant whose tests take longer counts as caught."""
 ALL_TIMEOUT_SECONDS = 1_200
 """For all groups of tests together, without a bug."""
 CAUGHT, PASSED = 1, 0
@@ -22,14 +22,14 @@ CAUGHT, PASSED = 1, 0
 
 @dataclass(frozen=True)
 class Catch:
-    """What became of a mutant."""
+    """The result for a mutant."""
 
     mutant: Mutant
     by: str | None
     """The test that failed; None if the mutant survived."""
     seconds: float
     is_broken: bool = False
-    """The tests could not run at all: that proves nothing."""
+    """The tests could not run, which proves nothing."""
 
 
 def hunt(mutant: Mutant) -> Catch:
@@ -52,11 +52,11 @@ def hunt(mutant: Mutant) -> Catch:
 def run_tests(
     tree: Path, tests: list[str], timeout_seconds: float = TIMEOUT_SECONDS
 ) -> tuple[int | None, str]:
-    """Return the exit code of pytest, None after a time-out, and what it said."""
+    """Return the exit code of pytest, None after a time-out, and its output."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
         cwd=tree,
-        # A `PYTHONPATH` would bring back the tree without the bug.
+        # `PYTHONPATH` could name the tree without the bug.
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -75,13 +75,13 @@ def run_tests(
 
 
 def failed_test(output: str) -> str | None:
-    """The test that pytest names as the one that failed."""
+    """Return the test that pytest reports as failed."""
     found = re.search(r"^(?:FAILED|ERROR) (tests/\S+::.*?)(?: - .*)?$", output, re.MULTILINE)
     return found[1] if found else None
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """End pytest; first in a way that lets it take its gateways, workers and databases along."""
+    """End pytest; first with SIGINT, so that it stops its processes and drops its databases."""
     os.killpg(process.pid, signal.SIGINT)
     try:
         process.communicate(timeout=30)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class MisplacedError(Exception):
-    """The text that a mutant changes is not there, or more than once: the code has moved."""
+    """The text that a mutant replaces is missing or ambiguous: the code has changed."""
 
 
 @dataclass(frozen=True)
@@ -14,18 +14,18 @@ class Mutant:
 
     name: str
     why: str
-    """What it would do to people."""
+    """Its effect on users."""
     path: str
     old: str
     new: str
     tests: tuple[str, ...]
-    """What should catch it, the fastest first."""
+    """The tests that should catch it, the fastest first."""
 
     def applied_to(self, source: str) -> str:
         """Return the source with the bug. Raises `MisplacedError`."""
         found = source.count(self.old)
         if found != 1:
-            raise MisplacedError(f"{self.name}: its text stands {found} times in {self.path}")
+            raise MisplacedError(f"{self.name}: its text occurs {found} times in {self.path}")
         return source.replace(self.old, self.new)
 
     def apply(self, tree: Path) -> None:

@@ -1,4 +1,4 @@
-"""A copy of the source tree, in which a bug does no harm."""
+"""Copies the source tree, so that a bug is seeded into the copy."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LEFT_OUT = shutil.ignore_patterns(
+IGNORED = shutil.ignore_patterns(
     ".git", ".venv", ".holdfast", "build", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info"
 )
 
 
 @contextmanager
 def copy_of_the_tree() -> Iterator[Path]:
-    """Lend a copy of the whole tree, as it stands."""
+    """Create a temporary copy of the tree, with uncommitted changes."""
     with TemporaryDirectory(prefix="holdfast-mutant-") as folder:
         tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
+        shutil.copytree(ROOT, tree, ignore=IGNORED)
         yield tree

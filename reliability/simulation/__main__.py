@@ -37,7 +37,7 @@ def report(verdict: Verdict) -> int:
 
 
 def _run_many(first: int, seeds: int, jobs: int) -> int:
-    # Told to end, it takes its processes along and sums up what is done.
+    # On SIGTERM, end the processes and summarise the seeds that are done.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     started = said_at = time.monotonic()
     done = commands = 0
@@ -73,7 +73,7 @@ def _read_arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="the first of them (default: 0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--seed", type=int, help="run this one only")
-    parser.add_argument("--trace", action="store_true", help="with --seed: tell what happens")
+    parser.add_argument("--trace", action="store_true", help="with --seed: print its events")
     return parser.parse_args()
 
 

@@ -25,7 +25,7 @@ BAD_BODIES = (b"no JSON", b"[]", b'[{"kind":"steal_tickets"}]')
 
 @dataclass
 class SentCommand:
-    """What was sent under one command ID, and what was answered."""
+    """The commands sent under one ID, and the responses."""
 
     payloads: list[Command]
     """The first that was sent, and whatever else was sent under its ID."""
@@ -35,7 +35,7 @@ class SentCommand:
 
 
 class Clients:
-    """Buyers, an organizer and newcomers, and what became of what they asked for."""
+    """Buyers, an organizer and new users, with the outcomes of their commands."""
 
     def __init__(self, loop: VirtualLoop, random: Random, database: Database) -> None:
         self.record: dict[str, SentCommand] = {}
@@ -118,7 +118,7 @@ class Clients:
             del self._waiting[correlation_id]
 
     def _look_up(self, commands: list[Command]) -> list[str]:
-        """The outcomes from the read model: those that are recorded, and no other user's."""
+        """Read the user's recorded outcomes from the read model."""
         outcomes = self._database.tables["outcomes"]
         if all(c.command_id in outcomes for c in commands) and all(
             len(self.record[c.command_id].payloads) == 1 for c in commands

@@ -37,7 +37,7 @@ class Victim(Protocol):
 
 
 class Faults:
-    """Strikes at named points, until it is told to rest."""
+    """Injects faults at named points until it is disabled."""
 
     def __init__(self, random: Random, note: Callable[[str, str], None]) -> None:
         self._random = random
@@ -62,12 +62,12 @@ class Faults:
         return self._random.random() < 0.5
 
     def delay(self, longest_seconds: float) -> float:
-        """How long something takes: mostly short, at times long."""
+        """Draw a duration: mostly short, sometimes long."""
         share = self._random.random()
         return longest_seconds * share * share * share
 
     async def at_statement(self, point: str, victim: Victim) -> None:
-        """What may happen before and after each statement; may raise what Postgres would."""
+        """Inject a fault before or after a statement; may raise an error of Postgres."""
         if self._random.random() >= self._rate:
             return
         if self._random.random() < 0.5:
@@ -77,14 +77,14 @@ class Faults:
         await self.at(point, victim)
 
     def breaks_connection(self, point: str, victim: Victim) -> bool:
-        """Whether the connection to Postgres breaks now."""
+        """Return whether the connection to Postgres breaks now."""
         if self._random.random() >= self._rate:
             return False
         self._note(victim.name, f"{point}: the connection to Postgres breaks")
         return True
 
     async def at(self, point: str, victim: Victim) -> None:
-        """What may happen to a worker anywhere."""
+        """Inject a fault that may hit a worker anywhere."""
         if self._random.random() >= self._rate:
             return
         match self._random.randrange(3):
@@ -99,7 +99,7 @@ class Faults:
                 self._cut_off(victim, point)
 
     async def at_write(self, point: str, victim: Victim) -> None:
-        """What may happen to a worker between two frames to the broker."""
+        """Inject a fault between two frames to the broker."""
         if self._random.random() >= self._rate:
             return
         match self._random.randrange(3):
@@ -123,5 +123,5 @@ class Faults:
 
 
 async def forever() -> None:
-    """Wait for the end that was sent: nothing else comes."""
+    """Wait to be cancelled."""
     await asyncio.get_running_loop().create_future()

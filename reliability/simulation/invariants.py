@@ -1,4 +1,4 @@
-"""The invariants: checked while a seed runs, and on what is left at its end."""
+"""The invariants, checked while a seed runs and on the state at its end."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ LONGEST_OVERDUE = timedelta(seconds=5)
 
 
 class ReplyMonitor:
-    """Checks every reply at the moment at which the broker takes it."""
+    """Checks every reply when the broker receives it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -132,7 +132,7 @@ def _follow(
 
 
 def _compare(model: Model, database: Database) -> Iterator[str]:
-    """What is stored against what should be."""
+    """Compare the stored state with the model."""
     tables = database.tables
     for id, row in tables["ticket_types"].items():
         if row.reserved != model.held(id) or row.total != model.ticket_types[id].total:
@@ -147,7 +147,7 @@ def _compare(model: Model, database: Database) -> Iterator[str]:
 
 
 def _answers(id: str, asked: SentCommand, row: OutcomeRow | None) -> Iterator[str]:
-    """What was promised and told, against what is recorded."""
+    """Compare the responses that clients got with the recorded outcomes."""
     if row is None:
         if asked.accepted or asked.answers:
             yield f"I3: {id} was accepted, and is lost"

@@ -12,7 +12,7 @@ SEEDS_A_PORTION = 50
 
 
 def simulate_all(seeds: range, jobs: int) -> Iterator[list[Verdict]]:
-    """The verdicts of the seeds, as they come."""
+    """Yield the verdicts of the seeds as they are ready."""
     portions = [
         seeds[start : start + SEEDS_A_PORTION] for start in range(0, len(seeds), SEEDS_A_PORTION)
     ]
@@ -25,7 +25,7 @@ def simulate_all(seeds: range, jobs: int) -> Iterator[list[Verdict]]:
 
 
 def _prepare() -> None:
-    # Whoever started them ends them.
+    # The parent process ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
 

@@ -1,4 +1,4 @@
-"""A model of the contract's rules, which says what each outcome should have been.
+"""A model of the contract's rules, which gives the expected outcome of each command.
 
 It shares no code with the worker's domain. It follows the commits in their order and reports each
 outcome that does not follow from those before it.
@@ -64,7 +64,7 @@ class Model:
         self._window = window
 
     def expire(self, cart_id: str, clock: datetime) -> str | None:
-        """Close a cart, and say what is wrong with that."""
+        """Close a cart; return violations."""
         for user, hold in self.holds.items():
             if hold.cart_id == cart_id:
                 del self.holds[user]
@@ -75,11 +75,11 @@ class Model:
     def enter(
         self, command: Command, document: str, first_sent: datetime, committed: Committed
     ) -> str | None:
-        """Apply a command, and say where its outcome differs from what it should have been."""
+        """Apply a command; return how its outcome differs from the expected one."""
         at = committed.clock
         outcome = json.loads(document)
         got = outcome["refusal"]["code"] if outcome["refusal"] else None
-        # Before all else: who was not there held nothing either, whatever they hold by now.
+        # First: a user that did not exist then held nothing, whatever it holds now.
         if got in NOT_FOUND and self._is_newer(command, outcome["refusal"], committed.began):
             return None
         hold = self.holds.get(command.user_id)
@@ -98,7 +98,7 @@ class Model:
         return None
 
     def _is_newer(self, command: Command, refusal: dict[str, Any], began: datetime) -> bool:
-        """Whether what was not found came into being only after the transaction had begun.
+        """Whether the missing row was created only after the transaction had begun.
 
         What does not exist cannot be locked: both orders are right.
         """
@@ -120,7 +120,7 @@ class Model:
                 assert_never(command)
 
     def could_lock(self, user_id: str, began: datetime) -> bool:
-        """Whether a transaction found the user, and so was alone with what is theirs."""
+        """Whether a transaction found the user, and so had locked the user's rows."""
         return user_id in self.users and self._born.get(user_id, began) <= began
 
     def held(self, ticket_type_id: str) -> int:
@@ -216,7 +216,7 @@ class Model:
         return "unprocessable" if ends_at and ends_at <= row.sale_starts_at else None
 
     def _refused_rightly(self, refusal: dict[str, Any], first_sent: datetime) -> str | None:
-        """No hold that was over when the command was sent may stand in its way."""
+        """A hold that had expired when the command was sent must not cause a refusal."""
         id = refusal["ticket_type_id"]
         if refusal["available"] != self.ticket_types[id].total - self.held(id):
             return f"I10: {refusal['available']} of {id} are not what is available"
@@ -224,7 +224,7 @@ class Model:
             return f"I9: an expired hold of {id} refuses a buyer"
         return None
 
-    # --- what a success does ----------------------------------------------------------------
+    # --- effects of a success ----------------------------------------------------------------
 
     def _apply(self, command: Command, at: datetime) -> None:
         match command:

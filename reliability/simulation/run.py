@@ -62,7 +62,7 @@ def simulate(seed: int, *, trace: bool = False) -> Verdict:
 
 @contextmanager
 def _quiet_worker() -> Iterator[None]:
-    """Keep what the worker would tell of a thousand faults from the terminal."""
+    """Suppress the worker's log, which thousands of faults would fill."""
     logger = logging.getLogger("worker")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -73,7 +73,7 @@ def _quiet_worker() -> Iterator[None]:
 
 
 class _Run:
-    """Everything that takes part in a run."""
+    """All parts of a run."""
 
     def __init__(self, loop: VirtualLoop, seed: int, verdict: Verdict, trace: bool) -> None:
         self._loop = loop
@@ -143,7 +143,7 @@ class _Run:
                 return
             await asyncio.sleep(0.2)
 
-    # --- what goes wrong --------------------------------------------------------------------
+    # --- faults --------------------------------------------------------------------
 
     async def _break_things(self) -> None:
         """Now and then take Postgres, the broker or a worker away."""
@@ -185,7 +185,7 @@ class _Run:
         worker = Worker(f"worker {number}", self._database, self._broker, self._faults, self._rules)
         self._workers[number : number + 1] = [worker]
 
-    # --- what is told -----------------------------------------------------------------------
+    # --- report -----------------------------------------------------------------------
 
     def _note(self, who: str, what: str) -> None:
         if self._traces and len(self._verdict.trace) < MAX_TRACE_LINES:

@@ -35,7 +35,7 @@ CONFIRM_SECONDS = 0.05
 
 
 class Worker:
-    """Lives from its making until it is killed or told to stop."""
+    """Runs from its creation until it is killed or stopped."""
 
     def __init__(
         self, name: str, database: Database, broker: Broker, faults: Faults, rules: Rules
@@ -45,7 +45,7 @@ class Worker:
         self.tasks: list[asyncio.Task[Any]] = []
         self.is_dead = False
         self.broke_its_promise = False
-        """Whether, told to stop, it left behind messages that it had taken."""
+        """Whether it stopped with unanswered messages."""
         self._broker = broker
         self._resumed: asyncio.Event | None = None
         self._channel: Channel | None = None
@@ -76,7 +76,7 @@ class Worker:
             self._channel.drop()
 
     async def go_on(self) -> None:
-        """Pass, unless the process stands still or is dead."""
+        """Continue, unless the process is paused or dead."""
         if self._resumed is not None:
             await self._resumed.wait()
         if self.is_dead:
@@ -110,7 +110,7 @@ class Worker:
         return asyncio.ensure_future(coroutine)
 
     async def _consume(self) -> None:
-        """Connect, and connect again: what FastStream does."""
+        """Connect and reconnect, as FastStream does."""
         while True:
             if not self._broker.is_down:
                 self._channel = Channel(self._broker, self, consuming.PREFETCH_MESSAGES)

@@ -1,1 +1,1 @@
-"""The invariants, and what they are checked against: the record, the database, the clock."""
+"""The invariants, and the data for checking them: client records, the database, the clock."""

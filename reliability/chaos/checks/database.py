@@ -98,7 +98,7 @@ class Database:
                 raise
 
     async def documents(self, command_ids: list[str]) -> dict[str, str]:
-        """The recorded outcomes, to the letter."""
+        """The recorded outcomes, byte for byte."""
         return dict(await self._pool.fetch(OUTCOMES, command_ids))
 
     async def documents_or_none(self, command_ids: list[str]) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Database:
         return {row[0] for row in await self._pool.fetch(OUTCOMES_OF_USERS, user_ids)}
 
     async def carts(self, user_ids: list[str]) -> tuple[datetime, dict[str, HeldCart]]:
-        """The clock, and what each user holds at that instant."""
+        """The clock, and each user's holds at that instant."""
         carts: dict[str, HeldCart] = {}
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -1,4 +1,4 @@
-"""The invariants I3 to I14, each a function of what clients heard and what is written.
+"""The invariants I3 to I14, each a function of the clients' records and the stored rows.
 
 I1 and I2, and I13 as far as it can be seen while faults run, are in `monitor`; I12 (no secret in
 any log) is a test of its own.
@@ -21,7 +21,7 @@ from worker.committer import MAX_CONCURRENT_BATCHES
 
 MAX_FINDINGS_EACH = 10
 EXPECTED_REFUSALS = frozenset({"insufficient_availability", "item_not_in_cart", "deadline_passed"})
-"""All that the rules can say to what the buyers ask for."""
+"""All refusals that the buyers' commands can get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Written:
     """What the database holds once the system is quiescent."""
 
     documents: Mapping[str, str]
-    """The recorded outcomes of the commands in the record, to the letter."""
+    """The recorded outcomes of the commands in the record, byte for byte."""
     outcomes: Mapping[str, Document]
     """The same, read."""
     recorded_ids: frozenset[str]
@@ -100,7 +100,7 @@ def i8_what_was_refused_stays_refused(record: Record, written: Written) -> Itera
 def i9_i10_decided_by_the_rules(
     record: Record, written: Written, played: Replay, totals: Mapping[str, int]
 ) -> Iterable[str]:
-    """To the order of their instants: what was decided at one instant has no known order."""
+    """Commands by decision time; those with the same time have no known order."""
     yield from check_availability(played, totals)
     for entry in record.entries.values():
         outcome = written.outcomes.get(entry.id)
@@ -109,7 +109,7 @@ def i9_i10_decided_by_the_rules(
         refusal = outcome["refusal"] or {}
         if refusal and refusal["code"] not in EXPECTED_REFUSALS:
             yield f"I10: {entry.id} was refused {refusal['code']}, for which there is no reason"
-        if entry.way == "http":  # where the gateway may set a deadline of its own
+        if entry.way == "http":  # the gateway may set a deadline
             continue
         passed = entry.deadline and instant(entry.deadline) <= instant(outcome["decided_at"])
         if bool(passed) != (refusal.get("code") == "deadline_passed"):

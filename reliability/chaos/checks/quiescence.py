@@ -1,4 +1,4 @@
-"""Waits until the system is quiescent, reads what is recorded, and checks every invariant."""
+"""Waits until the system is quiescent, reads its state, and checks every invariant."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from shared.topology import COMMANDS_QUEUE, DEAD_QUEUE
 from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 DRAIN_SECONDS = 30.0
-LOOK_EVERY_SECONDS = 0.5
+POLL_SECONDS = 0.5
 SWEPT_SECONDS = 3.0
 CHUNK = 5_000
 CONNECT_SECONDS = 5.0
@@ -74,7 +74,7 @@ async def drained(system: SystemUnderTest) -> list[str]:
     while any((lengths := (await asyncio.to_thread(queue_lengths, system)))[COMMANDS_QUEUE]):
         if time.monotonic() > give_up_at:
             return [f"I11: after {DRAIN_SECONDS:.0f} s the queue still keeps {lengths}"]
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     return []
 
 
@@ -128,12 +128,12 @@ async def _lent_out(system: SystemUnderTest) -> dict[str, float]:
     while any((lent_out := await _gauges(system.workers + system.gateways, IN_USE_GAUGE)).values()):
         if time.monotonic() > give_up_at:
             break
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     return lent_out
 
 
 async def _gauges(services: Sequence[Service], name: str) -> dict[str, float]:
-    """A gauge of each of these, by its name; not a number where there is none."""
+    """The gauge with this name of each process; NaN if it has none."""
     values = {}
     async with httpx.AsyncClient(trust_env=False) as http:
         for service in services:

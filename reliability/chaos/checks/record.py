@@ -33,7 +33,7 @@ class Entry:
     unknown: int = 0
     """How many attempts had no definite answer."""
     documents: set[str] = field(default_factory=set)
-    """The outcome documents that were seen, to the letter: one, if all is well."""
+    """The distinct outcome documents that clients got: exactly one, if the invariant holds."""
     refusals: list[Document] = field(default_factory=list)
     """The problem documents of a refusal."""
     turned_away: int = 0
@@ -79,11 +79,11 @@ class Record:
         return entry
 
     def answered(self, entry: Entry, status: int) -> None:
-        """Note what a gateway said to a command that was handed in."""
+        """Record a gateway's response to a submitted command."""
         self.at_the_door.append(PendingReply(entry, status, time.monotonic()))
 
     def hear(self, entry: Entry, document: str) -> None:
-        """Note an outcome document that a client received."""
+        """Record an outcome document that a client received."""
         first = not entry.documents
         entry.accepted = True
         entry.documents.add(document)

@@ -10,7 +10,7 @@ from reliability.chaos.checks.record import Entry
 WITHIN_SECONDS = 10.0
 """I14."""
 GIVE_UP_SECONDS = 60.0
-LOOK_EVERY_SECONDS = 0.05
+POLL_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -23,11 +23,11 @@ class Recovery:
     """Raised to the most that any fault in between is allowed."""
     seconds: float | None = None
     disturbed: bool = False
-    """Another fault began before the success: what it took says nothing of this one."""
+    """Another fault began before the success, so the recovery time is not that of this fault."""
     calm_since: float | None = None
-    """The end of the last fault; None while one is under way."""
+    """The end of the last fault; None during a fault."""
     calm_seconds: float = 0.0
-    """The longest wait for a success in which nothing was being broken: this is what I14 bounds."""
+    """The longest wait for a success without a fault in progress, which I14 bounds."""
 
     def calm_ends(self, now: float) -> None:
         if self.calm_since is not None:
@@ -73,12 +73,12 @@ class Recoveries:
         self._open = still_open
 
     async def settled(self, give_up_seconds: float = GIVE_UP_SECONDS) -> bool:
-        """Wait until every fault has been recovered from; tell whether that came to pass."""
+        """Wait until the system has recovered from every fault; return whether it has."""
         give_up_at = time.monotonic() + give_up_seconds
         while self._open:
             if time.monotonic() > give_up_at:
                 return False
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         return True
 
     def too_slow(self) -> list[Recovery]:

@@ -1,4 +1,4 @@
-"""Plays the recorded outcomes again: each user's cart, and what was left of each ticket type.
+"""Replays the recorded outcomes: each user's cart, and the availability of each ticket type.
 
 A user's commands are known in their order. Those of several users on one ticket type are ordered
 by their instants of decision: each is read from the database's clock under the ticket type's
@@ -45,13 +45,13 @@ class SoldOut:
 
 @dataclass(slots=True)
 class Cart:
-    """What a user holds, by the outcomes."""
+    """A user's holds according to the outcomes."""
 
     id: str | None = None
     expires_at: datetime = NEVER
     lines: Lines = field(default_factory=dict)
     since: dict[str, datetime] = field(default_factory=dict)
-    """When each line came to hold what it holds."""
+    """When each line got its current quantity."""
 
 
 @dataclass(slots=True)
@@ -201,5 +201,5 @@ def _timeline(holds: list[Hold]) -> tuple[list[datetime], list[int], list[int], 
 
 
 def instant(text: Any) -> datetime:
-    """Read a time of an outcome document."""
+    """Parse a time of an outcome document."""
     return datetime.fromisoformat(text)

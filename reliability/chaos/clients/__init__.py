@@ -1,1 +1,1 @@
-"""The clients of a round, over HTTP and through the queue, and what they need."""
+"""The clients of a round, over HTTP and through the queue, and their fixtures."""

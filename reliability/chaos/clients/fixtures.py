@@ -1,4 +1,4 @@
-"""Creates what a round needs: an organizer, ticket types, and buyers with their tokens."""
+"""Creates the fixtures of a round: an organizer, ticket types, and buyers with their tokens."""
 
 import asyncio
 import json

@@ -113,7 +113,7 @@ class HttpBuyer:
     async def _request(
         self, entry: Entry, method: str, path: str, headers: dict[str, str], body: Any
     ) -> httpx.Response | None:
-        """Ask any gateway; None where there is no answer."""
+        """Send a request to any gateway; None without a response."""
         url = self._rng.choice(self._urls)
         try:
             answer = await self._http.request(
@@ -126,7 +126,7 @@ class HttpBuyer:
         return answer
 
     def _note(self, entry: Entry, answer: httpx.Response) -> bool:
-        """Record an answer; return whether it is the outcome."""
+        """Record a response; return whether it is the outcome."""
         status = answer.status_code
         if status in (UNAVAILABLE, TOO_MANY):
             entry.unknown += 1

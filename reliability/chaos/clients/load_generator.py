@@ -84,7 +84,7 @@ class LoadGenerator:
         await self._http.aclose()
 
     def check(self) -> None:
-        """Raise what has ended a client before its time: a bug of ours."""
+        """Raise the error that ended a client early: a bug in the client."""
         for task in self._buying:
             if task.done():
                 task.result()

@@ -1,4 +1,4 @@
-"""Sends a new command many times a second, so that a recovery is seen when it comes."""
+"""Sends a new command many times a second, so that a recovery is noticed at once."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

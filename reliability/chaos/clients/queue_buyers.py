@@ -17,8 +17,8 @@ from reliability.chaos.clients.workload import Workload, command
 
 MAX_USERS_A_MESSAGE = 20
 REPLY_SECONDS = 1.5
-"""A reply that takes longer may be lost: from then on the outcome is read from the database."""
-LOOK_EVERY_SECONDS = 0.1
+"""A later reply may be lost: from then on the outcome is read from the database."""
+POLL_SECONDS = 0.1
 RETRY_SECONDS = 0.1
 GIVE_UP_SECONDS = 120.0
 
@@ -31,7 +31,7 @@ REUSED = 0.05
 UNREADABLE = 0.02
 
 Part = tuple[Document, Callable[[str], None]]
-"""A command as it is on the wire, and who hears what became of it."""
+"""A command as sent, and the callback for its outcome."""
 
 
 class QueueBuyers:
@@ -134,7 +134,7 @@ class QueueBuyers:
             for entry in unknown:
                 if entry.id in documents:
                     self._record.hear(entry, documents[entry.id])
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _hear_of_reuse(self, document: str) -> None:
         if REUSED_CODE not in document:

@@ -1,4 +1,4 @@
-"""Publishes messages and takes replies, on a connection that reconnects."""
+"""Publishes messages and receives replies, on a connection that reconnects."""
 
 import asyncio
 import json
@@ -19,12 +19,12 @@ CONNECT_SECONDS = 5.0
 CONFIRM_SECONDS = 3.0
 RECONNECT_SECONDS = 0.1
 MAX_EXPECTED = 20_000
-"""How many messages are remembered whose replies may still come."""
+"""How many messages are remembered while their replies are outstanding."""
 LATE_SECONDS = 1.0
 """How much later than the first a copy may be published."""
 
 OnReply = Callable[[list[str]], None]
-"""Takes the outcome documents of a message, to the letter, in the order of its commands."""
+"""Takes the outcome documents of a message, unparsed, in the order of its commands."""
 
 BROKEN = (AMQPError, OSError, TimeoutError, RuntimeError)
 
@@ -51,7 +51,7 @@ class QueueClient:
         await asyncio.wait([self._running])
 
     async def publish(self, body: bytes, on_reply: OnReply) -> bool:
-        """Publish a message; False where it is unknown whether the broker has it.
+        """Publish a message; False if it is unknown whether the broker has it.
 
         Replies may come before it returns, and long after, and more than one.
         """

@@ -70,7 +70,7 @@ class Workload:
 
 
 def command(kind: str, user_id: str, fields: Document, **envelope: Any) -> Document:
-    """A command as it goes over the wire."""
+    """A command as it is sent."""
     return {
         "kind": kind,
         "command_id": new_id(),

@@ -1,1 +1,1 @@
-"""The faults, by what they strike: workers and gateways, Postgres, RabbitMQ, and their wires."""
+"""The faults, by target: workers and gateways, Postgres, RabbitMQ, and their connections."""

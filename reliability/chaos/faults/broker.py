@@ -18,7 +18,7 @@ from shared.topology import COMMANDS_EXCHANGE, COMMANDS_QUEUE, COMMANDS_ROUTING_
 ALARM_SECONDS = 8.0
 """Much longer than a gateway awaits a confirm: three seconds."""
 LAST_TAKEN_SECONDS = 0.5
-"""RabbitMQ still takes what each connection publishes next when an alarm is raised."""
+"""After an alarm RabbitMQ still accepts one publish from each connection."""
 CONNECT_SECONDS = 5.0
 COPIES, COPIES_SECONDS = 3, 4.0
 WITHIN_SECONDS = 15.0
@@ -70,7 +70,7 @@ async def _alarm(context: FaultContext, setting: str, raised: str, lowered: str)
 
 @asynccontextmanager
 async def _taking_nothing(context: FaultContext) -> AsyncIterator[None]:
-    """Add to the findings what gateways say that they must not while the broker takes nothing.
+    """Add wrong responses of gateways to the findings while the broker accepts no publishes.
 
     All are to be ready by then: the first message of a new connection is taken in spite of an
     alarm.
@@ -81,12 +81,12 @@ async def _taking_nothing(context: FaultContext) -> AsyncIterator[None]:
 
 
 def wrong_answers(record: Record, since: float, until: float) -> Iterable[str]:
-    """Row 13: while the broker takes nothing, 503 "unknown", and never a false 202."""
+    """Row 13: while the broker accepts no publishes, 503 "unknown", and never a false 202."""
     answers = [answer for answer in record.at_the_door if since <= answer.at <= until]
     if all(answer.status != UNAVAILABLE for answer in answers):
         yield f"row 13: no gateway answered 503 in {until - since:.1f} s without the broker"
     for answer in answers:
-        # The outcome of one that was handed in before may well have been read from the database.
+        # The outcome of an earlier command may have been read from the database.
         is_new = answer.entry.began_at >= since + LAST_TAKEN_SECONDS
         if is_new and 200 <= answer.status < 300:
             yield f"row 13: {answer.entry.id} got {answer.status} while the broker took nothing"

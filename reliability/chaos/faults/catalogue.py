@@ -7,7 +7,7 @@ from reliability.chaos.faults.context import Fault, FaultContext
 
 
 async def kill_everything(context: FaultContext) -> bool:
-    """As when the lights go out and on again, but for what only the disk would lose."""
+    """A power failure, except that the disks lose nothing."""
     await asyncio.gather(
         postgres.kill(context),
         broker.kill(context),

@@ -19,7 +19,7 @@ class FaultContext:
     record: Record
     rng: random.Random
     long_pause_seconds: float
-    """How long something stands still that is to outlast every time-out."""
+    """A standstill that is longer than every time-out."""
     findings: list[str] = field(default_factory=list)
 
 
@@ -38,4 +38,4 @@ class Fault:
     within_seconds: float = WITHIN_SECONDS
     """How soon after its end a new command has to succeed."""
     quiet: bool = False
-    """It destroys what was accepted: it comes when nothing is on its way."""
+    """It destroys accepted commands, so it is injected only while none is in flight."""

@@ -29,8 +29,8 @@ PANIC = re.compile("PANIC:.*No space left on device")
 START_SECONDS = 30.0
 FULL_WITHIN_SECONDS = 15.0
 HALF_OPEN_WITHIN_SECONDS = 15.0
-"""Row 19: what hears nothing has to find that out first."""
-LOOK_EVERY_SECONDS = 0.02
+"""Row 19: a half-open connection is noticed only after a time-out."""
+POLL_SECONDS = 0.02
 WAYS = ("worker postgres", "gateway postgres")
 
 
@@ -84,7 +84,7 @@ async def lose_commits(context: FaultContext) -> bool:
     while proxy.commits_lost < before + wanted:
         if asyncio.get_running_loop().time() > give_up_at:
             break
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     proxy.commits_to_lose = 0
     return proxy.commits_lost > before
 
@@ -167,7 +167,7 @@ async def _start_if_ended(context: FaultContext) -> None:
         except ConnectionRefusedError:
             await asyncio.to_thread(context.system.postgres.restart)
         except SNAPSHOT_ERRORS:
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         else:
             return
 
@@ -185,7 +185,7 @@ class _Log:
         while not pattern.search(self._text()):
             if time.monotonic() > give_up_at:
                 return False
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
         return True
 
     def _text(self) -> str:

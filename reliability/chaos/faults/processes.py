@@ -1,4 +1,4 @@
-"""Workers and gateways that are killed, at every point of their way, frozen, and told to stop."""
+"""Kills workers and gateways at every crash point, freezes them, and stops them."""
 
 import asyncio
 import os

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol, cast
 
 COMMIT = b"Q\x00\x00\x00\x0cCOMMIT;\x00"
-"""A simple query as asyncpg ends a transaction: in one write of its own."""
+"""The simple query with which asyncpg ends a transaction, in a separate write."""
 GREETINGS = 3
 """Writes of a client among which its settings are: it asks for TLS, and then introduces itself."""
 KEEPALIVE_NAMES = ("idle", "interval", "count")
@@ -22,7 +22,7 @@ MAX_HELD_BYTES = 1 << 20
 
 
 class Rules(Protocol):
-    """What a proxy does to its connections at the moment, and what it is told by them."""
+    """The current behaviour of a proxy, and the events of its connections."""
 
     connections: "set[Connection]"
     is_stalled: bool
@@ -45,7 +45,7 @@ class Connection:
         self._greetings = GREETINGS
         self._keepalives: dict[bytes, int] = {}
         self._hears_no_more = False
-        """Whether the server was told that its client has said all."""
+        """Whether the client's EOF was passed on to the server."""
 
     def received(self, end: "_End", data: bytes) -> None:
         if self.is_dead:
@@ -58,21 +58,21 @@ class Connection:
                 self._keepalives |= {name: int(value) for name, value in KEEPALIVES.findall(data)}
             if not self._hears_no_more:
                 self.server.send(data)
-        elif self._loses_answer:  # it has come, so the transaction is committed
+        elif self._loses_answer:  # it has arrived, so the transaction is committed
             self.proxy.commits_lost += 1
             self.break_off()
         else:
             self.client.send(data)
 
     def _commits(self) -> None:
-        """Decide what becomes of the answer to a COMMIT that is passed on."""
+        """Decide whether the response to a forwarded COMMIT is lost."""
         proxy = self.proxy
         if proxy.commits_to_lose > 0:
             proxy.commits_to_lose -= 1
             self._loses_answer = True
         elif proxy.commits_to_hold > 0:
             proxy.commits_to_hold -= 1
-            # What is in the server's end goes out first.
+            # Buffered data of the server is sent first.
             asyncio.get_running_loop().call_soon(self._hold_answer)
 
     def _hold_answer(self) -> None:
@@ -96,13 +96,13 @@ class Connection:
             self.server.transport.write_eof()
 
     def break_off(self) -> None:
-        """Break both sides, with a reset: what was on its way is lost."""
+        """Reset both sides: data in transit is lost."""
         self.proxy.connections.discard(self)
         self.client.abort()
         self.server.abort()
 
     def end(self) -> None:
-        """Close both sides once what was received is sent: one of them has closed."""
+        """Close both sides after forwarding the received data: one side has closed."""
         self.proxy.connections.discard(self)
         for end in (self.client, self.server):
             if end.transport is not None:
@@ -110,7 +110,7 @@ class Connection:
 
 
 class _End(asyncio.Protocol):
-    """One end of a connection, and what waits to be sent through it."""
+    """One end of a connection, and the data waiting to be sent."""
 
     def __init__(self, connection: Connection) -> None:
         self.transport: asyncio.Transport | None = None
@@ -132,7 +132,7 @@ class _End(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        # The other side of a dead connection is not told.
+        # The other side of a dead connection does not notice.
         if not self._connection.is_dead:
             self._connection.end()
 
@@ -174,7 +174,7 @@ class _End(asyncio.Protocol):
             self.transport.abort()
 
     def flush(self) -> None:
-        """Send what is due, and come back for the rest."""
+        """Send the data that is due, and schedule the rest."""
         if self.transport is None or self._connection.proxy.is_stalled or not self._held:
             return
         loop = asyncio.get_running_loop()

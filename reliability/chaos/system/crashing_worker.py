@@ -20,7 +20,7 @@ from worker.storage import locking
 from worker.storage.driver import COMMIT, Driver
 
 SENDING_TURNS = 3
-"""Turns of the event loop after which what was written has left the process."""
+"""Iterations of the event loop after which written data has left the process."""
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def _transaction(trigger: CrashTrigger, transaction: Any) -> Any:
 
 
 def _execute(trigger: CrashTrigger, execute: Any) -> Any:
-    """COMMIT goes through here: the moment between its sending and its answer."""
+    """Intercepts COMMIT, between its request and its response."""
 
     async def wrapped(connection: Driver, query: str, *args: Any, **kwargs: Any) -> Any:
         if query != COMMIT or not trigger.is_armed_at("commit sent"):

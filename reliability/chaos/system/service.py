@@ -78,7 +78,7 @@ class Service:
         return self._process.pid
 
     def signal(self, number: signal.Signals) -> bool:
-        """Send a signal; tell whether there was a process to take it."""
+        """Send a signal; return whether a process received it."""
         if self._process is None or not self._process.running:
             return False
         os.kill(self.pid, number)

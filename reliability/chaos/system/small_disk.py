@@ -44,7 +44,7 @@ class SmallDisk:
         )
         if mounted.returncode != 0:
             return None
-        # Lazily: whatever still runs there, the name goes at once and the memory with it.
+        # Lazily: the name is removed at once, even if a process still uses the file system.
         stack.callback(_unmount, folder)
         return cls(folder)
 
@@ -81,7 +81,7 @@ class SmallDisk:
     def fill(self) -> None:
         with self._ballast.open("wb") as file:
             while free_bytes := self._free_bytes():
-                # Whoever takes the last of it meanwhile, it is full at the end.
+                # Another process may use the last space meanwhile: it is full in any case.
                 with suppress(OSError):
                     os.posix_fallocate(file.fileno(), self._ballast.stat().st_size, free_bytes)
 

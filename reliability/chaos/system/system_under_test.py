@@ -28,7 +28,7 @@ QUEUE_SETTLES_SECONDS = 4.0
 """RabbitMQ 3.10 can lose a quorum queue that was declared less than three seconds ago."""
 WORKERS, GATEWAYS = 2, 2
 WAYS = ("worker postgres", "worker rabbitmq", "gateway postgres", "gateway rabbitmq")
-"""Each client and server pair has a proxy of its own."""
+"""Each pair of client and server has a separate proxy."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class SystemUnderTest:
     database_url: str
     jwt_secret: str
     proxies: dict[str, Proxy]
-    """By the way that they stand in."""
+    """By the connection that they proxy."""
     disk: SmallDisk | None
     wal_disk: SmallDisk | None
     """Under the write-ahead log."""
@@ -66,7 +66,7 @@ class SystemUnderTest:
 async def system(
     hold_seconds: int, *, with_small_disk: bool, with_wal_disk: bool, worker_module: str
 ) -> AsyncIterator[SystemUnderTest]:
-    """Start all of it, on ports and data of its own, and stop it. Raises `Unavailable`."""
+    """Start the system with private ports and data, and stop it. Raises `Unavailable`."""
     with ExitStack() as servers:
         home = servers.enter_context(temporary_home())
         postgres = PrivatePostgres(home)

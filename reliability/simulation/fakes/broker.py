@@ -1,4 +1,4 @@
-"""A broker in memory: keeps what it confirmed; loses, repeats and delays the rest."""
+"""A broker in memory: keeps confirmed messages; loses, repeats and delays others."""
 
 import asyncio
 from collections import deque
@@ -75,7 +75,7 @@ class Consumer(Victim, Protocol):
 
 
 class Watcher(Protocol):
-    """Checks what the broker sees."""
+    """Checks the messages that the broker receives."""
 
     def on_reply(self, documents: list[str]) -> None: ...
     def on_acknowledged(self, message: Message) -> None: ...
@@ -84,7 +84,7 @@ class Watcher(Protocol):
 
 @dataclass(eq=False)
 class Broker:
-    """The queue of commands, the dead letters, and who waits for replies."""
+    """The queue of commands, the dead letters, and the consumers of replies."""
 
     faults: Faults
     watcher: Watcher
@@ -109,7 +109,7 @@ class Broker:
             raise UnknownError
 
     def deliver(self) -> None:
-        """Push what waits to those who have room for it."""
+        """Push waiting messages to consumers with free prefetch."""
         while self.ready:
             open_channels = [c for c in self.channels if c.has_room()]
             if not open_channels:
@@ -188,7 +188,7 @@ class Channel:
         self._arrived.set()
 
     def drop(self) -> None:
-        """Give back what is not acknowledged, to be delivered again."""
+        """Requeue the unacknowledged messages."""
         if self.is_closed:
             return
         self.is_closed, self.is_consumed = True, False
@@ -202,7 +202,7 @@ class Channel:
     # --- the worker's side ------------------------------------------------------------------
 
     async def deliveries(self, handle: Callable[[Any], Any]) -> None:
-        """Hand over what arrives, in order, until the channel closes."""
+        """Deliver messages in order until the channel closes."""
         while not self.is_closed:
             await self._arrived.wait()
             self._arrived.clear()

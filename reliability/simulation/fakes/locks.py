@@ -8,7 +8,7 @@ from typing import Any
 from asyncpg import AdminShutdownError, DeadlockDetectedError, LockNotAvailableError
 
 Key = tuple[str, Any]
-"""A table, or an index, and what is locked in it."""
+"""A table or an index, and the locked keys in it."""
 LOCK_TIMEOUT_SECONDS = 2.0
 
 

@@ -164,7 +164,7 @@ class Driver:
         return "COMMIT"
 
     async def _die_of(self, outcomes: list[OutcomeRow]) -> None:
-        """End the worker that saves the outcome of a deadly command."""
+        """End a worker that saves the outcome of a poison command."""
         for row in outcomes:
             if row.command_id in self._database.deadly and not row.dead_letter:
                 await self._client.faults.die(self._client, f"deciding {row.command_id}")

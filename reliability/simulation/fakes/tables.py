@@ -71,7 +71,7 @@ class Committed:
     began: datetime
     at: datetime
     clock: datetime
-    """What it was told of the time."""
+    """The time that its clock returned."""
     expired: list[str]
     """The carts whose hold it found to be over."""
     outcomes: list[OutcomeRow]
@@ -92,7 +92,7 @@ class Database:
     alarms: list[str] = field(default_factory=list)
     """What the worker must never lean on: constraints that had to refuse, deadlocks, drift."""
     recorded_without_lock: set[str] = field(default_factory=set)
-    """Commands whose user was not there when their outcome was recorded."""
+    """Commands whose user did not exist when their outcome was recorded."""
     poisoned: set[str] = field(default_factory=set)
     """Commands whose outcome cannot be saved, unless it says that they were set aside."""
     deadly: set[str] = field(default_factory=set)
@@ -115,7 +115,7 @@ class Database:
 
 
 class Transaction(Holder):
-    """Sees what is committed and its own writes; locks what it is told to."""
+    """Reads committed rows and its own writes; locks the requested rows."""
 
     def __init__(self, database: Database) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class Transaction(Holder):
         rows: list[Any] = []
         for id in there:
             if rows and self.database.random.random() < 0.3:
-                await asyncio.sleep(NEXT_ROW_SECONDS)  # others come in between
+                await asyncio.sleep(NEXT_ROW_SECONDS)  # others run in between
             if "FOR NO KEY UPDATE" in sql:
                 await self.database.locks.acquire(self, (table, id))
             rows.append(self.get(table, id))

@@ -1,4 +1,4 @@
-"""An event loop without I/O, whose clock jumps to whatever comes next."""
+"""An event loop without I/O, whose clock jumps to the next timer."""
 
 import asyncio
 import heapq
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 START = datetime(2024, 6, 1, 12, tzinfo=UTC)
-"""What the clock reads at first. Long past, so that no ID lies ahead of the real clock."""
+"""The initial time: in the past, so that no ID is ahead of the real clock."""
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class NothingLeftError(Exception):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """A second takes no time; what is due at the same time runs in the order of its request."""
+    """Waiting takes no time; timers due at the same time run in the order of their creation."""
 
     _ready: deque[asyncio.Handle]
     _stopping: bool
