@@ -15,7 +15,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .PHONY: help up test lint types bench chaos simulate mutants fuzz lock clean
 
-help: ## say what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: $(STAMP) ## run the whole system in the foreground; Ctrl-C stops it
@@ -24,7 +24,7 @@ up: $(STAMP) ## run the whole system in the foreground; Ctrl-C stops it
 test: $(STAMP) ## run the tests in parallel; ARGS="-k cart" picks some, ARGS="-n 0" uses one process
 	@exec $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
-lint: $(STAMP) ## check style, format and which module may import which
+lint: $(STAMP) ## check style, format and import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/lint-imports
@@ -32,19 +32,19 @@ lint: $(STAMP) ## check style, format and which module may import which
 types: $(STAMP) ## check the types
 	@$(BIN)/mypy
 
-bench: $(STAMP) ## measure it beside one transaction a reservation; ARGS=--report is the short form
+bench: $(STAMP) ## measure it against one transaction per reservation; ARGS=--report is the short form
 	@exec $(BIN)/python -m loadtest.bench $(ARGS)
 
-simulate: $(STAMP) ## run seeds of the simulation; ARGS="--seed 7 --trace" tells what one does
+simulate: $(STAMP) ## run seeds of the simulation; ARGS="--seed 7 --trace" prints one
 	@exec $(BIN)/python -m reliability.simulation $(ARGS)
 
-mutants: $(STAMP) ## seed bugs, one at a time, and see each caught; ARGS="--only NAME" takes one
+mutants: $(STAMP) ## seed bugs one at a time and check that a test catches each; ARGS="--only NAME" runs one
 	@exec $(BIN)/python -m reliability.mutants $(ARGS)
 
-chaos: $(STAMP) ## break a system of its own and check the invariants; ARGS="--profile long" takes an hour
+chaos: $(STAMP) ## inject faults into a system and check the invariants; ARGS="--profile long" takes an hour
 	@exec $(BIN)/python -m reliability.chaos $(ARGS)
 
-fuzz: $(STAMP) ## send the gateway 100,000 requests made from its OpenAPI document
+fuzz: $(STAMP) ## send the gateway 100,000 requests generated from its OpenAPI document
 	@exec $(BIN)/python -m reliability.fuzzing $(ARGS)
 
 lock: $(STAMP) ## pin every dependency of pyproject.toml again
@@ -53,7 +53,7 @@ lock: $(STAMP) ## pin every dependency of pyproject.toml again
 	"$$tools/bin/uv" pip compile $(LOCK_OPTIONS) pyproject.toml --output-file requirements.lock; \
 	"$$tools/bin/uv" pip compile $(LOCK_OPTIONS) pyproject.toml --group dev --output-file $(LOCK)
 
-clean: ## remove what was made here, the data of `make up` included
+clean: ## remove generated files, including the data of `make up`
 	@rm -rf "$$(readlink -m .holdfast)" .holdfast $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
