@@ -16,8 +16,8 @@ REQUEST_SECONDS = 40
 
 @pytest.fixture(scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    # A new connection for each request: on a kept one, a request may cross the server's closing of
-    # it, and httpx does not retry.
+    # A new connection for each request: httpcore may close a kept connection that it has just given
+    # to a request, where the connection expires at that moment.
     limits = httpx.Limits(max_connections=500, max_keepalive_connections=0)
     async with httpx.AsyncClient(timeout=REQUEST_SECONDS, limits=limits, trust_env=False) as client:
         yield client
