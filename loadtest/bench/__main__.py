@@ -1,4 +1,4 @@
-"""`python -m loadtest.bench`: measures all cases in turn, or growth, or memory."""
+"""`python -m loadtest.bench`: measures all cases in turn, or growth, memory or cliffs."""
 
 import argparse
 import signal
@@ -12,6 +12,15 @@ from loadtest.bench.cases.catalogue import ALL, GROWTH, HOT_ROW, SHORT, Case
 from loadtest.bench.cases.picture import picture
 from loadtest.bench.cases.rounds import Round, one_round
 from loadtest.bench.cases.summary import markdown, summarise, write_json
+from loadtest.bench.cliffs.measure import (
+    DueHolds,
+    Opening,
+    measure_due_holds,
+    measure_idle_expiry,
+    measure_opening,
+)
+from loadtest.bench.cliffs.situations import STATES
+from loadtest.bench.cliffs.summary import markdown as markdown_of_cliffs
 from loadtest.bench.growth.fill import Amounts
 from loadtest.bench.growth.measure import measure_growth
 from loadtest.bench.growth.summary import write_growth
@@ -34,6 +43,8 @@ def main() -> int:
             findings = _growth(found)
         elif found.memory:
             findings = _memory(found)
+        elif found.cliffs:
+            findings = _cliffs(found)
         else:
             findings = _cases(found)
     except (PreparationError, BrokerError, Unavailable) as error:
@@ -83,6 +94,21 @@ def _memory(found: argparse.Namespace) -> list[str]:
         memory = measure_memory(deployment, found.commands, found.seconds)
     write_memory(memory, found.docs)
     return memory.findings
+
+
+def _cliffs(found: argparse.Namespace) -> list[str]:
+    openings, due, idle = [], [], []
+    for _ in range(found.rounds):
+        for state in STATES:
+            # A database of its own for each, with all of its tables as they were made.
+            with services("tests") as places, Deployment(places) as deployment:
+                openings.append(measure_opening(state, deployment, found.seconds))
+        with services("tests") as places, Deployment(places) as deployment:
+            idle.append(measure_idle_expiry(deployment))
+            due += [measure_due_holds(deployment, same_type=same) for same in (True, False)]
+    say(f"\n{markdown_of_cliffs(openings, due, idle)}")
+    measured: list[Opening | DueHolds] = [*openings, *due]
+    return [finding for each in measured for finding in each.findings]
 
 
 def _picked(cases: Sequence[Case], only: str | None) -> list[Case]:

@@ -25,7 +25,9 @@ def read_arguments() -> argparse.Namespace:
         parser.error("--outcomes, --users, --carts and --commands are at least 1")
     if found.carts > found.users:
         parser.error("--carts are at most --users: a user has one active cart")
-    whole = not (found.report or found.growth or found.memory or found.quick or found.only)
+    whole = not (
+        found.report or found.growth or found.memory or found.cliffs or found.quick or found.only
+    )
     if found.docs is None and whole:
         found.docs = FIGURES
     return found
@@ -59,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--growth", action="store_true", help="full tables beside empty ones")
     what.add_argument("--memory", action="store_true", help="memory over a long run")
+    what.add_argument(
+        "--cliffs",
+        action="store_true",
+        help="the first seconds of a sale, and holds that fall due by the thousand",
+    )
     full, long = Amounts(), 1_000_000
     parser.add_argument("--outcomes", type=int, default=full.outcomes, help="in the full tables")
     parser.add_argument("--users", type=int, default=full.users, help="in the full tables")
