@@ -12,6 +12,7 @@ from tests.deployment import Deployment
 from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
     pytest_collection_modifyitems,
     pytest_configure_node,
+    pytest_make_parametrize_id,
     pytest_runtest_protocol,
     pytest_sessionfinish,
     pytest_xdist_make_scheduler,

@@ -16,6 +16,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from shared.ids import is_uuid7
+
 SYSTEM_FOLDER = "tests/system/"
 SYSTEM_GROUPS = 2
 WITHOUT_SHARED_SYSTEM = (
@@ -65,6 +67,11 @@ class GroupScheduling(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling:
     config.option.loadscopereorder = False  # keeps the order of `pytest_collection_modifyitems`
     return GroupScheduling(config, log)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a parameter that is a new ID by its argument: all processes must collect equal names."""
+    return argname if isinstance(val, str) and is_uuid7(val) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

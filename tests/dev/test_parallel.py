@@ -53,3 +53,8 @@ def test_a_test_runs_alone_when_the_running_ones_have_ended_and_before_later_one
     for thread in (beside, alone, later):
         thread.join(10)
     assert order == ["beside", "alone", "later"]
+
+
+def test_an_id_is_not_part_of_a_tests_name() -> None:
+    assert parallel.pytest_make_parametrize_id(new_id(), "sender") == "sender"
+    assert parallel.pytest_make_parametrize_id("expired", "status") is None
