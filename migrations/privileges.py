@@ -28,7 +28,8 @@ RIGHTS = {
         # the right is for a column that no statement reads. No worker reads a password hash.
         "booking.users": "SELECT (id, email), INSERT, UPDATE (registered_at)",
         "booking.events": (
-            "SELECT, INSERT, UPDATE (name, starts_at, ends_at, status, currency, payment_agent_id)"
+            "SELECT, INSERT, UPDATE (name, starts_at, ends_at, status, currency, payment_agent_id,"
+            " orders_cancelled)"
         ),
         "booking.ticket_types": (
             "SELECT, INSERT, UPDATE (name, total, reserved, sold, sale_starts_at, sale_ends_at,"
@@ -36,6 +37,13 @@ RIGHTS = {
         ),
         "booking.carts": "SELECT, INSERT, UPDATE (status, expires_at), DELETE",
         "booking.cart_items": "SELECT, INSERT, UPDATE (quantity, expires_at), DELETE",
+        "booking.orders": (
+            "SELECT, INSERT, UPDATE (status, pay_by, held_until, paid, accepted, refunded, kept,"
+            " tickets_value), DELETE"
+        ),
+        "booking.order_items": "SELECT, INSERT, UPDATE (held, held_until, released), DELETE",
+        "booking.payments": "SELECT, INSERT, DELETE",
+        "booking.refunds": "SELECT, INSERT, DELETE",
         "booking.outcomes": "SELECT, INSERT",
         # Work that needs more rights is done by functions of the owner, with guards of their own.
         "FUNCTION booking.make_outcome_partitions(date)": "EXECUTE",
@@ -52,6 +60,10 @@ RIGHTS = {
         "booking.ticket_types": "SELECT",
         "booking.carts": "SELECT",
         "booking.cart_items": "SELECT",
+        "booking.orders": "SELECT",
+        "booking.order_items": "SELECT",
+        "booking.payments": "SELECT",
+        "booking.refunds": "SELECT",
         "booking.outcomes": "SELECT",
     },
 }

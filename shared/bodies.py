@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from shared.fields import Instant, Name
 from shared.ids import Id
-from shared.money import DEFAULT_CURRENCY, Currency, UnitPrice
+from shared.money import DEFAULT_CURRENCY, Amount, AmountOrNone, Currency, PaymentId, UnitPrice
 
 MAX_LINES = 20
 """How many lines a reservation has."""
@@ -136,3 +136,35 @@ class ReservationBody(Body):
 
 class QuantityBody(Body):
     quantity: Annotated[int, Field(strict=True, ge=0, le=MAX_QUANTITY)]
+
+
+class OrderBody(Body):
+    event_id: Id
+    expected_total: AmountOrNone | None = None
+    """The total that the buyer was shown; None: any."""
+
+
+class PaymentBody(Body):
+    payment_id: PaymentId
+    amount: Amount
+    currency: Currency
+
+
+class RefundBody(Body):
+    refund_id: PaymentId
+    amount: Amount
+
+
+class ReleasesBody(Body):
+    items: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_CART_LINES)]
+    keep_amount: AmountOrNone | None = None
+    """What the organizer keeps of what was paid."""
+
+
+class CancellationBody(Body):
+    keep_amount: AmountOrNone | None = None
+    """What the organizer keeps of what was paid."""
+
+
+class ExtensionBody(Body):
+    pay_by: Instant

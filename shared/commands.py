@@ -9,9 +9,15 @@ from typing import ClassVar, Literal
 
 from shared.bodies import (
     Body,
+    CancellationBody,
     EventBody,
     EventChanges,
+    ExtensionBody,
+    OrderBody,
+    PaymentBody,
     QuantityBody,
+    RefundBody,
+    ReleasesBody,
     ReservationBody,
     TicketTypeBody,
     TicketTypeChanges,
@@ -127,6 +133,49 @@ class ExtendHold(CommandFields):
     kind: Literal["extend_hold"] = "extend_hold"
 
 
+class CheckOut(CommandFields, OrderBody):
+    """Order what the cart holds of an event; the order's ID is the command's."""
+
+    kind: Literal["check_out"] = "check_out"
+
+
+class RecordPayment(CommandFields, PaymentBody):
+    """Note that money came in. It did, whatever became of the order."""
+
+    kind: Literal["record_payment"] = "record_payment"
+    order_id: Id
+
+
+class RecordRefund(CommandFields, RefundBody):
+    """Note that money went back."""
+
+    kind: Literal["record_refund"] = "record_refund"
+    order_id: Id
+
+
+class ReleaseTickets(CommandFields, ReleasesBody):
+    """Put tickets of a paid order on sale again."""
+
+    kind: Literal["release_tickets"] = "release_tickets"
+    order_id: Id
+
+
+class CancelOrder(CommandFields, CancellationBody):
+    kind: Literal["cancel_order"] = "cancel_order"
+    order_id: Id
+
+
+class ExtendOrder(CommandFields, ExtensionBody):
+    """Give the buyer more time to pay."""
+
+    kind: Literal["extend_order"] = "extend_order"
+    order_id: Id
+
+
+OrderCommand = RecordPayment | RecordRefund | ReleaseTickets | CancelOrder | ExtendOrder
+"""Commands that name an order."""
+ORDER_COMMANDS = (RecordPayment, RecordRefund, ReleaseTickets, CancelOrder, ExtendOrder)
+
 Command = (
     RegisterUser
     | CreateEvent
@@ -140,6 +189,12 @@ Command = (
     | ReleaseItem
     | ReleaseCart
     | ExtendHold
+    | CheckOut
+    | RecordPayment
+    | RecordRefund
+    | ReleaseTickets
+    | CancelOrder
+    | ExtendOrder
 )
 CartCommand = ReserveTickets | SetQuantity | ReleaseItem | ReleaseCart | ExtendHold
 """Commands that change only their user's cart, and what it holds of ticket types."""
@@ -156,4 +211,10 @@ Kind = Literal[
     "release_item",
     "release_cart",
     "extend_hold",
+    "check_out",
+    "record_payment",
+    "record_refund",
+    "release_tickets",
+    "cancel_order",
+    "extend_order",
 ]

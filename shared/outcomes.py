@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from shared.commands import Command, Kind
 from shared.messages import Unreadable
+from shared.orders import Order, PaymentDecision
 from shared.refusals import AnyRefusal, Refusal
 
 EventStatus = Literal["active", "cancelled", "ended"]
@@ -95,7 +96,18 @@ class CartResult:
     cart: Cart
 
 
-Result = CartResult | UserResult | EventResult | TicketTypeResult
+@dataclass(slots=True)
+class OrderResult:
+    order: Order
+
+
+@dataclass(slots=True)
+class PaymentResult:
+    order: Order
+    payment: PaymentDecision
+
+
+Result = CartResult | UserResult | EventResult | TicketTypeResult | PaymentResult | OrderResult
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, Union, get_args
 
+from shared.orders import OrderStatus
+
 RefusalCode = Literal[
     "ticket_type_not_found",
     "event_not_found",
@@ -23,6 +25,19 @@ RefusalCode = Literal[
     "limit_exceeded",
     "hold_limit_reached",
     "cart_empty",
+    "order_not_found",
+    "nothing_to_check_out",
+    "price_changed",
+    "minimum_not_reached",
+    "too_many_open_orders",
+    "order_not_pending",
+    "order_not_paid",
+    "more_than_held",
+    "more_than_due",
+    "not_the_payment_agent",
+    "payment_id_reused",
+    "currency_mismatch",
+    "order_full",
     "total_below_committed",
     "too_many_ticket_types",
     "email_taken",
@@ -154,6 +169,103 @@ class HoldLimitReached(Refusal):
 class CartEmpty(Refusal):
     code: Literal["cart_empty"] = "cart_empty"
     detail: str = "The cart holds no ticket."
+
+
+@dataclass
+class OrderNotFound(Refusal):
+    order_id: str
+    code: Literal["order_not_found"] = "order_not_found"
+    detail: str = "There is no such order."
+
+
+@dataclass
+class NothingToCheckOut(Refusal):
+    event_id: str
+    code: Literal["nothing_to_check_out"] = "nothing_to_check_out"
+    detail: str = "The cart holds no ticket of this event."
+
+
+@dataclass
+class PriceChanged(Refusal):
+    total: int
+    """What the tickets cost now, in minor units."""
+    currency: str
+    code: Literal["price_changed"] = "price_changed"
+    detail: str = "The tickets no longer cost what was expected."
+
+
+@dataclass
+class MinimumNotReached(Refusal):
+    ticket_type_id: str
+    min_per_order: int
+    quantity: int
+    code: Literal["minimum_not_reached"] = "minimum_not_reached"
+    detail: str = "Fewer tickets of this type are not sold in one order."
+
+
+@dataclass
+class TooManyOpenOrders(Refusal):
+    allowed: int
+    """How many pending orders of an event a user has at most."""
+    code: Literal["too_many_open_orders"] = "too_many_open_orders"
+    detail: str = "Pay or cancel an order of this event first."
+
+
+@dataclass
+class OrderNotPending(Refusal):
+    order_id: str
+    order_status: OrderStatus
+    code: Literal["order_not_pending"] = "order_not_pending"
+    detail: str = "The order does not wait for its payment."
+
+
+@dataclass
+class OrderNotPaid(Refusal):
+    order_id: str
+    order_status: OrderStatus
+    code: Literal["order_not_paid"] = "order_not_paid"
+    detail: str = "The order is not paid."
+
+
+@dataclass
+class MoreThanHeld(Refusal):
+    ticket_type_id: str
+    code: Literal["more_than_held"] = "more_than_held"
+    detail: str = "The order does not have as many tickets of this type."
+
+
+@dataclass
+class MoreThanDue(Refusal):
+    refund_due: int
+    """What is due back to the buyer, in minor units."""
+    code: Literal["more_than_due"] = "more_than_due"
+    detail: str = "The amount is more than what is due back to the buyer."
+
+
+@dataclass
+class NotThePaymentAgent(Refusal):
+    code: Literal["not_the_payment_agent"] = "not_the_payment_agent"
+    detail: str = "Only the payment agent of the event may do this."
+
+
+@dataclass
+class PaymentIdReused(Refusal):
+    code: Literal["payment_id_reused"] = "payment_id_reused"
+    detail: str = "This ID was recorded with another order, amount or currency."
+
+
+@dataclass
+class CurrencyMismatch(Refusal):
+    code: Literal["currency_mismatch"] = "currency_mismatch"
+    detail: str = "The order has another currency."
+
+
+@dataclass
+class OrderFull(Refusal):
+    allowed: int
+    """How many payments, or refunds, an order has at most."""
+    code: Literal["order_full"] = "order_full"
+    detail: str = "The order has as many payments, or refunds, as it may have."
 
 
 @dataclass

@@ -5,6 +5,7 @@ whose clock reads `NOW` and on a database whose clock is real.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,15 +13,21 @@ from typing import Any
 from shared.bodies import Line
 from shared.commands import (
     CancelEvent,
+    CancelOrder,
     ChangeEvent,
     ChangeTicketType,
+    CheckOut,
     CreateEvent,
     CreateTicketType,
     EndEvent,
     ExtendHold,
+    ExtendOrder,
+    RecordPayment,
+    RecordRefund,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
+    ReleaseTickets,
     ReserveTickets,
     SetQuantity,
 )
@@ -28,6 +35,7 @@ from shared.ids import id_at, new_id
 from shared.outcomes import encode_outcome
 from worker.domain.batch import Batch, RecordedOutcome
 from worker.domain.book import Book, Cart, Event, Rules, TicketType
+from worker.domain.order import Order, OrderItem, Payment, Refund
 from worker.storage.outcomes import encode
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -40,7 +48,15 @@ A_MOMENT = timedelta(microseconds=1)
 HOLD = timedelta(minutes=10)
 COMMAND_WINDOW = timedelta(hours=24)
 MAX_HOLD = timedelta(minutes=30)
-RULES = Rules(hold=HOLD, max_hold=MAX_HOLD, command_window=COMMAND_WINDOW)
+PAYMENT = timedelta(minutes=31)
+GRACE = timedelta(minutes=5)
+RULES = Rules(
+    hold=HOLD,
+    max_hold=MAX_HOLD,
+    payment=PAYMENT,
+    payment_grace=GRACE,
+    command_window=COMMAND_WINDOW,
+)
 
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"
 
@@ -95,9 +111,7 @@ def reserve(
     user_id: str, lines: Mapping[str, int] | Iterable[tuple[str, int]], **fields: Any
 ) -> ReserveTickets:
     """`lines` by ticket type ID, or as pairs where a ticket type comes twice."""
-    pairs = lines.items() if isinstance(lines, Mapping) else lines
-    items = tuple(Line(ticket_type_id=id, quantity=quantity) for id, quantity in pairs)
-    return ReserveTickets(**_envelope(user_id, fields), items=items, **fields)
+    return ReserveTickets(**_envelope(user_id, fields), items=_lines(lines), **fields)
 
 
 def set_quantity(user_id: str, ticket_type_id: str, quantity: int, **fields: Any) -> SetQuantity:
@@ -115,6 +129,40 @@ def release_cart(user_id: str, **fields: Any) -> ReleaseCart:
 
 def extend_hold(user_id: str, **fields: Any) -> ExtendHold:
     return ExtendHold(**_envelope(user_id, fields), **fields)
+
+
+def check_out(user_id: str, event_id: str, **fields: Any) -> CheckOut:
+    return CheckOut(**_envelope(user_id, fields), event_id=event_id, **fields)
+
+
+def record_payment(user_id: str, order_id: str, amount: int, **fields: Any) -> RecordPayment:
+    given = {"payment_id": new_id(), "currency": "EUR", "amount": amount} | fields
+    return RecordPayment(**_envelope(user_id, given), order_id=order_id, **given)
+
+
+def record_refund(user_id: str, order_id: str, amount: int, **fields: Any) -> RecordRefund:
+    given = {"refund_id": new_id(), "amount": amount} | fields
+    return RecordRefund(**_envelope(user_id, given), order_id=order_id, **given)
+
+
+def release_tickets(
+    user_id: str, order_id: str, lines: Mapping[str, int] | Iterable[tuple[str, int]], **fields: Any
+) -> ReleaseTickets:
+    envelope = _envelope(user_id, fields)
+    return ReleaseTickets(**envelope, order_id=order_id, items=_lines(lines), **fields)
+
+
+def cancel_order(user_id: str, order_id: str, **fields: Any) -> CancelOrder:
+    return CancelOrder(**_envelope(user_id, fields), order_id=order_id, **fields)
+
+
+def extend_order(user_id: str, order_id: str, pay_by: datetime, **fields: Any) -> ExtendOrder:
+    return ExtendOrder(**_envelope(user_id, fields), order_id=order_id, pay_by=pay_by, **fields)
+
+
+def _lines(lines: Mapping[str, int] | Iterable[tuple[str, int]]) -> tuple[Line, ...]:
+    pairs = lines.items() if isinstance(lines, Mapping) else lines
+    return tuple(Line(ticket_type_id=id, quantity=quantity) for id, quantity in pairs)
 
 
 def _envelope(user_id: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,6 +204,52 @@ def a_cart(user_id: str, lines: Mapping[str, int], **fields: Any) -> Cart:
     return Cart(user_id=user_id, lines=dict(lines), **given)
 
 
+def an_order(
+    event: Event,
+    user_id: str,
+    lines: Mapping[str, int],
+    *,
+    unit_price: int = 1_000,
+    paid: int = 0,
+    refunded: int = 0,
+    **fields: Any,
+) -> Order:
+    """A pending order. One whose status is `paid` has got its total in one payment."""
+    status = fields.get("status", "pending_payment")
+    is_held = status in ("pending_payment", "paid")
+    total = unit_price * sum(lines.values())
+    given = {
+        "id": new_id(),
+        "status": status,
+        "currency": event.currency,
+        "total": total,
+        "created_at": NOW,
+        "pay_by": NOW + PAYMENT,
+        "held_until": NOW + PAYMENT + GRACE if status == "pending_payment" else None,
+        "tickets_value": total if status == "paid" else 0,
+    } | fields
+    order = Order(event_id=event.id, user_id=user_id, **given)
+    for id, quantity in lines.items():
+        order.items[id] = OrderItem(
+            order_id=order.id,
+            ticket_type_id=id,
+            user_id=user_id,
+            name="Standing",
+            quantity=quantity,
+            unit_price=unit_price,
+            held=quantity if is_held else 0,
+            held_until=order.held_until,
+            released=quantity if status == "cancelled" else 0,
+        )
+    if amount := paid or (total if status == "paid" else 0):
+        order.payments["P1"] = Payment(event.id, "P1", order.id, 1, amount, "accepted", None, NOW)
+        order.paid = order.accepted = amount
+    if refunded:
+        order.refunds["R1"] = Refund(event.id, "R1", order.id, 1, refunded, NOW)
+        order.refunded = refunded
+    return order
+
+
 def a_book(
     *,
     users: Iterable[str] = (),
@@ -163,10 +257,11 @@ def a_book(
     events: Iterable[Event] = (),
     ticket_types: Iterable[TicketType] = (),
     carts: Iterable[Cart] = (),
+    orders: Iterable[Order] = (),
     now: datetime = NOW,
     rules: Rules = RULES,
 ) -> Book:
-    """A book in which the carts' owners exist and the carts' tickets count as reserved.
+    """A book in which owners of carts and orders exist, and their tickets are reserved or sold.
 
     What a ticket type has reserved beyond that is held by people whom the book does not show.
     """
@@ -175,15 +270,43 @@ def a_book(
     for cart in by_user.values():
         for ticket_type_id, quantity in cart.lines.items():
             by_id[ticket_type_id].reserved += quantity
+    orders = list(orders)
+    for order in orders:
+        for ticket_type_id, item in order.items.items():
+            if order.status == "paid":
+                by_id[ticket_type_id].sold += item.held
+            else:
+                by_id[ticket_type_id].reserved += item.held
     return Book(
         now=now,
         rules=rules,
-        user_ids={*users, *by_user},
+        user_ids={*users, *by_user, *(order.user_id for order in orders)},
         emails=set(emails),
         events={event.id: event for event in events},
         ticket_types=by_id,
         carts=by_user,
+        **_orders(orders),
     )
+
+
+def _orders(orders: Iterable[Order]) -> dict[str, Any]:
+    """What a book has of orders."""
+    orders = list(orders)
+    ordered: Counter[tuple[str, str]] = Counter()
+    for order in orders:
+        ordered.update({(order.user_id, id): item.held for id, item in order.items.items()})
+    return {
+        "orders": {order.id: order for order in orders},
+        "payments": {
+            (one.event_id, one.payment_id): one
+            for order in orders
+            for one in order.payments.values()
+        },
+        "refunds": {
+            (one.event_id, one.refund_id): one for order in orders for one in order.refunds.values()
+        },
+        "ordered": ordered,
+    }
 
 
 def reopened(book: Book, *, now: datetime | None = None) -> Book:
@@ -197,6 +320,7 @@ def reopened(book: Book, *, now: datetime | None = None) -> Book:
         events=content.events,
         ticket_types=content.ticket_types,
         carts=content.carts,
+        **_orders(content.orders.values()),
     )
 
 

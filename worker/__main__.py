@@ -26,6 +26,7 @@ from worker.messaging.bindings import ensure_binding
 from worker.messaging.consumer import Consumer
 from worker.messaging.library_patches import tolerate_unreadable_properties
 from worker.messaging.replies import ReplySender
+from worker.operations.cancelled_events import cancel_orders
 from worker.operations.health import health_routes
 from worker.operations.partitions import create_committer
 from worker.operations.retention import delete_closed_carts_forever
@@ -39,9 +40,9 @@ GC_THRESHOLD = 10_000
 """How many new objects start a collection of cycles. A batch makes thousands. At 50,000 a worker
 grew to 290 MB within a million commands; at 10,000 it stays at 106 MB."""
 
-SPARE_CONNECTIONS = 4
-"""For the sweep, the partitions, the retention and the health check, besides one for each
-concurrent batch."""
+SPARE_CONNECTIONS = 5
+"""For the sweep, the cancelled events, the partitions, the retention and the health check, besides
+one for each concurrent batch."""
 
 
 def create_app(settings: Settings) -> AsgiFastStream:
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         committer.start()
         sending = asyncio.create_task(replies.send(), name="replies")
         sweeping = asyncio.create_task(sweep(engine, committer), name="sweep")
+        cancelling = asyncio.create_task(cancel_orders(engine, committer), name="cancelled events")
         keeping = asyncio.create_task(partitions.run(), name="partitions")
         deleting = asyncio.create_task(
             delete_closed_carts_forever(engine, settings.retention), name="retention"
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         binding.cancel()
         deleting.cancel()
         keeping.cancel()
+        cancelling.cancel()
         sweeping.cancel()
         sending.cancel()
         await isolation.stop()

@@ -9,6 +9,7 @@ from shared.commands import Command
 from shared.refusals import Unprocessable
 from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
+from worker.domain.locks import Due
 from worker.storage import locking, outcomes
 from worker.storage.driver import transaction
 from worker.storage.outcomes import EncodedOutcome, encode
@@ -17,14 +18,14 @@ from worker.storage.save import save
 RequirePartition = Callable[[], Awaitable[None]]
 
 DUE_LINES_BESIDE_COMMANDS = 100
-"""Lines of other users' due carts that a batch looks at; the sweep expires the rest. More would
+"""Lines of due carts that a batch looks at, and of due orders; the sweep ends the rest. More would
 delay the commands."""
 DUE_LINES_ALONE = 2_000
 """The same for a transaction that decides no command, because commands need what is due."""
 
 
-class _DueCartsFirstError(Exception):
-    """Rolls a batch back whose decisions could differ once more due carts have expired."""
+class _DueHoldsFirstError(Exception):
+    """Rolls a batch back whose decisions could differ once more due holds have ended."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -40,16 +41,16 @@ async def apply(
     engine: AsyncEngine,
     rules: Rules,
     commands: Sequence[Command],
-    due_users: Sequence[str] = (),
+    due: Sequence[Due] = (),
     *,
     forced_refusal: Unprocessable | None = None,
     require_partition: RequirePartition | None = None,
 ) -> AppliedBatch:
     """Decide the commands in one transaction and return their outcomes once it is committed.
 
-    The due carts of `due_users` expire with it. With `forced_refusal`, commands that have no
-    outcome yet are refused for that reason, undecided. When it raises, all commands were applied
-    or none. To find out, apply them again: `recall` finds the outcomes of a committed batch.
+    The holds of `due` end with it. With `forced_refusal`, commands that have no outcome yet are
+    refused for that reason, undecided. When it raises, all commands were applied or none. To find
+    out, apply them again: `recall` finds the outcomes of a committed batch.
 
     `require_partition` raises a transient error where today's outcomes cannot be stored. Without
     it, each command would be refused alone for a fault that is not its own.
@@ -59,24 +60,22 @@ async def apply(
     while True:
         try:
             async with transaction(engine) as driver:
-                users = await locking.lock_users(
-                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
-                )
+                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
                 # Under the users' locks, and before the ticket types, for which others wait.
                 recorded = await outcomes.recall(driver, commands)
                 locked = await locking.lock_book(driver, users, rules)
                 batch = decide_batch(locked.book, commands, recorded, forced_refusal)
-                if locked.due_carts_remain and batch.depends_on_due_carts():
-                    raise _DueCartsFirstError  # noqa: TRY301  # rolls the transaction back
+                if locked.due_holds_remain and batch.depends_on_due_holds():
+                    raise _DueHoldsFirstError  # noqa: TRY301  # rolls the transaction back
                 encoded = encode(batch)
                 await save(driver, batch, encoded)
             return AppliedBatch(batch, encoded)
-        except _DueCartsFirstError:
-            await _expire_due_carts(engine, rules, commands)
+        except _DueHoldsFirstError:
+            await _end_due_holds(engine, rules, commands)
 
 
-async def _expire_due_carts(engine: AsyncEngine, rules: Rules, commands: Sequence[Command]) -> None:
-    """Expire due carts that hold tickets which the commands want."""
+async def _end_due_holds(engine: AsyncEngine, rules: Rules, commands: Sequence[Command]) -> None:
+    """End due holds of tickets that the commands want."""
     async with transaction(engine) as driver:
         users = await locking.lock_users(driver, commands, (), DUE_LINES_ALONE)
         locked = await locking.lock_book(driver, users, rules)

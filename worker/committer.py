@@ -18,6 +18,7 @@ from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
 from worker.apply import AppliedBatch
+from worker.domain.locks import Due
 from worker.storage.outcomes import EncodedOutcome
 from worker.telemetry import RETRIES, observe_batch
 
@@ -48,7 +49,7 @@ class Apply(Protocol):
     def __call__(
         self,
         commands: Sequence[Command],
-        due_users: Sequence[str] = (),
+        due: Sequence[Due] = (),
         *,
         forced_refusal: Unprocessable | None = None,
     ) -> Awaitable[AppliedBatch]: ...
@@ -56,10 +57,10 @@ class Apply(Protocol):
 
 @dataclass(slots=True, eq=False)
 class PendingWork:
-    """The commands of one message, or the due users of one sweep; the future of their outcomes."""
+    """The commands of one message, or the due holds of one sweep; the future of their outcomes."""
 
     commands: Sequence[Command]
-    due_users: Sequence[str]
+    due: Sequence[Due]
     outcomes: "asyncio.Future[list[EncodedOutcome]]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -80,14 +81,14 @@ class Committer:
         self._tasks: list[asyncio.Task[None]] = []
 
     def submit(
-        self, commands: Sequence[Command], due_users: Sequence[str] = ()
+        self, commands: Sequence[Command], due: Sequence[Due] = ()
     ) -> "asyncio.Future[list[EncodedOutcome]]":
         """Return a future of the outcome of each command, set once it is committed.
 
-        The due carts of `due_users` expire in the same transaction. Transient faults of Postgres
+        The holds of `due` end in the same transaction. Transient faults of Postgres
         are retried indefinitely. The future is cancelled if the committer stops before.
         """
-        work = PendingWork(commands, due_users)
+        work = PendingWork(commands, due)
         self._waiting.append(work)
         self._waiting_commands += len(commands)
         self._may_take.set()
@@ -112,9 +113,9 @@ class Committer:
         while True:
             batch = await self._take()
             commands = [command for work in batch for command in work.commands]
-            due_users = [user for work in batch for user in work.due_users]
+            due = [hold for work in batch for hold in work.due]
             try:
-                outcomes = await self._commit(commands, due_users)
+                outcomes = await self._commit(commands, due)
             except asyncio.CancelledError:
                 for work in batch:
                     work.outcomes.cancel()
@@ -157,20 +158,20 @@ class Committer:
         self._may_take.set()
 
     async def _commit(
-        self, commands: Sequence[Command], due_users: Sequence[str]
+        self, commands: Sequence[Command], due: Sequence[Due]
     ) -> list[EncodedOutcome]:
         """Apply until it succeeds. A permanent error is bisected down to its command."""
         conflicts = timeouts = 0
         for pause in _backoff():
             try:
-                return await self._apply_once(commands, due_users)
+                return await self._apply_once(commands, due)
             except Exception as error:
                 conflicts += faults.sqlstate(error) == faults.CONFLICT
                 timeouts += faults.took_too_long(error)
                 permanent = not faults.is_transient(error) or conflicts > MAX_CONFLICTS
-                is_too_large = timeouts >= MAX_TIMEOUTS and len(commands) + len(due_users) > 1
+                is_too_large = timeouts >= MAX_TIMEOUTS and len(commands) + len(due) > 1
                 if permanent or is_too_large:
-                    return await self._bisect(commands, due_users, error)
+                    return await self._bisect(commands, due, error)
                 RETRIES.inc()
                 logger.warning(
                     "a batch of %d is retried: %s", len(commands), faults.first_line(error)
@@ -179,25 +180,25 @@ class Committer:
         raise AssertionError("the pauses never end")
 
     async def _bisect(
-        self, commands: Sequence[Command], due_users: Sequence[str], error: Exception
+        self, commands: Sequence[Command], due: Sequence[Due], error: Exception
     ) -> list[EncodedOutcome]:
         """Apply the halves one by one.
 
         A single command that fails is refused. A single due cart that fails is left unexpired,
         until an operator repairs it.
         """
-        if commands and due_users:
+        if commands and due:
             outcomes = await self._commit(commands, ())
-            await self._commit((), due_users)
+            await self._commit((), due)
             return outcomes
-        if len(due_users) > 1:
-            half = len(due_users) // 2
-            for some in (due_users[:half], due_users[half:]):
+        if len(due) > 1:
+            half = len(due) // 2
+            for some in (due[:half], due[half:]):
                 await self._commit((), some)
             return []
-        if due_users:
+        if due:
             logger.error(
-                "the due cart of user %s cannot expire: %s", due_users[0], faults.first_line(error)
+                "the due cart of user %s cannot expire: %s", due[0], faults.first_line(error)
             )
             return []
         if len(commands) > 1:
@@ -228,11 +229,11 @@ class Committer:
     async def _apply_once(
         self,
         commands: Sequence[Command],
-        due_users: Sequence[str],
+        due: Sequence[Due],
         forced_refusal: Unprocessable | None = None,
     ) -> list[EncodedOutcome]:
         started = time.perf_counter()
-        applied = await self._apply(commands, due_users, forced_refusal=forced_refusal)
+        applied = await self._apply(commands, due, forced_refusal=forced_refusal)
         observe_batch(applied.batch, len(commands), time.perf_counter() - started)
         return applied.outcomes
 

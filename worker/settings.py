@@ -14,6 +14,10 @@ class Settings(BaseModel):
     hold_seconds: int = Field(default=600, ge=1, le=86_400)
     max_hold_seconds: int = Field(default=1_800, ge=1, le=86_400)
     """How long after its first hold a cart may hold tickets, however often it is extended."""
+    payment_seconds: int = Field(default=1_860, ge=1, le=90 * 86_400)
+    """How long a buyer has to pay an order: sessions of payment providers last 30 minutes."""
+    payment_grace_seconds: int = Field(default=300, ge=0, le=86_400)
+    """How much longer an order's tickets are held, for payments that are told late."""
     command_window_seconds: int = Field(default=86_400, ge=1, le=30 * 86_400)
     retention_days: int = Field(default=30, ge=1, le=36_500)
     """How many days after the end of its hold a closed cart is kept."""
@@ -36,5 +40,7 @@ class Settings(BaseModel):
         return Rules(
             hold=timedelta(seconds=self.hold_seconds),
             max_hold=timedelta(seconds=self.max_hold_seconds),
+            payment=timedelta(seconds=self.payment_seconds),
+            payment_grace=timedelta(seconds=self.payment_grace_seconds),
             command_window=timedelta(seconds=self.command_window_seconds),
         )

@@ -79,11 +79,11 @@ BODY_PROBLEMS: tuple[ProblemCode, ...] = (
 def status_of_refusal(code: RefusalCode) -> int:
     """Return the HTTP status of a refusal."""
     match code:
-        case "ticket_type_not_found" | "event_not_found" | "item_not_in_cart":
+        case "ticket_type_not_found" | "event_not_found" | "item_not_in_cart" | "order_not_found":
             return 404
         case "user_not_found":
             return 401
-        case "not_the_organizer":
+        case "not_the_organizer" | "not_the_payment_agent":
             return 403
         case "event_ended" | "event_cancelled" | "sale_not_started" | "sale_ended":
             return 409
@@ -93,9 +93,15 @@ def status_of_refusal(code: RefusalCode) -> int:
             return 409
         case "limit_exceeded" | "hold_limit_reached" | "cart_empty":
             return 409
+        case "nothing_to_check_out" | "price_changed" | "minimum_not_reached":
+            return 409
+        case "too_many_open_orders" | "order_not_pending" | "order_not_paid" | "order_full":
+            return 409
+        case "more_than_held" | "more_than_due":
+            return 409
         case "deadline_passed" | "stale_command":
             return 409
-        case "command_id_reused" | "unprocessable":
+        case "command_id_reused" | "unprocessable" | "payment_id_reused" | "currency_mismatch":
             return 422
         case _:
             assert_never(code)

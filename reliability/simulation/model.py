@@ -13,16 +13,22 @@ from typing import Any, assert_never
 from reliability.simulation.fakes.tables import Committed, EventRow, Table, TicketTypeRow
 from shared.commands import (
     CancelEvent,
+    CancelOrder,
     ChangeEvent,
     ChangeTicketType,
+    CheckOut,
     Command,
     CreateEvent,
     CreateTicketType,
     EndEvent,
     ExtendHold,
+    ExtendOrder,
+    RecordPayment,
+    RecordRefund,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
+    ReleaseTickets,
     ReserveTickets,
     SetQuantity,
 )
@@ -116,6 +122,11 @@ class Model:
                 | ReserveTickets() | SetQuantity() | ReleaseItem() | ReleaseCart() | ExtendHold()
             ):  # fmt: skip
                 pass
+            case (
+                CheckOut() | RecordPayment() | RecordRefund() | ReleaseTickets()
+                | CancelOrder() | ExtendOrder()
+            ):  # fmt: skip
+                raise AssertionError("the workload has no orders")
             case _:
                 assert_never(command)
 
@@ -166,6 +177,11 @@ class Model:
                 return self._refusal_to_change(command, at)
             case CreateEvent() | ReleaseCart():
                 return None
+            case (
+                CheckOut() | RecordPayment() | RecordRefund() | ReleaseTickets()
+                | CancelOrder() | ExtendOrder()
+            ):  # fmt: skip
+                raise AssertionError("the workload has no orders")
             case _:
                 assert_never(command)
 
@@ -270,6 +286,11 @@ class Model:
                 if command.sale_ends_at is not None:
                     row = row._replace(sale_ends_at=command.sale_ends_at)
                 self.ticket_types[row.id] = row
+            case (
+                CheckOut() | RecordPayment() | RecordRefund() | ReleaseTickets()
+                | CancelOrder() | ExtendOrder()
+            ):  # fmt: skip
+                raise AssertionError("the workload has no orders")
             case _:
                 assert_never(command)
 

@@ -81,7 +81,13 @@ class _Run:
         self._traces = trace
         self._random = random = Random(seed)
         hold = timedelta(seconds=random.choice((0.5, 1.5, 3)))
-        self._rules = Rules(hold=hold, max_hold=1.5 * hold, command_window=COMMAND_WINDOW)
+        self._rules = Rules(
+            hold=hold,
+            max_hold=1.5 * hold,
+            payment=2 * hold,
+            payment_grace=0.5 * hold,
+            command_window=COMMAND_WINDOW,
+        )
         self._faults = Faults(Random(random.getrandbits(64)), self._note)
         self._database = Database(loop.now, Random(random.getrandbits(64)))
         self._clients = Clients(loop, Random(random.getrandbits(64)), self._database)

@@ -4,13 +4,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from shared.commands import Command
+from shared.orders import Order, OrderItem, Payment, PaymentDecision, Refund
 from shared.outcomes import (
     Cart,
     CartItem,
     CartResult,
     Event,
     EventResult,
+    OrderResult,
     Outcome,
+    PaymentResult,
     Result,
     TicketType,
     TicketTypeResult,
@@ -23,6 +26,7 @@ from shared.refusals import (
     CartEmpty,
     CartFull,
     CommandIdReused,
+    CurrencyMismatch,
     DeadlinePassed,
     EmailTaken,
     EventCancelled,
@@ -33,12 +37,24 @@ from shared.refusals import (
     ItemNotInCart,
     LimitExceeded,
     LineTooLarge,
+    MinimumNotReached,
+    MoreThanDue,
+    MoreThanHeld,
+    NothingToCheckOut,
     NotTheOrganizer,
+    NotThePaymentAgent,
+    OrderFull,
+    OrderNotFound,
+    OrderNotPaid,
+    OrderNotPending,
+    PaymentIdReused,
+    PriceChanged,
     Refusal,
     SaleEnded,
     SaleNotStarted,
     StaleCommand,
     TicketTypeNotFound,
+    TooManyOpenOrders,
     TooManyTicketTypes,
     TotalBelowCommitted,
     Unprocessable,
@@ -50,6 +66,7 @@ USER = "017f22e2-0000-7000-8000-000000000001"
 EVENT = "017f22e2-0000-7000-8000-000000000002"
 STANDING = "017f22e2-0000-7000-8000-000000000003"
 SEATED = "017f22e2-0000-7000-8000-000000000004"
+ORDER = "017f22e2-0000-7000-8000-000000000006"
 AGENT = "017f22e2-0000-7000-8000-000000000005"
 COMMAND = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
 
@@ -97,6 +114,12 @@ COMMANDS: dict[str, Command] = {
         builders.release_item(USER, STANDING, **_own),
         builders.release_cart(USER, **_own),
         builders.extend_hold(USER, **_own),
+        builders.check_out(USER, EVENT, expected_total=9_000, **_own),
+        builders.record_payment(AGENT, ORDER, 9_000, payment_id="pi_3Nq", currency="CHF", **_own),
+        builders.record_refund(AGENT, ORDER, 4_500, refund_id="re_3Nq", **_own),
+        builders.release_tickets(USER, ORDER, {STANDING: 1}, keep_amount=500, **_own),
+        builders.cancel_order(USER, ORDER, keep_amount=500, **_own),
+        builders.extend_order(USER, ORDER, ENDS, **_own),
     )
 }
 
@@ -111,6 +134,37 @@ _cart = CartResult(
         ENDS,
         [CartItem(STANDING, EVENT, 2), CartItem(SEATED, EVENT, 1)],
     )
+)
+_order = Order(
+    id=ORDER,
+    event_id=EVENT,
+    user_id=USER,
+    status="pending_payment",
+    currency="CHF",
+    total=9_000,
+    paid=0,
+    refunded=0,
+    kept=0,
+    refund_due=0,
+    created_at=SUBMITTED,
+    pay_by=STARTS,
+    items=[OrderItem(STANDING, "Standing", quantity=2, released=0, unit_price=4_500)],
+    payments=[],
+    refunds=[],
+)
+_paid_order = replace(
+    _order,
+    status="paid",
+    paid=18_000,
+    refunded=4_500,
+    kept=500,
+    refund_due=8_500,
+    items=[OrderItem(STANDING, "Standing", quantity=2, released=1, unit_price=4_500)],
+    payments=[
+        Payment("pi_3Nq", 9_000, "accepted", None, DECIDED),
+        Payment("pi_3Nr", 9_000, "surplus", "already_paid", DECIDED),
+    ],
+    refunds=[Refund("re_3Nq", 4_500, DECIDED)],
 )
 _empty_cart = CartResult(Cart(None, "empty", None, []))
 
@@ -127,6 +181,14 @@ RESULTS: dict[str, Result] = {
     "release_item": _cart,
     "release_cart": _empty_cart,
     "extend_hold": _cart,
+    "check_out": OrderResult(_order),
+    "record_payment": PaymentResult(
+        _paid_order, PaymentDecision("pi_3Nr", "surplus", "already_paid")
+    ),
+    "record_refund": OrderResult(_paid_order),
+    "release_tickets": OrderResult(_paid_order),
+    "cancel_order": OrderResult(replace(_order, status="cancelled")),
+    "extend_order": OrderResult(_order),
 }
 
 REFUSALS: dict[str, Refusal] = {
@@ -147,6 +209,19 @@ REFUSALS: dict[str, Refusal] = {
         LimitExceeded(STANDING, limit="order", allowed=4, requested=5),
         HoldLimitReached(ENDS),
         CartEmpty(),
+        OrderNotFound(ORDER),
+        NothingToCheckOut(EVENT),
+        PriceChanged(total=9_000, currency="CHF"),
+        MinimumNotReached(STANDING, min_per_order=2, quantity=1),
+        TooManyOpenOrders(allowed=5),
+        OrderNotPending(ORDER, "paid"),
+        OrderNotPaid(ORDER, "pending_payment"),
+        MoreThanHeld(STANDING),
+        MoreThanDue(refund_due=500),
+        NotThePaymentAgent(),
+        PaymentIdReused(),
+        CurrencyMismatch(),
+        OrderFull(allowed=100),
         TotalBelowCommitted(reserved_quantity=30, sold_quantity=20),
         TooManyTicketTypes(allowed=100),
         EmailTaken(),

@@ -103,6 +103,21 @@ NO_TOTALS = [-1, 2**31, 100_000_001, 1.5, 1.0, "1", True, [1], {}]
 NO_LIMITS = [limit for limit in NO_QUANTITIES if limit is not None]
 NO_PRICES = [-1, 100_000_001, 0.5, 1.0, "1", True, None, [1], {}]
 NO_CURRENCIES = [None, "", "eur", "EU", "EURO", "EUR ", "€", "E1R", 978, {}]
+NO_AMOUNTS = [0, -1, 2**53, 2**63, 10**30, 0.5, 1.0, "1", True, [1], {}]
+NO_PAYMENT_IDS = [
+    None,
+    "",
+    " ",
+    "x" * 201,
+    "a\nb",
+    "a\x00b",
+    "a\x7fb",
+    " a",
+    "a ",
+    "\u202ea",
+    1,
+    {},
+]
 NO_IDS = [
     None,
     1,
@@ -219,6 +234,17 @@ BAD_FIELDS: list[tuple[str, str, list[Any]]] = [
     ("create_ticket_type", "max_per_user", NO_LIMITS),
     ("change_ticket_type", "unit_price", [price for price in NO_PRICES if price is not None]),
     ("change_ticket_type", "lower_to_committed", [False, 1, "true", {}]),
+    ("check_out", "expected_total", [amount for amount in NO_AMOUNTS if amount != 0]),
+    ("record_payment", "payment_id", NO_PAYMENT_IDS),
+    ("record_payment", "amount", [*NO_AMOUNTS, None]),
+    ("record_payment", "currency", NO_CURRENCIES),
+    ("record_refund", "refund_id", NO_PAYMENT_IDS),
+    ("record_refund", "amount", [*NO_AMOUNTS, None]),
+    ("release_tickets", "items", [None, [], {}, "x", [None], [{}]]),
+    ("release_tickets", "keep_amount", [amount for amount in NO_AMOUNTS if amount != 0]),
+    ("cancel_order", "order_id", NO_IDS),
+    ("cancel_order", "keep_amount", [amount for amount in NO_AMOUNTS if amount != 0]),
+    ("extend_order", "pay_by", NO_TIMES),
     ("register_user", "email", NO_ADDRESSES),
     ("register_user", "password_hash", NO_HASHES),
     ("reserve_tickets", "items", [None, [], {}, "x", [None], [{}]]),
@@ -275,7 +301,7 @@ def test_an_unknown_field_is_refused(kind: str) -> None:
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_missing_field_is_refused(kind: str) -> None:
     optional = {"deadline"}
-    optional |= COMMANDS[kind].ADDED_FIELDS
+    optional |= COMMANDS[kind].ADDED_FIELDS | {"expected_total", "keep_amount"}
     if kind == "change_event":
         optional |= {"name", "starts_at", "ends_at"}
     if kind == "change_ticket_type":

@@ -22,6 +22,10 @@ VIEWS = {
     "carts": (
         "user_id id expires_at ticket_type_id event_id quantity name event_name unit_price currency"
     ),
+    "orders": (
+        "id event_id user_id organizer_id payment_agent_id status currency total paid refunded "
+        "kept refund_due created_at pay_by items payments refunds"
+    ),
     "outcomes": "command_id user_id document fingerprint",
 }
 EARLIER, LATER = timedelta(hours=-1), timedelta(hours=1)

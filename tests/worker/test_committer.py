@@ -26,24 +26,24 @@ class Script:
 
     def __init__(self) -> None:
         self.batches: list[list[Command]] = []
-        self.due_users: list[list[EncodedOutcome]] = []
+        self.due: list[list[EncodedOutcome]] = []
         self.may_commit = asyncio.Event()
         self.may_commit.set()
         self.fault: Callable[[Sequence[Command], Sequence[str]], Exception | None] = (
-            lambda commands, due_users: None
+            lambda commands, due: None
         )
 
     async def __call__(
         self,
         commands: Sequence[Command],
-        due_users: Sequence[str] = (),
+        due: Sequence[str] = (),
         *,
         forced_refusal: Unprocessable | None = None,
     ) -> AppliedBatch:
         self.batches.append(list(commands))
-        self.due_users.append(list(due_users))
+        self.due.append(list(due))
         await self.may_commit.wait()
-        if forced_refusal is None and (error := self.fault(commands, due_users)):
+        if forced_refusal is None and (error := self.fault(commands, due)):
             raise error
         return applied(decide_batch(a_book(users=[SOMEBODY]), commands, {}, forced_refusal))
 
@@ -196,7 +196,7 @@ async def test_a_message_is_never_split(script: Script, committer: Committer) ->
 async def test_due_users_go_with_the_batch(script: Script, committer: Committer) -> None:
     await committer.submit((), ["ann", "bob"])
 
-    assert script.due_users == [["ann", "bob"]]
+    assert script.due == [["ann", "bob"]]
 
 
 # --- faults that pass -----------------------------------------------------------------------
@@ -207,7 +207,7 @@ async def test_a_transient_error_is_waited_out_each_time_it_occurs(
 ) -> None:
     monkeypatch.setattr(group_commit, "LONGEST_PAUSE_SECONDS", 0.002)
     faults = iter([PassingError()] * 30)
-    script.fault = lambda commands, due_users: next(faults, None)
+    script.fault = lambda commands, due: next(faults, None)
     commands = some(3)
 
     async with asyncio.timeout(5):
@@ -228,7 +228,7 @@ async def test_a_conflict_with_another_worker_is_tried_again(
     script: Script, committer: Committer
 ) -> None:
     faults = iter([ConflictError()])
-    script.fault = lambda commands, due_users: next(faults, None)
+    script.fault = lambda commands, due: next(faults, None)
 
     (outcome,) = await committer.submit(some(1))
 
@@ -236,7 +236,7 @@ async def test_a_conflict_with_another_worker_is_tried_again(
 
 
 async def test_a_conflict_that_does_not_pass_is_a_bug(script: Script, committer: Committer) -> None:
-    script.fault = lambda commands, due_users: ConflictError()
+    script.fault = lambda commands, due: ConflictError()
 
     (outcome,) = await committer.submit(some(1))
 
@@ -255,7 +255,7 @@ async def test_a_batch_that_takes_too_long_is_halved_until_it_is_done(
     script: Script, committer: Committer, error: Callable[[], Exception]
 ) -> None:
     """A slow Postgres would never be done with all of it, and the more waits the slower it is."""
-    script.fault = lambda commands, due_users: error() if len(commands) > 20 else None
+    script.fault = lambda commands, due: error() if len(commands) > 20 else None
     commands = some(64)
 
     async with asyncio.timeout(5):
@@ -269,7 +269,7 @@ async def test_a_command_that_takes_too_long_alone_is_waited_for(
     script: Script, committer: Committer
 ) -> None:
     errors = iter([TooLongError()] * 10)
-    script.fault = lambda commands, due_users: next(errors, None)
+    script.fault = lambda commands, due: next(errors, None)
 
     (outcome,) = await committer.submit(some(1))
 
@@ -280,7 +280,7 @@ async def test_a_command_that_takes_too_long_alone_is_waited_for(
 
 
 def failing_for(bad: Command, error: Callable[[], Exception] = ValueError) -> Any:
-    return lambda commands, due_users: error() if bad in commands else None
+    return lambda commands, due: error() if bad in commands else None
 
 
 @pytest.mark.parametrize("place", [0, 1, 31, 32, 63])
@@ -335,7 +335,7 @@ async def test_setting_aside_waits_out_passing_faults(script: Script, committer:
 async def test_due_carts_that_cannot_expire_are_left_out_first(
     script: Script, committer: Committer
 ) -> None:
-    script.fault = lambda commands, due_users: ValueError() if due_users else None
+    script.fault = lambda commands, due: ValueError() if due else None
 
     (outcome,) = await committer.submit(some(1), ["somebody"])
 
@@ -349,11 +349,11 @@ async def test_a_due_cart_that_cannot_expire_holds_up_no_other(
 ) -> None:
     """One that was damaged by hand must not end the sweep of all."""
     owners = [f"user {number}" for number in range(64)]
-    script.fault = lambda commands, due_users: ValueError() if owners[place] in due_users else None
+    script.fault = lambda commands, due: ValueError() if owners[place] in due else None
 
     (outcome,) = await committer.submit(some(1), owners)
 
-    expired = [user for due in script.due_users if owners[place] not in due for user in due]
+    expired = [user for due in script.due if owners[place] not in due for user in due]
     assert sorted(expired) == sorted(set(owners) - {owners[place]})
     assert decode(outcome).status == "succeeded"
     assert f"{owners[place]} cannot expire" in caplog.text

@@ -3,9 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.commands import CartCommand, Command
-from shared.outcomes import Outcome, Result, refused, succeeded
-from shared.refusals import CommandIdReused, InsufficientAvailability, Unprocessable
+from shared.commands import CartCommand, CheckOut, Command, OrderCommand
+from shared.outcomes import Outcome, PaymentResult, Result, refused, succeeded
+from shared.refusals import (
+    CommandIdReused,
+    InsufficientAvailability,
+    LimitExceeded,
+    Unprocessable,
+)
+from worker.domain import ledger
 from worker.domain.book import Book, Changes
 from worker.domain.decide import Decision, decide
 
@@ -40,16 +46,9 @@ class Batch:
     to_record: list[NewOutcome] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
 
-    def depends_on_due_carts(self) -> bool:
-        """Tell whether a decision could differ if more due carts had expired before it.
-
-        What a cart takes or gives back depends on them only where there are too few tickets.
-        """
-        return any(
-            not isinstance(new.command, CartCommand)
-            or isinstance(new.outcome.refusal, InsufficientAvailability)
-            for new in self.to_record
-        )
+    def depends_on_due_holds(self) -> bool:
+        """Tell whether a decision could differ if more due holds had ended before it."""
+        return any(_depends_on_due_holds(new) for new in self.to_record)
 
 
 def decide_batch(
@@ -58,7 +57,7 @@ def decide_batch(
     recorded: Mapping[str, RecordedOutcome],
     forced_refusal: Unprocessable | None = None,
 ) -> Batch:
-    """Expire due carts, then decide each command that has no recorded outcome.
+    """Expire due carts and orders, then decide each command that has no recorded outcome.
 
     A duplicate gets the recorded outcome. Another payload under a recorded ID is refused. That
     refusal is not recorded: the ID keeps its first outcome. An ID older than the retention of
@@ -69,6 +68,7 @@ def decide_batch(
     """
     if forced_refusal is None:  # else the expiry of a damaged cart may be what failed
         book.expire_carts()
+        ledger.settle_all(book)
     known: dict[str, RecordedOutcome | NewOutcome] = {**recorded}
     batch = Batch(changes=book.changes)
     for command in commands:
@@ -88,6 +88,20 @@ def decide_batch(
             reused = _outcome(book, command, CommandIdReused())
             batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
     return batch
+
+
+def _depends_on_due_holds(new: NewOutcome) -> bool:
+    """Tell whether the hold of another cart or order may have led to this outcome.
+
+    What a cart or an order takes or gives back depends on it only where there were too few tickets,
+    or where an order of the same user, due itself, counted for the limit of a user.
+    """
+    if not isinstance(new.command, CartCommand | CheckOut | OrderCommand):
+        return True
+    result = new.outcome.result
+    if isinstance(result, PaymentResult):
+        return result.payment.reason == "order_expired"
+    return isinstance(new.outcome.refusal, InsufficientAvailability | LimitExceeded)
 
 
 def _outcome(book: Book, command: Command, decision: Decision) -> Outcome:

@@ -1,10 +1,11 @@
-"""The book: what a batch locked of users, events, ticket types and carts, and what it changes.
+"""The book: what a batch locked of users, events, ticket types, carts and orders, and changes.
 
 The book is open for one transaction. `decide` reads and changes it; what is changed is
 noted in `Changes`, which is all that is saved.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -12,6 +13,7 @@ from typing import Literal
 from shared import outcomes
 from shared.ids import first_id_at
 from shared.money import DEFAULT_CURRENCY
+from worker.domain.order import Order, OrderItem, Payment, Refund
 
 RETENTION_MARGIN = timedelta(days=1)
 """How much longer than its ID is accepted an outcome is kept: two clocks may differ by less."""
@@ -25,6 +27,10 @@ class Rules:
     """How long a cart holds its tickets."""
     max_hold: timedelta
     """How long after its first hold a cart may hold tickets, however often it is extended."""
+    payment: timedelta
+    """How long a buyer has to pay an order."""
+    payment_grace: timedelta
+    """How much longer an order's tickets are held, for payments that are told late."""
     command_window: timedelta
     """How old a command ID may be and still be accepted."""
 
@@ -54,6 +60,11 @@ class Event:
     payment_agent_id: str | None = None
     """Another user than the organizer that may record payments."""
 
+    @property
+    def agent_id(self) -> str:
+        """The user that may record payments."""
+        return self.payment_agent_id or self.organizer_id
+
     def has_ended(self, now: datetime) -> bool:
         return self.status == "ended" or self.ends_at <= now
 
@@ -67,7 +78,7 @@ class Event:
             ends_at=self.ends_at,
             status=status,
             currency=self.currency,
-            payment_agent_id=self.payment_agent_id or self.organizer_id,
+            payment_agent_id=self.agent_id,
         )
 
 
@@ -117,7 +128,7 @@ class Cart:
     user_id: str
     opened_at: datetime
     expires_at: datetime
-    status: Literal["active", "expired", "released"] = "active"
+    status: Literal["active", "expired", "released", "checked_out"] = "active"
     lines: dict[str, int] = field(default_factory=dict)
     """Quantity by ticket type ID."""
 
@@ -136,6 +147,12 @@ class Changes:
     closed_carts: dict[str, Cart] = field(default_factory=dict)
     touched_lines: dict[tuple[str, str], Cart] = field(default_factory=dict)
     """Carts by (cart ID, ticket type ID) of the lines that were written."""
+    orders: dict[str, Order] = field(default_factory=dict)
+    """Orders that are new or changed."""
+    order_items: dict[tuple[str, str], OrderItem] = field(default_factory=dict)
+    """Their items that are new or changed, by (order ID, ticket type ID)."""
+    new_payments: list[Payment] = field(default_factory=list)
+    new_refunds: list[Refund] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -150,9 +167,19 @@ class Book:
     ticket_types: dict[str, TicketType]
     carts: dict[str, Cart]
     """The active carts, by user ID."""
+    orders: dict[str, Order] = field(default_factory=dict)
+    """Those that the batch names, those that are due, and the pending ones of who checks out."""
+    payments: dict[tuple[str, str], Payment] = field(default_factory=dict)
+    """By (event ID, payment ID): those of the orders, and those that the batch names."""
+    refunds: dict[tuple[str, str], Refund] = field(default_factory=dict)
+    """By (event ID, refund ID), likewise."""
+    ordered: Counter[tuple[str, str]] = field(default_factory=Counter, compare=False)
+    """Tickets in all orders of a user, by (user ID, ticket type ID), where there is a limit."""
     changes: Changes = field(default_factory=Changes)
     _ticket_types_by_event: Counter[str] | None = field(default=None, init=False, compare=False)
     """Counted once a batch, and only where a ticket type is created."""
+    open_orders: Counter[tuple[str, str]] = field(init=False, compare=False)
+    """Pending orders by (user ID, event ID), right for who checks out."""
     oldest_command_id: str = field(init=False)
     """Where the window of command IDs begins: a smaller ID is too old."""
     oldest_kept_id: str = field(init=False)
@@ -161,6 +188,11 @@ class Book:
     def __post_init__(self) -> None:
         self.oldest_command_id = _first_id_at(self.now - self.rules.command_window)
         self.oldest_kept_id = _first_id_at(self.now - self.rules.retention)
+        self.open_orders = Counter(
+            (order.user_id, order.event_id)
+            for order in self.orders.values()
+            if order.status == "pending_payment"
+        )
 
     def expire_carts(self) -> None:
         """Close every cart whose hold is over and give its tickets back."""
@@ -175,7 +207,7 @@ class Book:
             self.carts[user_id] = cart
             self.changes.opened_carts[cart.id] = cart
         cart.lines[ticket_type.id] = cart.lines.get(ticket_type.id, 0) + quantity
-        self._reserve(ticket_type, quantity)
+        self.move(ticket_type.id, reserved=quantity)
         self.changes.touched_lines[cart.id, ticket_type.id] = cart
 
     def give_back(self, cart: Cart, ticket_type_id: str, quantity: int) -> None:
@@ -184,7 +216,7 @@ class Book:
         if left == 0 and len(cart.lines) == 1:
             self.release(cart)
             return
-        self._reserve(self.ticket_types[ticket_type_id], -quantity)
+        self.move(ticket_type_id, reserved=-quantity)
         self.changes.touched_lines[cart.id, ticket_type_id] = cart
         if left:
             cart.lines[ticket_type_id] = left
@@ -199,6 +231,22 @@ class Book:
     def release(self, cart: Cart) -> None:
         """Close a cart at its owner's wish and give its tickets back."""
         self._close(cart, "released")
+
+    def take_out(self, cart: Cart, ticket_type_ids: Collection[str]) -> None:
+        """Take lines out of a cart into an order, which goes on holding their tickets."""
+        if len(ticket_type_ids) == len(cart.lines):
+            self._end(cart, "checked_out")
+            return
+        for ticket_type_id in ticket_type_ids:
+            del cart.lines[ticket_type_id]
+            self.changes.touched_lines[cart.id, ticket_type_id] = cart
+
+    def move(self, ticket_type_id: str, *, reserved: int = 0, sold: int = 0) -> None:
+        """Add to what a ticket type has reserved and sold; negative numbers give back."""
+        ticket_type = self.ticket_types[ticket_type_id]
+        ticket_type.reserved += reserved
+        ticket_type.sold += sold
+        self.change_ticket_type(ticket_type)
 
     def change_event(self, event: Event) -> None:
         """Note that an event differs from what is stored."""
@@ -225,15 +273,14 @@ class Book:
             self.changes.changed_ticket_types[ticket_type.id] = ticket_type
 
     def _close(self, cart: Cart, status: Literal["expired", "released"]) -> None:
+        self._end(cart, status)
+        for ticket_type_id, quantity in cart.lines.items():
+            self.move(ticket_type_id, reserved=-quantity)
+
+    def _end(self, cart: Cart, status: Literal["expired", "released", "checked_out"]) -> None:
         cart.status = status
         del self.carts[cart.user_id]
         self.changes.closed_carts[cart.id] = cart
-        for ticket_type_id, quantity in cart.lines.items():
-            self._reserve(self.ticket_types[ticket_type_id], -quantity)
-
-    def _reserve(self, ticket_type: TicketType, quantity: int) -> None:
-        ticket_type.reserved += quantity
-        self.change_ticket_type(ticket_type)
 
 
 def _first_id_at(at: datetime) -> str:

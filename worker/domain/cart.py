@@ -31,7 +31,7 @@ def reserve_tickets(book: Book, command: ReserveTickets) -> CartResult | Refusal
     cart = book.carts.get(command.user_id)
     lines = cart.lines if cart else {}
     for ticket_type_id, quantity in quantities.items():
-        if refusal := _refuse_hold(book, lines, ticket_type_id, quantity):
+        if refusal := _refuse_hold(book, command.user_id, lines, ticket_type_id, quantity):
             return refusal
     if refusal := _refuse_lines(lines, quantities):
         return refusal
@@ -47,7 +47,7 @@ def set_quantity(book: Book, command: SetQuantity) -> CartResult | Refusal:
     held = lines.get(command.ticket_type_id, 0)
     more = command.quantity - held
     if more > 0:
-        if refusal := _refuse_hold(book, lines, command.ticket_type_id, more):
+        if refusal := _refuse_hold(book, command.user_id, lines, command.ticket_type_id, more):
             return refusal
         if refusal := _refuse_lines(lines, [command.ticket_type_id]):
             return refusal
@@ -86,7 +86,7 @@ def extend_hold(book: Book, command: ExtendHold) -> CartResult | Refusal:
 
 
 def _refuse_hold(
-    book: Book, lines: Mapping[str, int], ticket_type_id: str, quantity: int
+    book: Book, user_id: str, lines: Mapping[str, int], ticket_type_id: str, quantity: int
 ) -> Refusal | None:
     """The rules for holding `quantity` more tickets of a type, in order of precedence."""
     ticket_type = book.ticket_types.get(ticket_type_id)
@@ -104,8 +104,10 @@ def _refuse_hold(
     requested = lines.get(ticket_type_id, 0) + quantity
     if ticket_type.max_per_order is not None and requested > ticket_type.max_per_order:
         return LimitExceeded(ticket_type_id, "order", ticket_type.max_per_order, requested)
-    if ticket_type.max_per_user is not None and requested > ticket_type.max_per_user:
-        return LimitExceeded(ticket_type_id, "user", ticket_type.max_per_user, requested)
+    if ticket_type.max_per_user is not None:
+        would_have = requested + book.ordered[user_id, ticket_type_id]
+        if would_have > ticket_type.max_per_user:
+            return LimitExceeded(ticket_type_id, "user", ticket_type.max_per_user, would_have)
     if quantity > ticket_type.available:
         return InsufficientAvailability(ticket_type_id, quantity, ticket_type.available)
     if requested > MAX_QUANTITY:

@@ -1,7 +1,8 @@
 """Decides a command: one function for each kind, its refusals in order of precedence.
 
 A decision is the result or the refusal; on success the function has changed the book. The rules
-of carts, and those of events and ticket types, are in `cart` and `catalogue`.
+of carts, of events and ticket types, of orders and of their money are in `cart`, `catalogue`,
+`ordering` and `payments`.
 """
 
 from typing import assert_never
@@ -9,22 +10,28 @@ from typing import assert_never
 from shared import outcomes
 from shared.commands import (
     CancelEvent,
+    CancelOrder,
     ChangeEvent,
     ChangeTicketType,
+    CheckOut,
     Command,
     CreateEvent,
     CreateTicketType,
     EndEvent,
     ExtendHold,
+    ExtendOrder,
+    RecordPayment,
+    RecordRefund,
     RegisterUser,
     ReleaseCart,
     ReleaseItem,
+    ReleaseTickets,
     ReserveTickets,
     SetQuantity,
 )
 from shared.outcomes import Result, UserResult
 from shared.refusals import DeadlinePassed, EmailTaken, Refusal, StaleCommand, UserNotFound
-from worker.domain import cart, catalogue
+from worker.domain import cart, catalogue, ordering, payments
 from worker.domain.book import Book, User
 
 Decision = Result | Refusal
@@ -49,6 +56,18 @@ def decide(book: Book, command: Command) -> Decision:
             return cart.release_cart(book, command)
         case ExtendHold():
             return cart.extend_hold(book, command)
+        case CheckOut():
+            return ordering.check_out(book, command)
+        case CancelOrder():
+            return ordering.cancel_order(book, command)
+        case ReleaseTickets():
+            return ordering.release_tickets(book, command)
+        case ExtendOrder():
+            return ordering.extend_order(book, command)
+        case RecordPayment():
+            return payments.record_payment(book, command)
+        case RecordRefund():
+            return payments.record_refund(book, command)
         case RegisterUser():
             return register_user(book, command)
         case CreateEvent():

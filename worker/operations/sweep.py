@@ -1,4 +1,4 @@
-"""Expires due carts through the committer, also those that no command asks for."""
+"""Ends due holds through the committer, also those in no command's way."""
 
 import asyncio
 import logging
@@ -8,41 +8,43 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from worker.committer import Committer
+from worker.domain.locks import Due
 
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-MAX_LINES = 500
-"""How many lines of due carts one round finds. After a full round the next follows at once."""
+MAX_HOLDS = 500
+"""How many lines of due carts one round finds, and how many due orders. After a full round the next
+follows at once."""
 
 
 async def sweep(engine: AsyncEngine, committer: Committer) -> None:
-    """Expire due carts, indefinitely."""
+    """End due holds, indefinitely."""
     while True:
         try:
-            lines = await sweep_once(engine, committer)
+            found = await sweep_once(engine, committer)
         except Exception as error:
             logger.warning("the sweep is retried: %s", type(error).__name__)
-            lines = 0
-        if lines < MAX_LINES:
+            found = 0
+        if found < MAX_HOLDS:
             # With jitter: the sweeps of several workers should not coincide.
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.5, 1.0))
 
 
 async def sweep_once(engine: AsyncEngine, committer: Committer) -> int:
-    """Expire the carts of up to `MAX_LINES` due lines; return how many lines were found."""
+    """End up to `MAX_HOLDS` due orders, and the carts of as many due lines; return their number."""
     async with engine.connect() as connection:
-        found = await connection.execute(OWNERS_OF_DUE_LINES, {"limit": MAX_LINES})
-        users = found.scalars().all()
-    if users:
-        await committer.submit((), list(set(users)))
-    return len(users)
+        rows = await connection.execute(DUE_HOLDS, {"limit": MAX_HOLDS})
+        due = [Due(*row) for row in rows.all()]
+    if due:
+        await committer.submit((), list(set(due)))
+    return len(due)
 
 
 # Finds each ticket type that any cart holds by one look-up in the index of due carts, and the due
 # carts of each by another. PostgreSQL 17 drops `IS NOT NULL` where it is always true, and then does
 # not use the index that has this condition: `> '-infinity'` implies it too.
-OWNERS_OF_DUE_LINES = text("""
+DUE_HOLDS = text("""
     WITH RECURSIVE held (ticket_type_id) AS (
         VALUES ('00000000-0000-0000-0000-000000000000'::uuid)  -- before all others
         UNION ALL
@@ -53,7 +55,7 @@ OWNERS_OF_DUE_LINES = text("""
         )
         FROM held WHERE held.ticket_type_id IS NOT NULL
     )
-    SELECT cart.user_id::text
+    SELECT cart.user_id::text, NULL AS order_id
     FROM (
         SELECT line.cart_id
         FROM held
@@ -68,4 +70,9 @@ OWNERS_OF_DUE_LINES = text("""
     CROSS JOIN LATERAL (
         SELECT user_id FROM booking.carts WHERE id = line.cart_id OFFSET 0
     ) AS cart
+    UNION ALL
+    (SELECT user_id::text, id::text FROM booking.orders
+     WHERE held_until <= statement_timestamp()
+     ORDER BY held_until
+     LIMIT :limit)
 """)

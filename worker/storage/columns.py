@@ -9,7 +9,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Boolean, DateTime, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, DateTime, Integer, LargeBinary, Table, Text, Uuid
 
 Entity = TypeVar("Entity")
 
@@ -17,6 +17,7 @@ POSTGRES_TYPES = {
     Uuid: "uuid",
     Text: "text",
     Integer: "integer",
+    BigInteger: "bigint",
     LargeBinary: "bytea",
     DateTime: "timestamptz",
     Boolean: "boolean",

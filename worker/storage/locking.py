@@ -12,8 +12,9 @@ from datetime import datetime
 
 from shared.commands import Command
 from worker.domain.book import Book, Cart, Event, Rules, TicketType
-from worker.domain.locks import LockRequest, lock_request
+from worker.domain.locks import Due, LockRequest, lock_request
 from worker.storage.driver import Driver
+from worker.storage.orders import look_up_buyers, read_ordered, read_orders
 from worker.storage.statements import (
     LOCK_EVENTS,
     LOCK_TICKET_TYPES,
@@ -29,11 +30,17 @@ from worker.storage.statements import (
 class LockedUsers:
     """The users of a batch, locked, and their carts."""
 
+    commands: Sequence[Command]
     request: LockRequest
     ids: set[str]
     """Those of the request that exist, and the owners of due carts that hold wanted tickets."""
     carts: dict[str, Cart]
     """The active carts, by user ID."""
+    senders: set[str]
+    """Users that exist and are not locked."""
+    are_due_orders_in_the_way: bool
+    """Whether due orders hold wanted tickets."""
+    max_due_lines: int
 
 
 @dataclass(slots=True, frozen=True)
@@ -41,24 +48,37 @@ class LockedBook:
     """The book of a batch, locked."""
 
     book: Book
-    due_carts_remain: bool
-    """Whether unlocked due carts hold wanted tickets: too many, or filled meanwhile."""
+    due_holds_remain: bool
+    """Whether due holds of wanted tickets are not in the book: too many, or filled meanwhile."""
 
 
 async def lock_users(
-    driver: Driver, commands: Sequence[Command], due_users: Iterable[str], max_due_lines: int
+    driver: Driver, commands: Sequence[Command], due: Iterable[Due], max_due_lines: int
 ) -> LockedUsers:
-    """Lock the users of the commands, `due_users`, and owners of due carts with wanted tickets.
+    """Lock the users of the commands and of `due`, and owners of due holds of wanted tickets.
 
-    Looks at up to `max_due_lines` lines of due carts.
+    Looks at up to `max_due_lines` lines of due carts, and of due orders.
     """
     request = lock_request(commands)
-    request.user_ids.update(due_users)
+    senders = await look_up_buyers(driver, request)
+    for user_id, order_id in due:
+        request.user_ids.add(user_id)
+        if order_id is not None:
+            request.order_ids.add(order_id)
     rows = await driver.fetch(
         LOCK_USERS, sorted(request.user_ids), sorted(request.ticket_type_ids), max_due_lines
     )
     existing = [row[0] for row in rows]
-    return LockedUsers(request, set(existing), carts=await _read_carts(driver, existing))
+    due_orders = rows[0][1] if rows else 0
+    return LockedUsers(
+        commands,
+        request,
+        set(existing),
+        carts=await _read_carts(driver, existing),
+        senders=senders,
+        are_due_orders_in_the_way=due_orders > 0,
+        max_due_lines=max_due_lines,
+    )
 
 
 async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedBook:
@@ -69,7 +89,11 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedB
     """
     request = users.request
     emails = await _read_emails(driver, request.emails)
-    ticket_type_ids = request.ticket_type_ids.union(*(cart.lines for cart in users.carts.values()))
+    locked = await read_orders(
+        driver, request, users.ids, users.max_due_lines if users.are_due_orders_in_the_way else 0
+    )
+    in_carts = (cart.lines for cart in users.carts.values())
+    ticket_type_ids = request.ticket_type_ids.union(locked.ticket_type_ids, *in_carts)
     event_ids = set(request.event_ids)
     if event_ids:
         await driver.fetch(LOCK_EVENTS, sorted(event_ids))
@@ -77,18 +101,24 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedB
         ticket_type_ids.update([row[0] for row in rows])
     rows = await driver.fetch(LOCK_TICKET_TYPES, sorted(ticket_type_ids))
     ticket_types = {row[0]: TicketType(*row) for row in rows}
+    ordered = await read_ordered(driver, users.commands, locked.orders.values(), ticket_types)
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
-    now, due_carts_remain, events = await _read_events(driver, event_ids, users)
+    event_ids.update(event_id for _, event_id in request.check_outs.values())
+    now, due_holds_remain, events = await _read_events(driver, event_ids, users, locked.orders)
     book = Book(
         now=now,
         rules=rules,
-        user_ids=users.ids,
+        user_ids=users.ids | users.senders,
         emails=emails,
         events=events,
         ticket_types=ticket_types,
         carts=users.carts,
+        orders=locked.orders,
+        payments=locked.payments,
+        refunds=locked.refunds,
+        ordered=ordered,
     )
-    return LockedBook(book, due_carts_remain)
+    return LockedBook(book, due_holds_remain)
 
 
 async def _read_carts(driver: Driver, user_ids: Sequence[str]) -> dict[str, Cart]:
@@ -107,15 +137,19 @@ async def _read_emails(driver: Driver, wanted: set[str]) -> set[str]:
 
 
 async def _read_events(
-    driver: Driver, event_ids: set[str], users: LockedUsers
+    driver: Driver, event_ids: set[str], users: LockedUsers, order_ids: Iterable[str]
 ) -> tuple[datetime, bool, dict[str, Event]]:
-    """Return the time, whether due carts remain that are not locked, and the events.
+    """Return the time, whether due holds remain that are not in the book, and the events.
 
     The last statement before the decisions sees what other batches committed before they
     released the ticket types. The search for due carts in `lock_users` could not see it.
     """
     rows = await driver.fetch(
-        READ_EVENTS, sorted(event_ids), list(users.ids), list(users.request.ticket_type_ids)
+        READ_EVENTS,
+        sorted(event_ids),
+        list(users.ids),
+        list(users.request.ticket_type_ids),
+        list(order_ids),
     )
-    now, due_carts_remain = rows[0][:2]
-    return now, due_carts_remain, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}
+    now, due_holds_remain = rows[0][:2]
+    return now, due_holds_remain, {row[2]: Event(*row[2:]) for row in rows if row[2] is not None}

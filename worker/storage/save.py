@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.domain.batch import Batch
 from worker.domain.book import Cart, Changes
+from worker.storage import orders
 from worker.storage.driver import Driver
 from worker.storage.outcomes import EncodedOutcome
 from worker.storage.statements import (
@@ -51,6 +52,7 @@ def _writes(changes: Changes, outcomes: Iterable[StoredOutcome]) -> Iterable[tup
     yield UPDATE_CARTS, CARTS.arrays(stored)
     puts, drops = _items(changes, stored)
     yield DROP_CART_ITEMS, CART_ITEM_KEYS.arrays(drops)
+    yield from orders.writes(changes)
     yield (
         SAVE_HOLDS_AND_OUTCOMES,
         TICKET_TYPES.arrays(changes.changed_ticket_types.values())

@@ -3,6 +3,7 @@
 Parameters are asyncpg's: `$1` is the first argument after the statement.
 """
 
+from dataclasses import fields
 from datetime import datetime
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ class StoredOutcome(NamedTuple):
 
 
 USERS = Columns(tables.users, User)
-EVENTS = Columns(tables.events, Event)
+# Without what the sweep of cancelled events alone writes.
+EVENTS = Columns(tables.events, Event, *(field.name for field in fields(Event)))
 TICKET_TYPES = Columns(tables.ticket_types, TicketType)
 CARTS = Columns(tables.carts, Cart)
 CART_ITEMS = Columns(tables.cart_items, CartItem)
@@ -47,12 +49,27 @@ RECALLED = Columns(tables.outcomes, RecordedOutcome, "fingerprint", "document", 
 # where a subquery below has one, it is executed as written, one index look-up for each row before
 # it, whatever the statistics say (decision 25).
 
-# $1: the users that send commands. $2: the ticket types they want more of. $3: how many lines
-# of these ticket types in due carts to look at: the owners of these carts are locked too.
+# $1: the users that send commands. $2: the ticket types they want more of. $3: how many lines of
+# these ticket types in due carts to look at, and in due orders: their owners are locked too. The
+# second column, the same in each row, says how many lines of due orders were found, also of the
+# users in $1.
 LOCK_USERS = """
-    SELECT id::text FROM booking.users
+    WITH due_orders AS MATERIALIZED (
+        SELECT item.user_id
+        FROM unnest($2::uuid[]) AS wanted (id)
+        CROSS JOIN LATERAL (
+            SELECT user_id FROM booking.order_items
+            WHERE ticket_type_id = wanted.id AND held_until <= statement_timestamp()
+            ORDER BY held_until
+            LIMIT $3
+        ) AS item
+        LIMIT $3
+    )
+    SELECT id::text, (SELECT count(*) FROM due_orders) FROM booking.users
     WHERE id = ANY (ARRAY(
         SELECT unnest($1::uuid[])
+        UNION
+        SELECT user_id FROM due_orders
         UNION
         SELECT cart.user_id
         FROM (
@@ -119,7 +136,8 @@ LOCK_TICKET_TYPES = f"""
     FOR NO KEY UPDATE
 """
 
-# $1: the events. $2: the users that are locked, $3: the ticket types that they want more of.
+# $1: the events. $2: the users that are locked, $3: the ticket types that they want more of, $4: the
+# orders that are in the book.
 # now() is when the transaction began, so later than the arrival of every command in it.
 READ_EVENTS = f"""
     SELECT clock_timestamp(),
@@ -134,7 +152,17 @@ READ_EVENTS = f"""
                CROSS JOIN LATERAL (
                    SELECT user_id FROM booking.carts WHERE id = line.cart_id OFFSET 0
                ) AS cart
-               WHERE cart.user_id NOT IN (SELECT unnest($2::uuid[]))),
+               WHERE cart.user_id NOT IN (SELECT unnest($2::uuid[]))
+           ) OR EXISTS (
+               SELECT FROM unnest($3::uuid[]) AS wanted (id)
+               CROSS JOIN LATERAL (
+                   SELECT order_id FROM booking.order_items
+                   WHERE ticket_type_id = wanted.id AND held_until <= now()
+                   ORDER BY held_until
+                   OFFSET 0
+               ) AS item
+               WHERE item.order_id NOT IN (SELECT unnest($4::uuid[]))
+           ),
            {EVENTS.select("event")}
     FROM (VALUES (1)) AS clock
     LEFT JOIN booking.events AS event ON event.id = ANY ($1::uuid[])

@@ -25,16 +25,12 @@ MUTANTS = (
         "recall_before_the_lock",
         "a duplicate that waits for the lock is decided again",
         APPLY,
-        """                users = await locking.lock_users(
-                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
-                )
+        """                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
                 # Under the users' locks, and before the ticket types, for which others wait.
                 recorded = await outcomes.recall(driver, commands)
 """,
         """                recorded = await outcomes.recall(driver, commands)
-                users = await locking.lock_users(
-                    driver, commands, due_users, DUE_LINES_BESIDE_COMMANDS
-                )
+                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
 """,
         (SIMULATION,),
     ),
@@ -44,15 +40,15 @@ MUTANTS = (
         APPLY,
         """                await save(driver, batch, encoded)
             return AppliedBatch(batch, encoded)
-        except _DueCartsFirstError:
-            await _expire_due_carts(engine, rules, commands)
+        except _DueHoldsFirstError:
+            await _end_due_holds(engine, rules, commands)
 """,
         """            import asyncio
 
             asyncio.get_running_loop().create_task(_save_soon(engine, batch, encoded))
             return AppliedBatch(batch, encoded)
-        except _DueCartsFirstError:
-            await _expire_due_carts(engine, rules, commands)
+        except _DueHoldsFirstError:
+            await _end_due_holds(engine, rules, commands)
 
 
 async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOutcome]) -> None:
@@ -65,7 +61,7 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "due_carts_beyond_the_bound_forgotten",
         "where many holds are over at once, they refuse a buyer",
         APPLY,
-        "                if locked.due_carts_remain and batch.depends_on_due_carts():\n",
+        "                if locked.due_holds_remain and batch.depends_on_due_holds():\n",
         "                if False:\n",
         (DUE_CARTS,),
     ),
@@ -126,11 +122,11 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
     existing = [row[0] for row in rows]
 """,
         """LOCK_USERS,
-        sorted(request.user_ids.difference(due_users)),
+        sorted(request.user_ids.difference(user_id for user_id, _ in due)),
         sorted(request.ticket_type_ids),
         max_due_lines,
     )
-    existing = [*[row[0] for row in rows], *due_users]
+    existing = [*[row[0] for row in rows], *(user_id for user_id, _ in due)]
 """,
         (SIMULATION, RACES),
     ),
@@ -138,16 +134,16 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "due_carts_of_others_left",
         "an expired hold refuses a buyer until the sweep comes",
         BOOKS,
-        "    return LockedBook(book, due_carts_remain)\n",
-        "    return LockedBook(book, due_carts_remain=False)\n",
+        "    return LockedBook(book, due_holds_remain)\n",
+        "    return LockedBook(book, due_holds_remain=False)\n",
         (RACES, SIMULATION),
     ),
     Mutant(
         "due_carts_ignored_when_sold_out",
         "an expired hold refuses a buyer where more are due than a batch takes along",
         "worker/domain/batch.py",
-        "            or isinstance(new.outcome.refusal, InsufficientAvailability)\n",
-        "",
+        "    return isinstance(new.outcome.refusal, InsufficientAvailability | LimitExceeded)\n",
+        "    return isinstance(new.outcome.refusal, LimitExceeded)\n",
         (DUE_CARTS, SIMULATION),
     ),
     Mutant(
@@ -162,9 +158,8 @@ async def _save_soon(engine: AsyncEngine, batch: Batch, encoded: list[EncodedOut
         "ticket_types_of_carts_not_locked",
         "what an expired cart gives back is lost, or the worker fails",
         BOOKS,
-        "    ticket_type_ids = request.ticket_type_ids.union("
-        "*(cart.lines for cart in users.carts.values()))\n",
-        "    ticket_type_ids = set(request.ticket_type_ids)\n",
+        "    ticket_type_ids = request.ticket_type_ids.union(locked.ticket_type_ids, *in_carts)\n",
+        "    ticket_type_ids = request.ticket_type_ids.union(locked.ticket_type_ids)\n",
         (SIMULATION, RACES),
     ),
     Mutant(

@@ -12,7 +12,7 @@ import asyncpg
 from reliability.simulation.fakes.statements import KNOWN, split_rows
 from reliability.simulation.fakes.tables import Database, OutcomeRow, Transaction
 from reliability.simulation.faults import Faults, Victim
-from worker.operations.sweep import OWNERS_OF_DUE_LINES
+from worker.operations.sweep import DUE_HOLDS
 from worker.storage.driver import BEGIN, COMMIT
 
 STATEMENT_SECONDS = 0.02
@@ -64,23 +64,20 @@ class Connection:
     async def invalidate(self) -> None:
         pass
 
-    async def execute(self, statement: Any, parameters: dict[str, Any]) -> "Scalars":
-        if statement is not OWNERS_OF_DUE_LINES:
+    async def execute(self, statement: Any, parameters: dict[str, Any]) -> "Result":
+        if statement is not DUE_HOLDS:
             raise AssertionError(f"the simulation does not know: {statement}")
-        await self.driver_connection.travel("due_users")
+        await self.driver_connection.travel("due_holds")
         now = self._database.now()
         carts = sorted(self._database.tables["carts"].values(), key=lambda cart: cart.expires_at)
-        due = [c.user_id for c in carts if c.status == "active" and c.expires_at <= now]
-        return Scalars(due[: parameters["limit"]])
+        due = [(c.user_id, None) for c in carts if c.status == "active" and c.expires_at <= now]
+        return Result(due[: parameters["limit"]])
 
 
-class Scalars(list[str]):
-    """The one column of a result."""
+class Result(list[tuple[str, str | None]]):
+    """The rows of a result."""
 
-    def scalars(self) -> "Scalars":
-        return self
-
-    def all(self) -> "Scalars":
+    def all(self) -> "Result":
         return self
 
 

@@ -30,7 +30,7 @@ async def lock_users(
 ) -> Rows:
     due = _due_users(tx, tx.database.now(), (), wanted_ids)
     users = await tx.lock("users", [*user_ids, *due[:max_due]], sql)
-    return [(user.id,) for user in users]
+    return [(user.id, 0) for user in users]
 
 
 def _due_users(
@@ -86,7 +86,7 @@ async def lock_ticket_types(tx: Transaction, sql: str, ids: list[str]) -> Rows:
 
 
 async def read_events(
-    tx: Transaction, sql: str, ids: Ids, locked_users: Ids, wanted_ids: Ids
+    tx: Transaction, sql: str, ids: Ids, locked_users: Ids, wanted_ids: Ids, order_ids: Ids
 ) -> Rows:
     tx.clock = tx.database.now() if "clock_timestamp()" in sql else tx.began
     overlooked = bool(_due_users(tx, tx.began, locked_users, wanted_ids))

@@ -126,7 +126,7 @@ def leave_the_carts_of_others(patch: Patch) -> None:
         return await lock_users(driver, commands, due, 0)
 
     patch.setattr(locking, "lock_users", selfish)
-    patch.setattr(Batch, "depends_on_due_carts", lambda self: False)
+    patch.setattr(Batch, "depends_on_due_holds", lambda self: False)
 
 
 def take_any_payload_for_the_first(patch: Patch) -> None:

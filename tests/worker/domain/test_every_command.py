@@ -9,19 +9,26 @@ from shared.ids import new_id
 from tests.builders import (
     A_MOMENT,
     COMMAND_WINDOW,
+    FAR_AHEAD,
     NOW,
     a_book,
     cancel_event,
+    cancel_order,
     change_event,
     change_ticket_type,
+    check_out,
     create_event,
     create_ticket_type,
     end_event,
     extend_hold,
+    extend_order,
     id_made_at,
+    record_payment,
+    record_refund,
     register_user,
     release_cart,
     release_item,
+    release_tickets,
     reserve,
     set_quantity,
 )
@@ -45,6 +52,14 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "release_item": lambda **fields: release_item(SOMEBODY, SOMETHING, **fields),
     "release_cart": lambda **fields: release_cart(SOMEBODY, **fields),
     "extend_hold": lambda **fields: extend_hold(SOMEBODY, **fields),
+    "check_out": lambda **fields: check_out(SOMEBODY, SOMETHING, **fields),
+    "record_payment": lambda **fields: record_payment(SOMEBODY, SOMETHING, 1, **fields),
+    "record_refund": lambda **fields: record_refund(SOMEBODY, SOMETHING, 1, **fields),
+    "release_tickets": lambda **fields: release_tickets(
+        SOMEBODY, SOMETHING, {SOMETHING: 1}, **fields
+    ),
+    "cancel_order": lambda **fields: cancel_order(SOMEBODY, SOMETHING, **fields),
+    "extend_order": lambda **fields: extend_order(SOMEBODY, SOMETHING, FAR_AHEAD, **fields),
 }
 every_command = pytest.mark.parametrize("make", COMMANDS.values(), ids=COMMANDS)
 

@@ -7,23 +7,30 @@ import pytest
 from shared.commands import Command
 from shared.ids import new_id
 from tests.builders import (
+    FAR_AHEAD,
     cancel_event,
+    cancel_order,
     change_event,
     change_ticket_type,
+    check_out,
     create_event,
     create_ticket_type,
     end_event,
     extend_hold,
+    extend_order,
+    record_payment,
+    record_refund,
     register_user,
     release_cart,
     release_item,
+    release_tickets,
     reserve,
     set_quantity,
 )
 from worker.domain.locks import LockRequest, lock_request
 
 ANN, BOB = new_id(), new_id()
-EVENT, STANDING, SEATED = new_id(), new_id(), new_id()
+EVENT, STANDING, SEATED, ORDER = (new_id() for _ in range(4))
 
 CASES = [
     (register_user(ANN, email="Ann@Example.com"), LockRequest({ANN}, emails={"ann@example.com"})),
@@ -38,6 +45,24 @@ CASES = [
     (release_item(ANN, STANDING), LockRequest({ANN})),
     (release_cart(ANN), LockRequest({ANN})),
     (extend_hold(ANN), LockRequest({ANN})),
+    (
+        check_out(ANN, EVENT, command_id=ORDER),
+        LockRequest({ANN}, check_outs={ORDER: (ANN, EVENT)}),
+    ),
+    (
+        record_payment(BOB, ORDER, 1, payment_id="P1"),
+        LockRequest(order_ids={ORDER}, sender_ids={BOB}, payment_ids=[(ORDER, "P1")]),
+    ),
+    (
+        record_refund(BOB, ORDER, 1, refund_id="R1"),
+        LockRequest(order_ids={ORDER}, sender_ids={BOB}, refund_ids=[(ORDER, "R1")]),
+    ),
+    (
+        release_tickets(BOB, ORDER, {STANDING: 1}),
+        LockRequest(order_ids={ORDER}, sender_ids={BOB}),
+    ),
+    (cancel_order(ANN, ORDER), LockRequest(order_ids={ORDER}, sender_ids={ANN})),
+    (extend_order(BOB, ORDER, FAR_AHEAD), LockRequest(order_ids={ORDER}, sender_ids={BOB})),
 ]
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from worker.domain.book import Cart, Event, TicketType, User
+from worker.domain.order import Payment
 from worker.storage import tables
 from worker.storage.columns import Columns, first_parameters
 
@@ -129,7 +130,7 @@ def test_parameters_of_several_tables_follow_each_other() -> None:
 
 @pytest.mark.parametrize(
     ("table", "entity"),
-    [(tables.users, User), (tables.events, Event), (tables.ticket_types, TicketType)],
+    [(tables.users, User), (tables.payments, Payment), (tables.ticket_types, TicketType)],
 )
 def test_a_row_is_read_by_the_names_of_its_columns(table: Table, entity: type[Any]) -> None:
     """`TicketType(*row)` is right whatever the order of the columns."""

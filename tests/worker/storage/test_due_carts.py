@@ -11,6 +11,7 @@ from tests.worker.harness import Harness, eventually, summary
 from worker import apply as unit_of_work
 from worker.apply import apply
 from worker.committer import Committer
+from worker.domain.locks import Due
 from worker.operations import sweep as sweeping
 
 
@@ -138,7 +139,7 @@ async def test_the_sweep_goes_on_until_nothing_is_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full round is followed by the next at once: the interval would take a minute here."""
-    monkeypatch.setattr(sweeping, "MAX_LINES", 2)
+    monkeypatch.setattr(sweeping, "MAX_HOLDS", 2)
     monkeypatch.setattr(sweeping, "INTERVAL_SECONDS", 60)
     tickets = await harness.ticket_type()
     await harness.due_carts(7, {tickets: 1})
@@ -163,10 +164,10 @@ async def test_the_sweep_outlives_a_fault(
     await harness.due_carts(1, {tickets: 1})
     submit, faults = committer.submit, iter([OSError("no route"), RuntimeError("a bug")])
 
-    def fail_twice(commands: list[Command], due_users: list[str]) -> asyncio.Future[list[str]]:
+    def fail_twice(commands: list[Command], due: list[str]) -> asyncio.Future[list[str]]:
         if fault := next(faults, None):
             raise fault
-        return submit(commands, due_users)
+        return submit(commands, due)
 
     monkeypatch.setattr(committer, "submit", fail_twice)
     task = asyncio.create_task(sweeping.sweep(engine, committer))
@@ -186,7 +187,7 @@ async def test_a_cart_that_is_renewed_before_the_sweep_gets_to_it_stays(
     (bob,) = await harness.due_carts(1, {tickets: 1})
     await harness.apply(reserve(bob, {tickets: 3}))
 
-    await apply(engine, RULES, (), due_users=[bob])
+    await apply(engine, RULES, (), due=[Due(bob)])
 
     assert [status for status, _ in await harness.carts(bob)] == ["expired", "active"]
     assert await harness.held(tickets) == await harness.reserved(tickets) == 3

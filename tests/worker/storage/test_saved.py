@@ -25,6 +25,7 @@ from tests.builders import (
 )
 from tests.worker.harness import Harness, summary
 from worker.apply import apply
+from worker.domain.locks import Due
 
 Wish = tuple[str, int, list[tuple[int, int]]]
 """A command by numbers: its kind, the user, and lines of ticket type and quantity."""
@@ -103,7 +104,7 @@ async def test_a_batch_leaves_what_its_commands_leave_one_by_one(
     assert await apart.play(batches, at_once=False) == codes
     for scene in (together, apart):
         # Holds that are over may have been left, one by one, as nobody wanted their tickets.
-        await apply(engine, RULES, (), due_users=scene.users)
+        await apply(engine, RULES, (), due=[Due(user) for user in scene.users])
         for kind in scene.kinds:
             assert await scene.harness.reserved(kind) == await scene.harness.held(kind)
     assert await together.stored() == await apart.stored()
