@@ -57,10 +57,11 @@ async def apply(
     """
     if require_partition is not None:
         await require_partition()
+    max_due_lines = DUE_LINES_BESIDE_COMMANDS
     while True:
         try:
             async with transaction(engine) as driver:
-                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
+                users = await locking.lock_users(driver, commands, due, max_due_lines)
                 # Under the users' locks, and before the ticket types, for which others wait.
                 recorded = await outcomes.recall(driver, commands)
                 locked = await locking.lock_book(driver, users, rules)

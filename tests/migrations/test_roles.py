@@ -130,7 +130,7 @@ async def test_the_gateway_reads_every_view(server: Server, event_id: str) -> No
     finally:
         await connection.close()
 
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert all(rows.values())
 
 

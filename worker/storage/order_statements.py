@@ -31,8 +31,8 @@ LOOK_UP_BUYERS = """
 """
 
 # $1: the locked users, who guard these orders. $2: orders that are named. $3: ticket types that are
-# wanted: due orders that hold them, as many for each as $6 says. $4 and $5: users that check out, and
-# the event of each: their pending orders.
+# wanted: due orders that hold them, up to $6 for each. $4 and $5: users that check out, and the
+# event of each: their pending orders.
 READ_ORDERS = f"""
     SELECT {ORDERS.select("purchase")}
     FROM (

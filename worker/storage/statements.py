@@ -136,8 +136,8 @@ LOCK_TICKET_TYPES = f"""
     FOR NO KEY UPDATE
 """
 
-# $1: the events. $2: the users that are locked, $3: the ticket types that they want more of, $4: the
-# orders that are in the book.
+# $1: the events. $2: the users that are locked, $3: the ticket types that they want more of, $4:
+# the orders that are in the book.
 # now() is when the transaction began, so later than the arrival of every command in it.
 READ_EVENTS = f"""
     SELECT clock_timestamp(),

@@ -25,12 +25,12 @@ MUTANTS = (
         "recall_before_the_lock",
         "a duplicate that waits for the lock is decided again",
         APPLY,
-        """                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
+        """                users = await locking.lock_users(driver, commands, due, max_due_lines)
                 # Under the users' locks, and before the ticket types, for which others wait.
                 recorded = await outcomes.recall(driver, commands)
 """,
         """                recorded = await outcomes.recall(driver, commands)
-                users = await locking.lock_users(driver, commands, due, DUE_LINES_BESIDE_COMMANDS)
+                users = await locking.lock_users(driver, commands, due, max_due_lines)
 """,
         (SIMULATION,),
     ),
