@@ -29,7 +29,16 @@ from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
-from gateway.routes import accounts, cart, catalogue, commands, event_list, service
+from gateway.routes import (
+    accounts,
+    cart,
+    catalogue,
+    commands,
+    event_list,
+    order_pages,
+    orders,
+    service,
+)
 from gateway.server.cross_origin import allow_origins
 from gateway.server.fast_path import FastPath
 from gateway.server.load_shedding import LoadSheddingMiddleware
@@ -44,6 +53,8 @@ ROUTERS = (
     commands.router,
     event_list.router,
     catalogue.router,
+    orders.router,
+    order_pages.router,
     accounts.router,
     service.router,
 )

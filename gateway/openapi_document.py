@@ -32,6 +32,7 @@ TAGS = [
     {"name": "accounts", "description": "Users and their tokens."},
     {"name": "catalogue", "description": "Events, their ticket types and availability."},
     {"name": "cart", "description": "Reserving and releasing tickets."},
+    {"name": "orders", "description": "Checking out, payments, and cancelling."},
     {"name": "commands", "description": "Outcomes of commands."},
     {"name": "service", "description": "Health and metrics."},
 ]

@@ -133,6 +133,7 @@ def describe_request(
     command: bool = False,
     body: type[BaseModel] | None = None,
     examples: dict[str, Any] | None = None,
+    is_body_required: bool = True,
     parameters: Sequence[dict[str, Any]] = (),
 ) -> RequestDescription:
     """Describe a request that its endpoint reads itself, so that its signature does not show it.
@@ -152,7 +153,10 @@ def describe_request(
         content: dict[str, Any] = {"schema": {"$ref": f"{SCHEMAS}{body.__name__}"}}
         if examples:
             content["examples"] = examples
-        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+        described["requestBody"] = {
+            "required": is_body_required,
+            "content": {"application/json": content},
+        }
     return described
 
 

@@ -13,6 +13,7 @@ from shared.strict_json import repeats_member
 MAX_BODY_BYTES = 64 * 1024
 MAX_DISCARDED_BYTES = 1024 * 1024
 BODY_TIMEOUT_SECONDS = 8
+OF_A_BODY = ("content-type", "transfer-encoding")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,6 +33,14 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     if repeats_member(body):
         raise ProblemError("invalid_request", errors=[{"loc": ["body"], "msg": "duplicate member"}])
     return read
+
+
+async def read_optional_json(request: Request, model: type[Model]) -> Model:
+    """Read the body as `model`, which a request without a body is empty. Raises as `read_json`."""
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and not any(n in headers for n in OF_A_BODY):
+        return model()
+    return await read_json(request, model)
 
 
 async def read_body(request: Request, media_type: str) -> bytes:

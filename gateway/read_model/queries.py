@@ -13,10 +13,9 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from gateway.http.cursor import ListPosition
 from gateway.http.problems import ProblemError
 from gateway.read_model.outcome_poller import OutcomeRow
-from shared.fields import Instant
-from shared.ids import Id
 from shared.outcomes import CartItem, Event, TicketType, User
 
 POOL_SIZE = 8
@@ -107,14 +106,6 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class ListPosition:
-    """A position in the list of events, which is ordered by start and ID."""
-
-    starts_at: Instant
-    id: Id
-
-
-@dataclass(frozen=True, slots=True)
 class EventFilter:
     """Selects the events of a list. None: no condition."""
 
@@ -134,15 +125,15 @@ class Queries:
         self._engine = engine
 
     async def user(self, user_id: str) -> User | None:
-        rows = await self._rows(_USER, id=user_id)
+        rows = await self.rows(_USER, id=user_id)
         return User(**rows[0]) if rows else None
 
     async def users(self, user_ids: list[str]) -> list[User]:
         """Return those of these users that exist."""
-        return [User(**row) for row in await self._rows(_USERS, ids=user_ids)]
+        return [User(**row) for row in await self.rows(_USERS, ids=user_ids)]
 
     async def credentials(self, email: str) -> Credentials | None:
-        rows = await self._rows(_CREDENTIALS, email=email)
+        rows = await self.rows(_CREDENTIALS, email=email)
         return Credentials(**rows[0]) if rows else None
 
     async def events(
@@ -154,18 +145,18 @@ class Queries:
         statement = text(
             f"SELECT {_EVENT} FROM read_model.events {where} ORDER BY starts_at, id LIMIT :limit"
         )
-        return [Event(**row) for row in await self._rows(statement, limit=limit, **values)]
+        return [Event(**row) for row in await self.rows(statement, limit=limit, **values)]
 
     async def event(self, event_id: str) -> EventPage | None:
-        events = await self._rows(_EVENT_BY_ID, id=event_id)
+        events = await self.rows(_EVENT_BY_ID, id=event_id)
         if not events:
             return None
-        ticket_types = await self._rows(_TICKET_TYPES, id=event_id)
+        ticket_types = await self.rows(_TICKET_TYPES, id=event_id)
         return EventPage(**events[0], ticket_types=[TicketType(**row) for row in ticket_types])
 
     async def cart(self, user_id: str) -> CartPage:
         """Return the user's active cart, or the empty one."""
-        rows = await self._rows(_CART, user_id=user_id)
+        rows = await self.rows(_CART, user_id=user_id)
         if not rows:
             return CartPage(None, "empty", None, [])
         items = [CartLine(**{name: row[name] for name in _CART_LINE}) for row in rows]
@@ -173,12 +164,13 @@ class Queries:
 
     async def outcomes(self, command_ids: list[str]) -> list[OutcomeRow]:
         """Return the outcomes of these IDs, of any user."""
-        return [OutcomeRow(**row) for row in await self._rows(_OUTCOMES, ids=command_ids)]
+        return [OutcomeRow(**row) for row in await self.rows(_OUTCOMES, ids=command_ids)]
 
     async def ping(self) -> None:
-        await self._rows(_PING)
+        await self.rows(_PING)
 
-    async def _rows(self, statement: TextClause, **values: Any) -> Sequence[RowMapping]:
+    async def rows(self, statement: TextClause, **values: Any) -> Sequence[RowMapping]:
+        """Return the rows of a statement. May raise `database_unavailable`."""
         try:
             return await self._read(statement, values)
         except DBAPIError as error:
@@ -219,7 +211,7 @@ def _conditions(
     if wanted.status == "active":
         conditions.append(_NOT_ENDED)
     if after is not None:
-        values["after_start"] = after.starts_at
+        values["after_start"] = after.at
     return conditions, values
 
 

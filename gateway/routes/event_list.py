@@ -1,15 +1,13 @@
 """The route of the list of events: filtered, ordered by start, in pages."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error as NotBase64
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.http.caching import PublicPage, unless_client_has_it
+from gateway.http.cursor import ListPosition, read_cursor, write_cursor
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
     CACHEABLE,
@@ -17,19 +15,15 @@ from gateway.http.openapi import (
     describe_request,
     problem_responses,
 )
-from gateway.http.problems import invalid_request
 from gateway.identity.authentication import current_user
-from gateway.read_model.queries import EventFilter, ListPosition
+from gateway.read_model.queries import EventFilter
 from gateway.services import services_of
 from shared.fields import Instant
-from shared.ids import Id
 from shared.outcomes import Event
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 MAX_SEARCH_CHARACTERS = 100
-FILTER_BYTES = 8
-"""Length of a filter's hash. It detects a changed filter and is not a security measure."""
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
@@ -80,17 +74,7 @@ class EventQuery(BaseModel):
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """The position of the last event of a page, and the hash of the list's filter."""
-
-    starts_at: Instant
-    id: Id
-    filter: str
-
-
 _EVENTS = TypeAdapter(Events)
-_CURSOR = TypeAdapter(Cursor)
 _FILTER = TypeAdapter(EventFilter)
 
 
@@ -118,38 +102,18 @@ async def list_events(request: Request, query: Annotated[EventQuery, Query()]) -
         starts_after=query.starts_after,
         starts_before=query.starts_before,
     )
-    after = _read_cursor(query.cursor, wanted) if query.cursor else None
+    described = _FILTER.dump_json(wanted)
+    after = read_cursor(query.cursor, described) if query.cursor else None
 
     async def page() -> Response:
         # One event more shows whether there is a next page.
         events = await services.queries.events(wanted, query.limit + 1, after)
         items = events[: query.limit]
-        next_cursor = _cursor(items[-1], wanted) if len(events) > query.limit else None
+        next_cursor = None
+        if len(events) > query.limit:
+            next_cursor = write_cursor(ListPosition(items[-1].starts_at, items[-1].id), described)
         document = _EVENTS.dump_json(Events(items, next_cursor))
         return JsonResponse(document) if organizer_id else PublicPage(document)
 
     answer = await services.catalogue.read((wanted, query.limit, after), page)
     return unless_client_has_it(request, answer)
-
-
-def _cursor(event: Event, wanted: EventFilter) -> str:
-    """Return the position of an event in the list as an opaque text."""
-    cursor = Cursor(event.starts_at, event.id, _hash(wanted))
-    return urlsafe_b64encode(_CURSOR.dump_json(cursor)).decode().rstrip("=")
-
-
-def _read_cursor(text: str, wanted: EventFilter) -> ListPosition:
-    """Return the position of a cursor. Raises `invalid_request`, also if the filter differs."""
-    error = {"loc": ["query", "cursor"], "msg": "invalid cursor"}
-    try:
-        padded = text + "=" * (-len(text) % 4)
-        cursor = _CURSOR.validate_json(urlsafe_b64decode(padded.encode("ascii")))
-    except (NotBase64, UnicodeEncodeError, ValidationError):
-        raise invalid_request([error]) from None
-    if cursor.filter != _hash(wanted):
-        raise invalid_request([error])
-    return ListPosition(cursor.starts_at, cursor.id)
-
-
-def _hash(wanted: EventFilter) -> str:
-    return blake2b(_FILTER.dump_json(wanted), digest_size=FILTER_BYTES).hexdigest()

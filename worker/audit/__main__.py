@@ -77,7 +77,8 @@ def as_text(report: Report) -> str:
     lines = [f"{'findings':>8}  rule"]
     for check in CHECKS:
         lines.append(f"{report.counts[check.name]:>8}  {check.rule}")
-        of_check = [finding for finding in report.findings if finding.check == check.name]
+        found = report.warnings if check.is_warning else report.findings
+        of_check = [finding for finding in found if finding.check == check.name]
         lines += [f"{'':>8}    {finding.subject}: {finding.detail}" for finding in of_check]
         if (more := report.counts[check.name] - len(of_check)) > 0:
             lines.append(f"{'':>8}    and {more} more")

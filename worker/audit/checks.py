@@ -1,18 +1,24 @@
 """The rules of the books, each with a statement that finds its violations."""
 
-from dataclasses import dataclass
+from worker.audit.check import OVERDUE_SECONDS, Check
+from worker.audit.order_checks import ORDER_CHECKS
 
-OVERDUE_SECONDS = 5
-"""The sweep runs every second; a cart this overdue means that it fails."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    name: str
-    rule: str
-    statement: str
-    """Returns a row for each violation: its subject and a detail."""
-
+# What holds tickets that are not sold: carts and orders.
+_HELD = """
+    SELECT ticket_type_id, sum(quantity)::bigint AS quantity
+    FROM (
+        SELECT line.ticket_type_id, line.quantity
+        FROM booking.carts AS cart
+        JOIN booking.cart_items AS line ON line.cart_id = cart.id
+        WHERE cart.status = 'active'
+        UNION ALL
+        SELECT item.ticket_type_id, item.held
+        FROM booking.orders AS purchase
+        JOIN booking.order_items AS item ON item.order_id = purchase.id
+        WHERE purchase.status = 'pending_payment'
+    ) AS hold
+    GROUP BY ticket_type_id
+"""
 
 CHECKS = (
     Check(
@@ -27,20 +33,14 @@ CHECKS = (
     ),
     Check(
         "drift",
-        "what a ticket type has reserved lies in active carts; nothing sells yet",
-        """
+        "what a ticket type has reserved lies in active carts and pending orders",
+        f"""
         SELECT ticket_type.id::text AS subject,
-               format('%s reserved, %s in active carts, %s sold', reserved,
-                      coalesce(held.quantity, 0), sold) AS detail
+               format('%s reserved, %s in active carts and pending orders', reserved,
+                      coalesce(held.quantity, 0)) AS detail
         FROM booking.ticket_types AS ticket_type
-        LEFT JOIN (
-            SELECT line.ticket_type_id, sum(line.quantity) AS quantity
-            FROM booking.carts AS cart
-            JOIN booking.cart_items AS line ON line.cart_id = cart.id
-            WHERE cart.status = 'active'
-            GROUP BY line.ticket_type_id
-        ) AS held ON held.ticket_type_id = ticket_type.id
-        WHERE reserved <> coalesce(held.quantity, 0) OR sold <> 0
+        LEFT JOIN ({_HELD}) AS held ON held.ticket_type_id = ticket_type.id
+        WHERE reserved <> coalesce(held.quantity, 0)
         """,
     ),
     Check(
@@ -113,13 +113,12 @@ CHECKS = (
                OR outcome.document NOT LIKE '%"status":"succeeded"%')
         """,
     ),
+    *ORDER_CHECKS,
 )
 
-DRIFT = """
-    SELECT ticket_type.id::text, reserved - coalesce(sum(line.quantity), 0)::bigint AS drift
+DRIFT = f"""
+    SELECT ticket_type.id::text, reserved - coalesce(held.quantity, 0) AS drift
     FROM booking.ticket_types AS ticket_type
-    LEFT JOIN booking.cart_items AS line ON line.ticket_type_id = ticket_type.id
-        AND line.cart_id IN (SELECT id FROM booking.carts WHERE status = 'active')
-    GROUP BY ticket_type.id, reserved
-    HAVING reserved <> coalesce(sum(line.quantity), 0)
+    LEFT JOIN ({_HELD}) AS held ON held.ticket_type_id = ticket_type.id
+    WHERE reserved <> coalesce(held.quantity, 0)
 """

@@ -12,7 +12,7 @@ class AuditMetrics:
         )
         self._drift = Gauge(
             "holdfast_ticket_type_drift",
-            "Reserved tickets in no active cart; only ticket types that drift.",
+            "Reserved tickets in no active cart or pending order; only ticket types that drift.",
             ["ticket_type_id"],
             registry=registry,
         )

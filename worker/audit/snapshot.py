@@ -39,9 +39,11 @@ class Report:
     counts: dict[str, int]
     """How many findings each check has."""
     findings: list[Finding]
-    """Up to `MAX_EXAMPLES` of each check."""
+    """What is wrong: up to `MAX_EXAMPLES` of each check."""
+    warnings: list[Finding]
+    """What is not wrong yet, and needs somebody to act; likewise."""
     drift: dict[str, int]
-    """Reserved tickets that are in no active cart, by ID of the ticket types that drift."""
+    """Reserved tickets that are in no active cart and no pending order, by ID of the ticket types that drift."""
     seconds: float
 
     @property
@@ -60,15 +62,17 @@ async def audit_in_transaction(connection: Connection) -> Report:
     started = time.perf_counter()
     counts: dict[str, int] = {}
     findings: list[Finding] = []
+    warnings: list[Finding] = []
     for check in CHECKS:
         rows = await connection.fetch(
             f"SELECT subject, detail, count(*) OVER () FROM ({check.statement}) AS found"
             f" ORDER BY subject LIMIT {MAX_EXAMPLES}"
         )
         counts[check.name] = rows[0][2] if rows else 0
-        findings += [Finding(check.name, row[0], row[1]) for row in rows]
+        found = warnings if check.is_warning else findings
+        found += [Finding(check.name, row[0], row[1]) for row in rows]
     drift = dict(await connection.fetch(DRIFT)) if counts["drift"] else {}
-    return Report(counts, findings, drift, time.perf_counter() - started)
+    return Report(counts, findings, warnings, drift, time.perf_counter() - started)
 
 
 async def connect(database_url: str) -> Connection:

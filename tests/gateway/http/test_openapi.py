@@ -12,9 +12,15 @@ from gateway.http.problems import MEDIA_TYPE, status_of
 from gateway.routes.accounts import Login, Registration
 from gateway.settings import Settings
 from shared.bodies import (
+    CancellationBody,
     EventBody,
     EventChanges,
+    ExtensionBody,
+    OrderBody,
+    PaymentBody,
     QuantityBody,
+    RefundBody,
+    ReleasesBody,
     ReservationBody,
     TicketTypeBody,
     TicketTypeChanges,
@@ -43,6 +49,15 @@ CONTRACT = {
     "DELETE /v1/cart",
     "GET /v1/cart",
     "POST /v1/cart/extend",
+    "POST /v1/orders",
+    "POST /v1/orders/{order_id}/payments",
+    "POST /v1/orders/{order_id}/refunds",
+    "POST /v1/orders/{order_id}/releases",
+    "POST /v1/orders/{order_id}/cancel",
+    "POST /v1/orders/{order_id}/extend",
+    "GET /v1/orders",
+    "GET /v1/orders/{order_id}",
+    "GET /v1/events/{event_id}/orders",
     "GET /v1/commands/{command_id}",
     "GET /v1/commands/{command_id}/events",
     "GET /health/live",
@@ -64,6 +79,12 @@ BODIES: dict[str, type[BaseModel]] = {
     "PATCH /v1/ticket-types/{ticket_type_id}": TicketTypeChanges,
     "POST /v1/reservations": ReservationBody,
     "PUT /v1/cart/items/{ticket_type_id}": QuantityBody,
+    "POST /v1/orders": OrderBody,
+    "POST /v1/orders/{order_id}/payments": PaymentBody,
+    "POST /v1/orders/{order_id}/refunds": RefundBody,
+    "POST /v1/orders/{order_id}/releases": ReleasesBody,
+    "POST /v1/orders/{order_id}/cancel": CancellationBody,
+    "POST /v1/orders/{order_id}/extend": ExtensionBody,
 }
 
 SCHEMA = create_app(SETTINGS).openapi()
