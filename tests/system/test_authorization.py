@@ -14,7 +14,7 @@ from gateway.app import create_app
 from gateway.routes.service import STATIC_PATH
 from shared.ids import new_id
 from tests.gateway.http.test_openapi import SETTINGS
-from tests.system.amqp import Queue
+from tests.system.amqp import Document, Queue
 from tests.system.clients import PASSWORD, Person, Site, fresh_email, from_now
 
 CALLERS = ("anonymous", "expired", "gone", "other", "owner", "organizer")
@@ -26,13 +26,18 @@ HELD = 2
 
 @dataclass
 class World:
-    """An event of the organizer, with tickets in the owner's cart."""
+    """An event of the organizer, with tickets in the owner's cart; the owner's order of another."""
 
     site: Site
     people: dict[str, Person]
     event_id: str
     ticket_type_id: str
     command_id: str
+    order: Document
+
+    @property
+    def order_id(self) -> str:
+        return str(self.order["id"])
 
     async def ask(self, caller: str, method: str, path: str, how: dict[str, Any]) -> httpx.Response:
         # A command is awaited; the outcome of another user's command never arrives.
@@ -56,6 +61,7 @@ class World:
             and event.json()["name"] == "A concert"
             and [each["name"] for each in ticket_types] == ["Standing"]
             and await self.people["owner"].holds() == {self.ticket_type_id: HELD}
+            and (await self.people["owner"].get(f"/orders/{self.order_id}")).json() == self.order
         )
 
 
@@ -100,7 +106,7 @@ def organizers(status: int, shown: str) -> dict[str, Answer]:
 
 
 def at(path: str, **how: Any) -> Ask:
-    return lambda world: (path.format(**vars(world)), dict(how))
+    return lambda world: (path.format(**vars(world), order_id=world.order_id), dict(how))
 
 
 def registration(_: World) -> tuple[str, dict[str, Any]]:
@@ -117,6 +123,16 @@ def reservation(world: World) -> tuple[str, dict[str, Any]]:
     return "/v1/reservations", {"json": {"items": items}}
 
 
+def check_out(world: World) -> tuple[str, dict[str, Any]]:
+    return "/v1/orders", {"json": {"event_id": world.event_id}}
+
+
+def releases(world: World) -> tuple[str, dict[str, Any]]:
+    items = [{"ticket_type_id": world.ticket_type_id, "quantity": 1}]
+    return f"/v1/orders/{world.order_id}/releases", {"json": {"items": items}}
+
+
+PAYMENT = {"payment_id": "pi_1", "amount": 100, "currency": "EUR"}
 NEW_EVENT = {
     "name": "Another concert",
     "starts_at": from_now(days=30),
@@ -166,6 +182,38 @@ MATRIX = {
         users((409, "cart_empty"), owner=(200, "cart")),
     ),
     "GET /v1/cart": Row(at("/v1/cart"), readers((200, "empty"), owner=(200, "expires_at"))),
+    "POST /v1/orders": Row(
+        check_out, users((409, "nothing_to_check_out"), owner=(201, "check_out"))
+    ),
+    "POST /v1/orders/{order_id}/payments": Row(
+        at("/v1/orders/{order_id}/payments", json=PAYMENT),
+        users((404, "order_not_found"), (403, "not_the_payment_agent"), (201, "accepted")),
+    ),
+    "POST /v1/orders/{order_id}/refunds": Row(
+        at("/v1/orders/{order_id}/refunds", json={"refund_id": "re_1", "amount": 1}),
+        users((404, "order_not_found"), (403, "not_the_payment_agent"), (409, "more_than_due")),
+    ),
+    "POST /v1/orders/{order_id}/releases": Row(
+        releases,
+        users((404, "order_not_found"), (403, "not_the_organizer"), (409, "order_not_paid")),
+    ),
+    "POST /v1/orders/{order_id}/cancel": Row(
+        at("/v1/orders/{order_id}/cancel"),
+        users((404, "order_not_found"), (200, "cancelled"), (409, "order_not_pending")),
+    ),
+    "POST /v1/orders/{order_id}/extend": Row(
+        at("/v1/orders/{order_id}/extend", json={"pay_by": from_now(days=1)}),
+        users((404, "order_not_found"), (403, "not_the_organizer"), (200, "pay_by")),
+    ),
+    "GET /v1/orders": Row(at("/v1/orders"), readers((200, "items"), owner=(200, "EUR"))),
+    "GET /v1/orders/{order_id}": Row(
+        at("/v1/orders/{order_id}"),
+        readers((404, "order_not_found"), (200, "EUR")) | {"organizer": (200, "EUR")},
+    ),
+    "GET /v1/events/{event_id}/orders": Row(
+        at("/v1/events/{event_id}/orders"),
+        readers((403, "not_the_organizer")) | {"organizer": (200, "items")},
+    ),
     "GET /v1/commands/{command_id}": Row(
         at("/v1/commands/{command_id}"), readers((200, "pending"), owner=(200, "succeeded"))
     ),
@@ -200,11 +248,22 @@ def test_the_matrix_covers_every_route():
     assert [getattr(route, "path", None) for route in others] == [STATIC_PATH]  # files for anybody
 
 
+async def ordered(owner: Person, organizer: Person) -> Document:
+    """A pending order of the owner, of an event of its own."""
+    event_id = (await organizer.event())["id"]
+    ticket_type = await organizer.ticket_type(event_id, unit_price=100)
+    await owner.reserve(ticket_type["id"], HELD)
+    answer = await owner.ask("POST", "/orders", json={"event_id": event_id})
+    order: Document = answer.json()["result"]["order"]
+    return order
+
+
 @pytest.fixture
 async def world(site: Site, organizer: Person, queue: Queue) -> World:
     owner, other = await site.people(2, queue)
     event_id = (await organizer.event())["id"]
     ticket_type_id = (await organizer.ticket_type(event_id))["id"]
+    order = await ordered(owner, organizer)
     reserved = await owner.reserve(ticket_type_id, HELD)
     people = {"other": other, "owner": owner, "organizer": organizer}
     now = int(time.time())
@@ -216,7 +275,7 @@ async def world(site: Site, organizer: Person, queue: Queue) -> World:
             site.http, site.deployment, absent, fresh_email(), await site.token_for(absent)
         ),
     }
-    return World(site, people, event_id, ticket_type_id, reserved.json()["command_id"])
+    return World(site, people, event_id, ticket_type_id, reserved.json()["command_id"], order)
 
 
 @pytest.mark.parametrize("route", MATRIX)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from shared.commands import Command
 from shared.ids import new_id
 from shared.outcomes import Outcome, decode_outcome
-from tests.builders import FAR_AHEAD, LONG_AGO, RULES, reserve
+from tests.builders import FAR_AHEAD, LONG_AGO, RULES, check_out, record_payment, reserve
 from worker.apply import AppliedBatch, apply
 from worker.domain.batch import Batch
 from worker.storage.outcomes import EncodedOutcome, encode
@@ -101,6 +101,34 @@ class Harness:
         await self.let_holds_pass(users)
         return users
 
+    async def price(self, ticket_type_id: str, unit_price: int) -> None:
+        """Give a ticket type a price in minor units."""
+        await self._execute(
+            "UPDATE booking.ticket_types SET unit_price = :price WHERE id = CAST(:id AS uuid)",
+            id=ticket_type_id,
+            price=unit_price,
+        )
+
+    async def order(self, user_id: str, lines: dict[str, int], paid: int = 0) -> str:
+        """Reserve and check out for the user, record a payment of `paid`; return the order's ID."""
+        ordered = check_out(user_id, self.event)
+        assert summary(await self.apply(reserve(user_id, lines), ordered)) == ["succeeded"] * 2
+        if paid:
+            payment = record_payment(self.organizer, ordered.command_id, paid)
+            assert summary(await self.apply(payment)) == ["succeeded"]
+        return ordered.command_id
+
+    async def let_orders_pass(self, *order_ids: str) -> None:
+        """Let the holds of these orders be over."""
+        for table, key in (("orders", "id"), ("order_items", "order_id")):
+            await self._execute(
+                f"""
+                UPDATE booking.{table} SET held_until = clock_timestamp() - interval '1 ms'
+                WHERE {key} = ANY (CAST(:ids AS uuid[])) AND held_until IS NOT NULL
+                """,
+                ids=list(order_ids),
+            )
+
     async def let_holds_pass(self, user_ids: Iterable[str]) -> None:
         await self._execute(
             """
@@ -120,6 +148,14 @@ class Harness:
     async def reserved(self, ticket_type_id: str) -> int:
         statement = "SELECT reserved FROM booking.ticket_types WHERE id = CAST(:id AS uuid)"
         return int((await self.rows(statement, id=ticket_type_id))[0][0])
+
+    async def sold(self, ticket_type_id: str) -> int:
+        statement = "SELECT sold FROM booking.ticket_types WHERE id = CAST(:id AS uuid)"
+        return int((await self.rows(statement, id=ticket_type_id))[0][0])
+
+    async def status(self, order_id: str) -> str:
+        statement = "SELECT status FROM booking.orders WHERE id = CAST(:id AS uuid)"
+        return str((await self.rows(statement, id=order_id))[0][0])
 
     async def held(self, ticket_type_id: str) -> int:
         """Tickets of this type in active carts."""
