@@ -63,7 +63,7 @@ class Books:
         await self._connection.close()
 
     async def balance(self) -> None:
-        """Check I1 and I2: no oversale, and a cart or an order has every ticket that is not free."""
+        """Check I1 and I2: no oversale, and carts or orders have all that is not available."""
         assert await self._rows(OUT_OF_BOUNDS) == []
         assert await self._rows(NOT_COVERED) == []
 

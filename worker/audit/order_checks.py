@@ -78,8 +78,8 @@ ORDER_CHECKS = (
         "the sums of an order are those of its items, payments and refunds",
         """
         SELECT purchase.id::text AS subject,
-               format('total %s, paid %s, accepted %s, refunded %s, tickets %s', purchase.total, paid,
-                      purchase.accepted, refunded, tickets_value) AS detail
+               format('total %s, paid %s, accepted %s, refunded %s, tickets %s',
+                      purchase.total, paid, purchase.accepted, refunded, tickets_value) AS detail
         FROM booking.orders AS purchase
         LEFT JOIN (
             SELECT order_id, sum(quantity::bigint * unit_price) AS total,

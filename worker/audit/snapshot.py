@@ -43,7 +43,7 @@ class Report:
     warnings: list[Finding]
     """What is not wrong yet, and needs somebody to act; likewise."""
     drift: dict[str, int]
-    """Reserved tickets that are in no active cart and no pending order, by ID of the ticket types that drift."""
+    """Reserved tickets that are in no active cart or pending order, by ID of the ticket type."""
     seconds: float
 
     @property
