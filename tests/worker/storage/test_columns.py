@@ -17,7 +17,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from worker.domain.book import Cart, Event, TicketType, User
+from worker.domain.book import Cart, TicketType, User
 from worker.domain.order import Payment
 from worker.storage import tables
 from worker.storage.columns import Columns, first_parameters
