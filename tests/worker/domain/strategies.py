@@ -12,20 +12,28 @@ from tests.builders import (
     HOLD,
     LONG_AGO,
     NOW,
+    PAYMENT,
     a_book,
     a_ticket_type,
     an_event,
+    an_order,
     cancel_event,
+    cancel_order,
     change_event,
     change_ticket_type,
+    check_out,
     create_event,
     create_ticket_type,
     end_event,
     extend_hold,
+    extend_order,
     id_made_at,
+    record_payment,
+    record_refund,
     register_user,
     release_cart,
     release_item,
+    release_tickets,
     reserve,
     set_quantity,
 )
@@ -38,11 +46,19 @@ EVENTS = [new_id(), new_id()]
 TICKET_TYPES = [new_id() for _ in range(3)]
 ABSENT = new_id()
 # Eight IDs among all commands: duplicates and reused IDs are common. One is always too old.
+ORDERS = [new_id() for _ in range(3)]
 COMMAND_IDS = [new_id() for _ in range(7)] + [id_made_at(NOW - 2 * COMMAND_WINDOW)]
 
 users = st.sampled_from(USERS)
+officers = st.sampled_from([ORGANIZER, ORGANIZER, ORGANIZER, *BUYERS])
+pay_bys = st.sampled_from([NOW, NOW + PAYMENT + HOLD, NOW + timedelta(days=91)])
 events = st.sampled_from([*EVENTS, ABSENT])
 ticket_types = st.sampled_from([*TICKET_TYPES, ABSENT])
+# A check-out under one of the command IDs makes an order of that ID.
+orders = st.sampled_from([*ORDERS, *ORDERS, *COMMAND_IDS[:3], ABSENT])
+payment_ids = st.sampled_from(["P1", "P2", "P3", "P4"])
+amounts = st.sampled_from([1, 2, 5, 10, 15, 20])
+kept = st.sampled_from([None, None, 0, 1, 10])
 quantities = st.integers(1, 4)
 fresh_ids = st.builds(new_id)
 deadlines = st.sampled_from([None, None, None, NOW, NOW + HOLD, FAR_AHEAD])
@@ -64,6 +80,15 @@ def commands(ids: st.SearchStrategy[str] = fresh_ids) -> st.SearchStrategy[Comma
         st.builds(change_ticket_type, users, ticket_types, total_quantity=totals, **own),
         st.builds(register_user, users, **own),
         st.builds(create_event, users, **own),
+        st.builds(change_ticket_type, users, ticket_types, max_per_user=quantities, **own),
+        st.builds(check_out, users, events, **own),
+        st.builds(check_out, users, st.sampled_from(EVENTS), **own),
+        st.builds(record_payment, officers, orders, amounts, payment_id=payment_ids, **own),
+        st.builds(record_payment, officers, orders, amounts, **own),
+        st.builds(record_refund, officers, orders, amounts, refund_id=payment_ids, **own),
+        st.builds(release_tickets, officers, orders, lines, keep_amount=kept, **own),
+        st.builds(cancel_order, users, orders, keep_amount=kept, **own),
+        st.builds(extend_order, officers, orders, pay_bys, **own),
         st.builds(create_ticket_type, users, events, total_quantity=totals, **own),
         st.builds(change_event, users, events, ends_at=ends, **own),
         st.builds(cancel_event, users, events, **own),
@@ -76,7 +101,7 @@ def batches(max_size: int = 30) -> st.SearchStrategy[list[Command]]:
     return st.lists(commands(st.sampled_from(COMMAND_IDS) | fresh_ids), max_size=max_size)
 
 
-steps_of_time = st.sampled_from([timedelta(0), timedelta(seconds=1), HOLD / 2, HOLD])
+steps_of_time = st.sampled_from([timedelta(0), timedelta(seconds=1), HOLD / 2, HOLD, PAYMENT])
 
 
 def opening_book() -> Book:
@@ -86,8 +111,8 @@ def opening_book() -> Book:
         users=[ORGANIZER, *BUYERS],
         events=[first, second],
         ticket_types=[
-            a_ticket_type(first, id=TICKET_TYPES[0], total=5),
-            a_ticket_type(first, id=TICKET_TYPES[1], total=3, sold=1, max_per_order=2),
+            a_ticket_type(first, id=TICKET_TYPES[0], total=8, unit_price=5),
+            a_ticket_type(first, id=TICKET_TYPES[1], total=3, max_per_order=2),
             a_ticket_type(
                 second,
                 id=TICKET_TYPES[2],
@@ -95,5 +120,13 @@ def opening_book() -> Book:
                 sale_starts_at=LONG_AGO,
                 sale_ends_at=NOW + 3 * HOLD,
             ),
+        ],
+        orders=[
+            an_order(event, user, lines, id=id, unit_price=5, status=status)
+            for id, event, user, lines, status in (
+                (ORDERS[0], first, BUYERS[0], {TICKET_TYPES[0]: 2}, "pending_payment"),
+                (ORDERS[1], first, BUYERS[1], {TICKET_TYPES[0]: 1, TICKET_TYPES[1]: 1}, "paid"),
+                (ORDERS[2], second, BUYERS[0], {TICKET_TYPES[2]: 2}, "expired"),
+            )
         ],
     )

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from shared.commands import Command
+from shared.orders import OrderStatus
 from shared.outcomes import decode_outcome
 from tests.builders import documents, recorded, reopened
 from tests.worker.domain.strategies import batches, commands, opening_book, steps_of_time
@@ -28,10 +29,21 @@ def decide_in_parts(
         batch = decide_batch(book, part, known)
         told += documents(batch)
         known |= recorded(batch)
+    book = reopened(book)
+    decide_batch(book, [], {})  # as the sweep cancels the orders of a cancelled event
     return book, told, known
 
 
-def held(book: Book) -> Counter[str]:
+def held(book: Book, status: OrderStatus) -> Counter[str]:
+    """Tickets in orders of a status, by ticket type."""
+    total: Counter[str] = Counter()
+    for order in book.orders.values():
+        if order.status == status:
+            total.update({id: item.held for id, item in order.items.items()})
+    return total
+
+
+def in_carts(book: Book) -> Counter[str]:
     """Tickets in active carts, by ticket type."""
     total: Counter[str] = Counter()
     for cart in book.carts.values():
@@ -87,6 +99,15 @@ def test_only_noted_changes_differ_after_a_batch(batch: list[Command]) -> None:
         == book.ticket_types
     )
     assert before.user_ids.union(user.id for user in changes.new_users) == book.user_ids
+    assert before.orders | changes.orders == book.orders
+    for key, item in changes.order_items.items():
+        assert book.orders[key[0]].items[key[1]] is item
+    for order_id, order in before.orders.items():
+        for id, item in order.items.items():
+            if (order_id, id) not in changes.order_items:
+                assert book.orders[order_id].items[id] == item
+    new = {(one.event_id, one.payment_id): one for one in changes.new_payments}
+    assert before.payments | new == book.payments
     still_open = {
         cart.user_id: cart
         for cart in changes.opened_carts.values()
@@ -123,10 +144,53 @@ class Harness(RuleBasedStateMachine):
             assert min(parts) >= 0, "oversold, or given back twice"
 
     @invariant()
-    def what_is_reserved_lies_in_active_carts(self) -> None:
-        in_carts = held(self.book)
+    def what_is_reserved_lies_in_active_carts_and_pending_orders(self) -> None:
+        reserved = in_carts(self.book) + held(self.book, "pending_payment")
         for ticket_type in self.book.ticket_types.values():
-            assert ticket_type.reserved == in_carts[ticket_type.id]
+            assert ticket_type.reserved == reserved[ticket_type.id]
+
+    @invariant()
+    def what_is_sold_lies_in_paid_orders(self) -> None:
+        sold = held(self.book, "paid")
+        for ticket_type in self.book.ticket_types.values():
+            assert ticket_type.sold == sold[ticket_type.id]
+
+    @invariant()
+    def money_balances(self) -> None:
+        for order in self.book.orders.values():
+            payments = order.payments.values()
+            assert order.paid == sum(one.amount for one in payments)
+            accepted = sum(one.amount for one in payments if one.reason is None)
+            assert order.accepted == accepted
+            assert order.refunded == sum(one.amount for one in order.refunds.values())
+            has = sum(item.held * item.unit_price for item in order.items.values())
+            assert order.tickets_value == (has if order.status == "paid" else 0)
+            assert min(order.refund_due, order.kept, order.refunded) >= 0
+            if order.status == "paid":
+                assert accepted >= order.total
+
+    @invariant()
+    def an_order_has_its_tickets_while_it_is_pending_or_paid(self) -> None:
+        for order in self.book.orders.values():
+            items = order.items.values()
+            assert (order.held_until is not None) == (order.status == "pending_payment")
+            assert {item.held_until for item in items} == {order.held_until}
+            if order.status == "pending_payment":
+                assert all(item.held == item.quantity for item in items)
+            elif order.status == "paid":
+                assert all(item.held + item.released == item.quantity for item in items)
+                assert any(item.held for item in items)
+            else:
+                assert not any(item.held for item in items)
+
+    @invariant()
+    def a_payment_id_is_recorded_once_in_an_event(self) -> None:
+        recorded = [
+            (one.event_id, one.payment_id)
+            for order in self.book.orders.values()
+            for one in order.payments.values()
+        ]
+        assert len(recorded) == len(set(recorded))
 
     @invariant()
     def an_active_cart_has_lines_and_time_left(self) -> None:
