@@ -109,6 +109,15 @@ class Harness:
             price=unit_price,
         )
 
+    async def price_all(self, unit_price: int) -> None:
+        """Give all ticket types of this harness's event a price in minor units."""
+        await self._execute(
+            "UPDATE booking.ticket_types SET unit_price = :price"
+            " WHERE event_id = CAST(:id AS uuid)",
+            id=self.event,
+            price=unit_price,
+        )
+
     async def order(self, user_id: str, lines: dict[str, int], paid: int = 0) -> str:
         """Reserve and check out for the user, record a payment of `paid`; return the order's ID."""
         ordered = check_out(user_id, self.event)

@@ -16,13 +16,25 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dev.services import services
 from gateway.read_model import queries
+from gateway.read_model.order_queries import (
+    OrderFilter,
+    list_orders,
+    officers_of,
+    read_order,
+)
 from gateway.read_model.queries import Queries
 from tests.builders import (
     RULES,
+    cancel_event,
+    cancel_order,
     change_ticket_type,
+    check_out,
     create_event,
     create_ticket_type,
     extend_hold,
+    extend_order,
+    record_payment,
+    record_refund,
     register_user,
     release_cart,
     release_item,
@@ -32,6 +44,7 @@ from tests.builders import (
 from tests.conftest import migrate
 from tests.worker.harness import Harness
 from worker.apply import apply
+from worker.operations.cancelled_events import cancel_some
 from worker.operations.partitions import create_committer
 from worker.operations.retention import delete_closed_carts
 from worker.operations.sweep import sweep_once
@@ -41,6 +54,19 @@ BACKGROUND = 2_000
 """Rows of each hot table that no statement of the workload needs."""
 MAX_ROWS_IN_VAIN = 300
 """Rows that one statement may read and not use. A scan of a hot table reads `BACKGROUND`."""
+EXTENDED = timedelta(days=1)
+"""How much longer an organizer gives a buyer to pay."""
+TABLES = (
+    "users",
+    "carts",
+    "cart_items",
+    "ticket_types",
+    "events",
+    "orders",
+    "order_items",
+    "payments",
+    "refunds",
+)
 PLANS = {
     "auto_explain.log_min_duration": "0",
     "auto_explain.log_analyze": "on",
@@ -114,7 +140,7 @@ async def database() -> AsyncIterator[tuple[str, Harness]]:
         migrate(own.database_url)
         engine = create_engine(own.database_url, 2)
         harness = Harness(engine)
-        for table in ("users", "carts", "cart_items", "ticket_types", "events"):
+        for table in TABLES:
             await run(engine, f"ALTER TABLE booking.{table} SET (autovacuum_enabled = off)")
         yield own.database_url, harness
         await engine.dispose()
@@ -129,8 +155,12 @@ async def run(engine: AsyncEngine, statement: str) -> None:
 async def fill(harness: Harness) -> list[str]:
     """Let many users hold tickets of a ticket type that no later command wants."""
     tickets, users = await harness.ticket_type(total=100_000), await harness.users(BACKGROUND)
+    buyers = await harness.users(BACKGROUND)
     for start in range(0, BACKGROUND, 500):
         await harness.apply(*[reserve(user, {tickets: 1}) for user in users[start : start + 500]])
+        some = buyers[start : start + 500]
+        await harness.apply(*[reserve(user, {tickets: 1}) for user in some])
+        await harness.apply(*[check_out(user, harness.event) for user in some])
     return users
 
 
@@ -246,11 +276,40 @@ async def sell(harness: Harness, engine: AsyncEngine) -> None:
         ],
     )
     await harness.let_holds_pass([*due, *buyers[:5]])
+    await order(harness, engine, buyers[30:])
     committer, _ = create_committer(engine, RULES)
     committer.start()
     await sweep_once(engine, committer)
+    await cancel_some(engine, committer)
     await committer.stop()
     await delete_closed_carts(engine, datetime.now(UTC) - timedelta(days=1))
+
+
+async def order(harness: Harness, engine: AsyncEngine, buyers: list[str]) -> None:
+    """Check out the carts of the buyers, and send each statement of orders."""
+    organizer, event = harness.organizer, harness.event
+    await harness.price_all(500)
+    orders = [check_out(user, event) for user in buyers]
+    assert {one.status for one in await harness.apply(*orders)} == {"succeeded"}
+    ids = [one.command_id for one in orders]
+    tickets = await harness.ticket_type(total=1_000)
+    await harness.let_orders_pass(*ids[:5])
+    await apply(
+        engine,
+        RULES,
+        [
+            *[record_payment(organizer, id, 5_000) for id in ids[:20]],
+            *[record_refund(organizer, id, 1) for id in ids[3:10]],
+            *[cancel_order(organizer, id) for id in ids[15:22]],
+            *[extend_order(organizer, id, datetime.now(UTC) + EXTENDED) for id in ids[22:]],
+            *[reserve(user, {tickets: 1}) for user in buyers],
+        ],
+    )
+    await apply(engine, RULES, [check_out(user, event) for user in buyers[:10]])
+    cancelled = Harness(engine)
+    some = await cancelled.ticket_type(total=100)
+    await cancelled.order(buyers[20], {some: 1})
+    await cancelled.apply(cancel_event(cancelled.organizer, cancelled.event))
 
 
 async def read(harness: Harness, queries: Queries) -> None:
@@ -264,3 +323,13 @@ async def read(harness: Harness, queries: Queries) -> None:
     assert await queries.users([buyer])
     assert await queries.credentials(f"{buyer}@example.com")
     assert await queries.event(harness.event)
+    assert await officers_of(queries, harness.event)
+    ordered = await harness.order(buyer, {tickets: 1})
+    assert await read_order(queries, ordered)
+    for wanted in (
+        OrderFilter(buyer, None, None, refund_due=False),
+        OrderFilter(None, harness.event, None, refund_due=False),
+        OrderFilter(None, harness.event, "paid", refund_due=False),
+        OrderFilter(None, harness.event, None, refund_due=True),
+    ):
+        assert await list_orders(queries, wanted, 10, None)
