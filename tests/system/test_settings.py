@@ -33,6 +33,8 @@ CASES = [
     ("worker", "HOLDFAST_HOLD_SECONDS", "0"),
     ("worker", "HOLDFAST_HOLD_SECONDS", "ten minutes"),
     ("worker", "HOLDFAST_MAX_HOLD_SECONDS", "0"),
+    ("worker", "HOLDFAST_PAYMENT_SECONDS", "0"),
+    ("worker", "HOLDFAST_PAYMENT_GRACE_SECONDS", "-1"),
     ("worker", "HOLDFAST_RETENTION_DAYS", "0"),
     ("worker", "HOLDFAST_RETENTION_DAYS", "a month"),
     ("worker", "HOLDFAST_WORKER_PORT", "70000"),

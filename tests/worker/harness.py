@@ -109,6 +109,14 @@ class Harness:
             price=unit_price,
         )
 
+    async def limit(self, ticket_type_id: str, max_per_user: int) -> None:
+        """Give a ticket type a limit for each user."""
+        await self._execute(
+            "UPDATE booking.ticket_types SET max_per_user = :limit WHERE id = CAST(:id AS uuid)",
+            id=ticket_type_id,
+            limit=max_per_user,
+        )
+
     async def price_all(self, unit_price: int) -> None:
         """Give all ticket types of this harness's event a price in minor units."""
         await self._execute(

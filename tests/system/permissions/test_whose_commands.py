@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import aio_pika
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from shared.ids import new_id
 from shared.topology import COMMANDS_EXCHANGE, COMMANDS_ROUTING_KEY
 from tests.system.amqp import Document, command
-from tests.system.clients import SOME_HASH, Site, eventually, fresh_email, succeeded
+from tests.system.clients import SOME_HASH, Site, eventually, fresh_email, from_now, succeeded
 from tests.system.permissions.publisher import ANSWER_SECONDS, Publisher
 
 
@@ -26,6 +27,36 @@ async def test_a_reservation_of_the_gateway_is_applied(guarded_site: Site) -> No
     succeeded(await buyer.release())
     assert await buyer.holds() == {}
     succeeded(await organizer.close((await organizer.event())["id"], "cancel"))
+
+
+async def test_all_that_becomes_of_an_order_is_applied(guarded_site: Site) -> None:
+    """Checking out, paying, releasing, refunding, extending; the sweep of a cancelled event."""
+    organizer, buyer = await guarded_site.organizer(), await guarded_site.newcomer()
+    event_id = (await organizer.event())["id"]
+    tickets = (await organizer.ticket_type(event_id, unit_price=100))["id"]
+
+    async def order() -> str:
+        succeeded(await buyer.reserve(tickets, 2))
+        checked_out = await buyer.ask("POST", "/orders", json={"event_id": event_id})
+        return str(succeeded(checked_out, 201)["order"]["id"])
+
+    async def run(order_id: str, what: str, status: int, **body: Any) -> None:
+        path = f"/orders/{order_id}/{what}"
+        succeeded(await organizer.ask("POST", path, json=body), status)
+
+    first, second, third = await order(), await order(), await order()
+    await run(first, "payments", 201, payment_id="p", amount=200, currency="EUR")
+    await run(first, "releases", 200, items=[{"ticket_type_id": tickets, "quantity": 1}])
+    await run(first, "refunds", 201, refund_id="r", amount=100)
+    await run(second, "extend", 200, pay_by=from_now(days=1))
+    await run(third, "cancel", 200)
+    succeeded(await organizer.close(event_id, "cancel"))
+
+    async def statuses() -> set[str]:
+        page = await organizer.get(f"/events/{event_id}/orders", via=1)
+        return {each["status"] for each in page.json()["items"]}
+
+    await eventually(statuses, lambda found: found == {"cancelled"}, ANSWER_SECONDS)
 
 
 @pytest.mark.parametrize("account", ["gateway", "operator"])
