@@ -155,12 +155,19 @@ async def run(engine: AsyncEngine, statement: str) -> None:
 async def fill(harness: Harness) -> list[str]:
     """Let many users hold tickets of a ticket type that no later command wants."""
     tickets, users = await harness.ticket_type(total=100_000), await harness.users(BACKGROUND)
+    await harness.price_all(500)
     buyers = await harness.users(BACKGROUND)
     for start in range(0, BACKGROUND, 500):
         await harness.apply(*[reserve(user, {tickets: 1}) for user in users[start : start + 500]])
         some = buyers[start : start + 500]
         await harness.apply(*[reserve(user, {tickets: 1}) for user in some])
-        await harness.apply(*[check_out(user, harness.event) for user in some])
+        orders = [check_out(user, harness.event) for user in some]
+        ids = [order.command_id for order in orders]
+        await harness.apply(
+            *orders,
+            *[record_payment(harness.organizer, id, 501) for id in ids],
+            *[record_refund(harness.organizer, id, 1) for id in ids],
+        )
     return users
 
 
