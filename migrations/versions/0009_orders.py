@@ -160,9 +160,9 @@ def create_payments() -> None:
     op.create_index("refunds_by_order", "refunds", ["order_id", "number"], schema="booking")
 
 
-# The parts of an order as JSON, so that a page of orders is one statement. What a statement does not
-# ask for, Postgres does not look up: a join would be done for each order before it sorts them. What asks for the
-# orders with a refund due finds them by the index of that expression.
+# The parts of an order as JSON, so that a page of orders is one statement. Columns that a statement
+# does not ask for are not looked up, where a join would be done for each order before they are
+# sorted. What asks for the orders with a refund due finds them by the index of that expression.
 VIEW = """
     CREATE VIEW read_model.orders AS
     SELECT purchase.id, purchase.event_id, purchase.user_id,
