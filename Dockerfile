@@ -1,4 +1,4 @@
-# One image for the gateway, the worker and the migrations: the command says which.
+# One image for the gateway, the worker, the payments and the migrations: the command says which.
 FROM python:3.12-slim AS environment
 RUN python -m venv /environment
 COPY requirements.lock /
@@ -15,12 +15,14 @@ COPY deploy deploy
 COPY shared shared
 COPY migrations migrations
 COPY worker worker
+COPY payments payments
 COPY gateway gateway
 ENV PATH=/environment/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HOLDFAST_HOST=0.0.0.0 \
-    HOLDFAST_WORKER_HOST=0.0.0.0
+    HOLDFAST_WORKER_HOST=0.0.0.0 \
+    HOLDFAST_PAYMENTS_HOST=0.0.0.0
 USER holdfast
-EXPOSE 8000 8001
+EXPOSE 8000 8001 8100
 CMD ["python", "-m", "gateway"]

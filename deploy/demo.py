@@ -16,7 +16,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 REQUEST_SECONDS = 20.0
 PASSWORD_BYTES = 24
 NAME = "Holdfast Live"
-TICKET_TYPES = {"Standing": 500, "Seated": 200}
+TICKET_TYPES = {"Standing": (500, 2500), "Seated": (200, 4500)}
+"""How many there are of each, and the price of one in minor units."""
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -45,13 +46,18 @@ def add_demo_event(url: str) -> bool:
     now = datetime.now(UTC)
     opens = now + timedelta(days=30)
     event = client.create(
-        "/events", name=NAME, starts_at=opens, ends_at=opens + timedelta(hours=4)
+        "/events",
+        name=NAME,
+        starts_at=opens,
+        ends_at=opens + timedelta(hours=4),
+        payment_agent_id=client.get("/payment-provider")["payment_agent_id"],
     )["event"]
-    for name, quantity in TICKET_TYPES.items():
+    for name, (quantity, unit_price) in TICKET_TYPES.items():
         client.create(
             f"/events/{event['id']}/ticket-types",
             name=name,
             total_quantity=quantity,
+            unit_price=unit_price,
             sale_starts_at=now,
             sale_ends_at=opens,
         )

@@ -62,6 +62,7 @@ def secret_files(kept: PasswordStore) -> dict[str, str]:
     users = {name: (name, kept.password(f"rabbitmq_{name}")) for name in ACCOUNTS}
     files = {
         "gateway/jwt": kept.password("jwt"),
+        "payments/password": kept.password("payments"),
         "postgres/password": postgres,
         "administrator/database_url": _postgres_url(NAME, postgres),
         "rabbitmq/rabbitmq.conf": RABBITMQ_SETTINGS,

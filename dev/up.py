@@ -46,13 +46,16 @@ def up(plan: Plan) -> None:
             supervised(plan.worker_commands(environment)) as workers,
             # Stops before the workers, which still decide the commands that it has accepted.
             supervised([plan.gateway_command(environment)]) as gateways,
+            # Stops before the gateway does, over which it records what it was told.
+            supervised([plan.payments_command(environment)]) as payments,
         ):
             with slowly("holdfast: starting"):
                 for child, port in zip(workers, plan.worker_ports, strict=True):
                     await_ready(child, f"http://{LOOPBACK}:{port}")
                 await_ready(gateways[0], plan.url)
+                await_ready(payments[0], plan.payments_url)
             add_demo(plan.url)
-            announce(plan.url, [*workers, *gateways])
+            announce(plan.url, [*workers, *gateways, *payments])
             threading.Event().wait()  # until a signal arrives
 
 

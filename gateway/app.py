@@ -26,6 +26,7 @@ from gateway.messaging.replies import Replies
 from gateway.messaging.user_limit import MAX_WAITS_PER_USER, UserLimit
 from gateway.openapi_document import DESCRIPTION, TAGS, DescribedApi
 from gateway.outcome_document import DecidedOutcome
+from gateway.payment_provider import PaymentProvider
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries, create_engine
 from gateway.read_model.single_flight import SingleFlight
@@ -37,6 +38,7 @@ from gateway.routes import (
     event_list,
     order_pages,
     orders,
+    payments,
     service,
 )
 from gateway.server.cross_origin import allow_origins
@@ -56,6 +58,7 @@ ROUTERS = (
     orders.router,
     order_pages.router,
     accounts.router,
+    payments.router,
     service.router,
 )
 HOT_ENDPOINTS = (
@@ -158,6 +161,7 @@ def create_services(settings: Settings, engine: AsyncEngine) -> Services:
         ),
         passwords=Passwords(settings.jwt_secret),
         login_throttle=LoginThrottle(settings.wrong_passwords_per_address),
+        payment_provider=PaymentProvider(settings.payments_url),
         metrics=metrics,
     )
 
@@ -186,6 +190,7 @@ async def connected(services: Services) -> AsyncIterator[None]:
             link.cancel()
         await asyncio.gather(*links, return_exceptions=True)
         services.passwords.close()
+        await services.payment_provider.close()
 
 
 def register_exception_handlers(app: FastAPI) -> None:

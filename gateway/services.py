@@ -11,6 +11,7 @@ from gateway.identity.tokens import Tokens
 from gateway.messaging.publisher import Publisher
 from gateway.messaging.replies import Replies
 from gateway.messaging.user_limit import UserLimit
+from gateway.payment_provider import PaymentProvider
 from gateway.read_model.outcome_poller import OutcomePoller
 from gateway.read_model.queries import Queries
 from gateway.read_model.single_flight import SingleFlight
@@ -34,6 +35,7 @@ class Services:
     tokens: Tokens
     passwords: Passwords
     login_throttle: LoginThrottle
+    payment_provider: PaymentProvider
     metrics: Metrics
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from shared.environment import BrokerUrl, PostgresUrl
+from shared.environment import BrokerUrl, HttpUrl, PostgresUrl
 
 MIN_SECRET_BYTES = 32
 MAX_ACCEPTED_SECRETS = 8
@@ -81,6 +81,9 @@ class Settings(BaseModel):
     """How many proxies are in front of the gateway, each appending to X-Forwarded-For."""
     cors_origins: Origins = Field(default=(), validate_default=False)
     """The origins whose pages may call the gateway from a browser; `*`: all."""
+
+    payments_url: HttpUrl | None = None
+    """Of the payments process; without it no order is paid online."""
 
     @property
     def command_deadline(self) -> timedelta:

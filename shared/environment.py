@@ -33,6 +33,16 @@ BrokerUrl = Annotated[
     TextPattern("^amqps?://", "must begin with amqp:// or amqps://"),
     AfterValidator(_with_an_address),
 ]
+HttpUrl = Annotated[
+    str,
+    TextPattern(
+        "^https?://[^/?#@]+(/[^?#]*)?$",
+        "must be an http or https URL without user, query or fragment",
+    ),
+    AfterValidator(_with_an_address),
+    AfterValidator(lambda url: url.rstrip("/")),
+]
+"""Without a slash at its end, so that a path can be added."""
 
 Settings = TypeVar("Settings", bound=BaseModel)
 

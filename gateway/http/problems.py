@@ -37,6 +37,9 @@ GatewayCode = Literal[
     "overloaded",
     "broker_unavailable",
     "database_unavailable",
+    "no_online_payment",
+    "payment_overdue",
+    "payments_unavailable",
     "not_ready",
     "internal",
 ]
@@ -147,6 +150,13 @@ MEANINGS: dict[GatewayCode, ProblemSpec] = {
         503, "The broker did not confirm the command: retry with the same Idempotency-Key."
     ),
     "database_unavailable": ProblemSpec(503, "The database does not respond; try again."),
+    "no_online_payment": ProblemSpec(
+        409, "This order cannot be paid online here: ask the organizer how to pay."
+    ),
+    "payment_overdue": ProblemSpec(409, "The time to pay this order has passed."),
+    "payments_unavailable": ProblemSpec(
+        503, "The payment provider does not respond. Nothing was paid; try again."
+    ),
     "not_ready": ProblemSpec(503, "A service that the gateway needs does not respond."),
     "internal": ProblemSpec(500, "An internal error occurred."),
 }

@@ -18,9 +18,11 @@ CONTRACTS: dict[str, dict[str, Any]] = {
 }
 
 BREAKS: dict[str, list[tuple[str, str]]] = {
-    "gateway and worker know nothing of each other": [
+    "gateway, worker and payments know nothing of each other": [
         ("gateway/routes/cart.py", "import worker.domain.decide"),
         ("worker/apply.py", "import gateway.settings"),
+        ("payments/engine.py", "import worker.domain.decide"),
+        ("gateway/payment_provider.py", "import payments.provider"),
     ],
     "shared is a leaf": [("shared/ids.py", "import starlette")],
     "the domain does no I/O": [
@@ -41,6 +43,10 @@ BREAKS: dict[str, list[tuple[str, str]]] = {
     "the worker in layers": [
         ("worker/storage/save.py", "import worker.apply"),
         ("worker/committer.py", "import worker.messaging.consumer"),
+    ],
+    "the payments in layers": [
+        ("payments/engine.py", "import payments.provider"),
+        ("payments/stripe_checkout.py", "import payments.demo"),
     ],
     "products do not depend on the developer's tools": [
         ("worker/apply.py", "import reliability.chaos"),
@@ -119,7 +125,7 @@ def test_shared_may_import_none_of_the_other_packages_and_dependencies() -> None
     assert set(CONTRACTS["shared is a leaf"]["forbidden_modules"]) == imported | packages
 
 
-@pytest.mark.parametrize("package", ["gateway", "worker"])
+@pytest.mark.parametrize("package", ["gateway", "worker", "payments"])
 def test_each_module_is_in_a_layer(package: str) -> None:
     layers = CONTRACTS[f"the {package} in layers"]["layers"]
     in_layers = {name.strip() for layer in layers for name in layer.replace("|", ":").split(":")}

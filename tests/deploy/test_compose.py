@@ -29,6 +29,7 @@ def test_each_service_mounts_the_secrets_of_its_own_account() -> None:
         "proxy": [],
         "gateway": [("gateway", "/secrets:ro")],
         "worker": [("worker", "/secrets:ro")],
+        "payments": [("payments", "/secrets:ro")],
         "operator": [("operator", "/secrets:ro")],
         "demo": [],
         "migrate": [("migrator", "/secrets:ro")],
@@ -48,6 +49,26 @@ def test_the_compose_file_contains_no_password() -> None:
     given = re.findall(r"^ +(\w*(?:PASS|PASSWORD|SECRET)): *(\S*)", TEXT, re.MULTILINE)
     assert given
     assert all(value == f"${{{variable}:-}}" for variable, value in given)
+
+
+def test_no_provider_of_payments_is_on_by_default_and_the_demo_least_of_all() -> None:
+    switches = re.findall(
+        r"^ +(HOLDFAST_(?:DEMO_PAYMENTS|STRIPE_\w+)): *(\S*)", services()["payments"], re.MULTILINE
+    )
+
+    assert switches == [
+        (name, f"${{{name}:-}}")
+        for name in (
+            "HOLDFAST_STRIPE_SECRET_KEY",
+            "HOLDFAST_STRIPE_WEBHOOK_SECRET",
+            "HOLDFAST_DEMO_PAYMENTS",
+        )
+    ]
+
+
+def test_the_payments_process_is_shown_no_database_and_no_broker() -> None:
+    assert "DATABASE_URL" not in services()["payments"]
+    assert "BROKER_URL" not in services()["payments"]
 
 
 def test_workers_accept_commands_of_named_accounts_only_by_default() -> None:

@@ -23,6 +23,7 @@ FOLDERS = {
     "gateway": {"database_url", "broker_url", "jwt"},
     "migrator": {"database_url"},
     "operator": {"database_url", "broker_url"},
+    "payments": {"password"},
     "postgres": {"password"},
     "rabbitmq": {"definitions.json", "rabbitmq.conf"},
     "worker": {"database_url", "broker_url"},
@@ -65,9 +66,9 @@ def test_no_process_gets_the_secret_of_another(folder: Path) -> None:
         name: {password_of(made[f"{name}/{file}"]) for file in files if file.endswith("_url")}
         for name, files in FOLDERS.items()
         if name in ("gateway", "worker", "operator", "migrator")
-    }
+    } | {"payments": {made["payments/password"]}}
     every_one = [password for own in passwords.values() for password in own]
-    assert len(set(every_one)) == len(every_one) == 7
+    assert len(set(every_one)) == len(every_one) == 8
     assert all(len(password) >= 32 for password in every_one)
     for name in passwords:
         shown = "".join(content for path, content in made.items() if path.startswith(f"{name}/"))

@@ -44,6 +44,7 @@ def environment() -> Iterator[Mapping[str, str]]:
             "HOLDFAST_BROKER_URL": found.broker_url,
             "HOLDFAST_PORT": str(free_port()),
             "HOLDFAST_WORKER_PORT": str(free_port()),
+            "HOLDFAST_PAYMENTS_PORT": str(free_port()),
         }
 
 
@@ -62,8 +63,13 @@ def test_it_serves_a_demo_event_until_a_signal_and_leaves_no_process(
         url = f"http://127.0.0.1:{environment['HOLDFAST_PORT']}"
         assert f"  {url}/docs\n" in lines
         assert [event["name"] for event in events(url)] == ["Holdfast Live"]
+        (event,) = events(url)
+        provider = httpx.get(f"{url}/v1/payment-provider", trust_env=False).json()
+        assert provider["provider"] == "demo"
+        assert provider["is_real"] is False
+        assert event["payment_agent_id"] == provider["payment_agent_id"]
         started = descendants(up.pid)
-        assert len(started) >= 3  # gateway, worker, guard
+        assert len(started) >= 4  # gateway, worker, payments, guard
         up.send_signal(stop_signal)
         killer = threading.Timer(STOPPED_WITHIN_SECONDS, up.kill)
         killer.start()

@@ -33,6 +33,7 @@ def port(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     config = CONFIG.read_text()
     for found, instead in (
         ("server gateway:8000;", f"server {urlsplit(site.urls[0]).netloc};"),
+        ("server payments:8100;", "server 127.0.0.1:9;"),
         ("listen 8080 ", f"listen 127.0.0.1:{port} "),
         ("/tmp/", f"{folder}/"),
     ):

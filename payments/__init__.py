@@ -1,0 +1,1 @@
+"""Payment providers: opens a payment page for an order, and records what the provider reports."""
