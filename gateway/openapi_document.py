@@ -33,6 +33,7 @@ TAGS = [
     {"name": "catalogue", "description": "Events, their ticket types and availability."},
     {"name": "cart", "description": "Reserving and releasing tickets."},
     {"name": "orders", "description": "Checking out, payments, and cancelling."},
+    {"name": "payments", "description": "Paying an order online."},
     {"name": "commands", "description": "Outcomes of commands."},
     {"name": "service", "description": "Health and metrics."},
 ]

@@ -81,6 +81,10 @@ class PaymentProvider:
             code = document["code"]
         except (httpx.HTTPError, ValidationError, ValueError, KeyError, TypeError):
             raise ProblemError("payments_unavailable") from None
+        if code == "order_not_pending":
+            # Paid or expired since the gateway looked.
+            status = document["order_status"]
+            raise ProblemError(code, order_id=(body or {}).get("order_id"), order_status=status)
         if code in REASONS:
             raise ProblemError(code)
         if code == "order_not_found":

@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from payments.demo import DemoProvider
-from payments.engine import Engine, EngineUnavailableError, Order
+from payments.engine import Engine, EngineUnavailableError, amount_due
 from payments.provider import NotPayableError, Provider, ProviderUnavailableError, Session
 from payments.request_body import read_body
 from payments.settings import Settings
 from payments.stripe_checkout import StripeCheckout
 from payments.telemetry import SESSIONS
 from shared.ids import Id
+from shared.orders import Order
 
 STATUSES = {
     "order_not_found": HTTPStatus.NOT_FOUND,
@@ -104,7 +105,8 @@ def session_routes(engine: Engine, provider: Provider | None) -> list[Route]:
             session = await open_for(wanted.order_id)
         except NotPayableError as error:
             SESSIONS.labels(error.reason).inc()
-            return JSONResponse({"code": error.reason}, STATUSES[error.reason])
+            problem = {"code": error.reason, "order_status": error.order_status}
+            return JSONResponse(problem, STATUSES[error.reason])
         except (EngineUnavailableError, ProviderUnavailableError) as error:
             SESSIONS.labels("unavailable").inc()
             _log.warning("no payment page for order %s: %s", wanted.order_id, error)
@@ -120,8 +122,8 @@ def payable(order: Order | None) -> Order:
     """Return an order for which a payment page may be opened. Raises `NotPayableError`."""
     if order is None:
         raise NotPayableError("order_not_found")
-    if not order.is_pending or not order.amount_due:
-        raise NotPayableError("order_not_pending")
+    if order.status != "pending_payment" or not amount_due(order):
+        raise NotPayableError("order_not_pending", order.status)
     if order.pay_by <= datetime.now(UTC):
         raise NotPayableError("payment_overdue")
     return order

@@ -19,13 +19,14 @@ from payments.engine import (
     Engine,
     EngineUnavailableError,
     NotRecordedError,
-    Order,
-    Payment,
-    Refund,
+    PaymentReport,
+    RefundReport,
+    amount_due,
 )
 from payments.provider import Session
 from payments.request_body import read_body
 from payments.settings import Settings
+from shared.orders import Order
 
 STYLE = Path(__file__).with_name("demo.css")
 HEADERS = {
@@ -39,7 +40,7 @@ MAX_FIELDS = 8
 MAX_LATE_PAYMENTS = 100
 """Payments that wait in memory for their order to expire; a restart forgets them."""
 LOOK_EVERY_SECONDS = 1.0
-REPORTS = 10
+REPORT_ATTEMPTS = 10
 """How often a late payment is reported until it is recorded."""
 
 _log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class DemoProvider:
         try:
             form = parse_qs((await read_body(request)).decode(), max_num_fields=MAX_FIELDS)
             action = form["action"][0]
-            session_id = str(UUID(form["session"][0]))
+            session_id = str(UUID(form["session"][0])) if "session" in form else str(uuid4())
         except (ValueError, KeyError):
             return await self._page(order_id, "unknown", HTTPStatus.UNPROCESSABLE_ENTITY)
         if action not in get_args(Action):
@@ -109,9 +110,9 @@ class DemoProvider:
     async def _do(self, action: Action, order: Order, session_id: str) -> Told:
         # An order that is paid, cancelled or expired can be paid too: such money is a surplus, or
         # buys the tickets if they are still to be had.
-        amount = order.amount_due or order.total
+        amount = amount_due(order) or order.total
         payments = [
-            Payment(order.id, f"demo-{session_id}-{number}", amount, order.currency)
+            PaymentReport(order.id, f"demo-{session_id}-{number}", amount, order.currency)
             for number in (1, 2)
         ]
         match action:
@@ -128,13 +129,13 @@ class DemoProvider:
                 if order.refund_due <= 0:
                     return "nothing_due"
                 await self._engine.record(
-                    Refund(order.id, f"demo-{session_id}-refund", order.refund_due)
+                    RefundReport(order.id, f"demo-{session_id}-refund", order.refund_due)
                 )
                 return "refunded"
             case "fail":
                 return "failed"
 
-    def _start_late(self, payment: Payment, pay_by: datetime) -> bool:
+    def _start_late(self, payment: PaymentReport, pay_by: datetime) -> bool:
         if len(self._late) >= MAX_LATE_PAYMENTS:
             return False
         task = asyncio.create_task(self._pay_late(payment, pay_by))
@@ -142,14 +143,14 @@ class DemoProvider:
         task.add_done_callback(self._late.discard)
         return True
 
-    async def _pay_late(self, payment: Payment, pay_by: datetime) -> None:
+    async def _pay_late(self, payment: PaymentReport, pay_by: datetime) -> None:
         """Report a payment once its order is no longer pending."""
         await asyncio.sleep(max(0.0, (pay_by - datetime.now(UTC)).total_seconds()))
         is_pending = True
         while is_pending:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             is_pending = await self._is_pending(payment.order_id)
-        for attempt in range(REPORTS):
+        for attempt in range(REPORT_ATTEMPTS):
             try:
                 return await self._engine.record(payment)
             except NotRecordedError:
@@ -161,7 +162,7 @@ class DemoProvider:
             order = await self._engine.order(order_id)
         except EngineUnavailableError:
             return True
-        return order is not None and order.is_pending
+        return order is not None and order.status == "pending_payment"
 
     async def _page(
         self,

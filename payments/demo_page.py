@@ -3,8 +3,9 @@
 from html import escape
 from typing import Literal
 
-from payments.engine import Order
+from payments.engine import amount_due
 from payments.minor_units import decimal
+from shared.orders import Order
 
 Action = Literal["pay", "fail", "pay_late", "pay_twice", "refund"]
 Told = Literal[
@@ -47,7 +48,7 @@ STATUSES = {
 
 def order_page(order: Order, told: Told | None, session_id: str, return_url: str) -> str:
     """Return the page that pays `order`; `session_id` names what its buttons do."""
-    amount = _money(order.amount_due or order.total, order.currency)
+    amount = _money(amount_due(order) or order.total, order.currency)
     refund = _money(order.refund_due, order.currency)
     items = "".join(f"<li>{item.quantity} x {escape(item.name)}</li>" for item in order.items)
     facts = {
@@ -61,7 +62,7 @@ def order_page(order: Order, told: Told | None, session_id: str, return_url: str
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
     actions: list[Action] = ["pay", "pay_twice"]
-    if order.is_pending:
+    if order.status == "pending_payment":
         actions += ["pay_late", "fail"]
     if order.refund_due > 0:
         actions.append("refund")

@@ -7,13 +7,13 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from payments.telemetry import NEWS
+from payments.telemetry import REPORTS
+from shared.orders import Order
 
 WAIT_SECONDS = 8
 """How long a command is awaited. Stripe gives a webhook about 20 s, other providers 10."""
@@ -31,47 +31,17 @@ payment arrives after its refund, the tickets are released after the refund."""
 _log = logging.getLogger(__name__)
 
 
-class Item(BaseModel):
-    """The tickets of one type in an order."""
-
-    name: str
-    quantity: int
+_ORDER = TypeAdapter(Order)
 
 
-class RecordedPayment(BaseModel):
-    """A payment that the engine knows."""
-
-    amount: int
-    disposition: str
-
-
-class Order(BaseModel):
-    """What of an order document a payment provider needs. Amounts are in minor units."""
-
-    id: str
-    user_id: str
-    status: str
-    currency: str
-    total: int
-    paid: int
-    refund_due: int
-    pay_by: datetime
-    items: list[Item]
-    payments: list[RecordedPayment]
-
-    @property
-    def is_pending(self) -> bool:
-        return self.status == "pending_payment"
-
-    @property
-    def amount_due(self) -> int:
-        """What is still to be paid: the total less the payments that count towards it."""
-        accepted = sum(each.amount for each in self.payments if each.disposition == "accepted")
-        return max(0, self.total - accepted)
+def amount_due(order: Order) -> int:
+    """Return the minor units still to be paid: the total less the payments that count for it."""
+    accepted = sum(each.amount for each in order.payments if each.disposition == "accepted")
+    return max(0, order.total - accepted)
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
+class PaymentReport:
     """Money that the provider received. `payment_id` is the provider's, the same in each report."""
 
     order_id: str
@@ -89,7 +59,7 @@ class Payment:
 
 
 @dataclass(frozen=True, slots=True)
-class Refund:
+class RefundReport:
     """Money that the provider gave back. `refund_id` is the provider's."""
 
     order_id: str
@@ -105,7 +75,7 @@ class Refund:
         return f"/v1/orders/{self.order_id}/refunds", body
 
 
-News = Payment | Refund
+Report = PaymentReport | RefundReport
 
 
 class NotRecordedError(Exception):
@@ -166,9 +136,9 @@ class Engine:
             return None
         if response.status_code != httpx.codes.OK:
             raise EngineUnavailableError(f"{response.status_code} {_code(response)}")
-        return Order.model_validate_json(response.content)
+        return _ORDER.validate_json(response.content)
 
-    async def record(self, news: News) -> None:
+    async def record(self, report: Report) -> None:
         """Record a payment or a refund; returns once that is decided.
 
         Each call is a new command: the engine recognises a repetition by the payment's or the
@@ -176,24 +146,24 @@ class Engine:
         provider must repeat its report. A refusal that no repetition can heal is logged as an
         error, since money has moved that the engine does not know.
         """
-        path, body = news.command
+        path, body = report.command
         headers = {"Prefer": f"wait={WAIT_SECONDS}"}
         try:
             response = await self._ask("POST", path, json=body, headers=headers)
         except (httpx.HTTPError, EngineUnavailableError) as error:
-            NEWS.labels(news.kind, "unavailable").inc()
+            REPORTS.labels(report.kind, "unavailable").inc()
             raise NotRecordedError(repr(error)) from None
         if response.status_code in (httpx.codes.OK, httpx.codes.CREATED):
-            NEWS.labels(news.kind, "recorded").inc()
+            REPORTS.labels(report.kind, "recorded").inc()
             return
         # 202: stored, and not decided. It will be; a repetition finds out whether it was refused.
         code = _code(response)
         is_final = code in FINAL_REFUSALS
-        NEWS.labels(news.kind, "refused" if is_final else "postponed").inc()
+        REPORTS.labels(report.kind, "refused" if is_final else "postponed").inc()
         _log.log(
             logging.ERROR if is_final else logging.WARNING,
             "%s is not recorded (%s %s)",
-            news,
+            report,
             response.status_code,
             code,
         )

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from starlette.routing import Route
 
-from payments.engine import Order
+from shared.orders import Order, OrderStatus
 
 Reason = Literal["order_not_found", "order_not_pending", "payment_overdue", "no_online_payment"]
 
@@ -24,9 +24,10 @@ class Session:
 class NotPayableError(Exception):
     """The order cannot be paid here, and repeating the request does not change that."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Reason, order_status: OrderStatus | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.order_status = order_status
 
 
 class ProviderUnavailableError(Exception):

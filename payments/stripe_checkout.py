@@ -17,12 +17,20 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from stripe.params.checkout import SessionCreateParams
 
-from payments.engine import Engine, News, NotRecordedError, Order, Payment, Refund
+from payments.engine import (
+    Engine,
+    NotRecordedError,
+    PaymentReport,
+    RefundReport,
+    Report,
+    amount_due,
+)
 from payments.minor_units import UnsupportedAmountError, from_stripe, to_stripe
 from payments.provider import NotPayableError, ProviderUnavailableError, Session
 from payments.request_body import read_body
 from payments.settings import LIVE_KEYS, Settings
 from payments.telemetry import EVENTS
+from shared.orders import Order
 
 TOLERANCE_SECONDS = 300
 """How old a signature may be: older ones may be recordings that somebody sends again."""
@@ -76,7 +84,7 @@ class StripeCheckout:
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def open_session(self, order: Order) -> Session:
         """Open the one Checkout session of this order, amount and time to pay.
@@ -85,7 +93,7 @@ class StripeCheckout:
         """
         now = datetime.now(UTC)
         if order.pay_by - now > LONGEST_SESSION - MARGIN:
-            # Stripe allows no longer one. Without a time it ends in 24 h; tomorrow there is another.
+            # Stripe allows no longer one. Without a time it ends in 24 h; tomorrow it is another.
             return await self._create(order, None, f"{now:%Y-%m-%d}")
         try:
             return await self._create(order, order.pay_by, f"{order.pay_by.timestamp():.0f}")
@@ -100,7 +108,7 @@ class StripeCheckout:
         except stripe.InvalidRequestError as error:
             raise self._not_payable(order, error) from None
 
-    async def read_news(self, body: bytes, signature: str | None) -> list[News]:
+    async def read_reports(self, body: bytes, signature: str | None) -> list[Report]:
         """Return what an event of Stripe says of our orders; nothing if it is of none.
 
         Raises `InvalidSignatureError`, `ProviderUnavailableError` where the event alone does not
@@ -113,11 +121,11 @@ class StripeCheckout:
         except (stripe.SignatureVerificationError, UnicodeDecodeError):
             raise InvalidSignatureError from None
         event = _Event.model_validate_json(body)
-        news = await self._news_of(event)
-        EVENTS.labels("taken" if news else "ignored").inc()
-        return news
+        reports = await self._reports_of(event)
+        EVENTS.labels("taken" if reports else "ignored").inc()
+        return reports
 
-    async def _news_of(self, event: "_Event") -> list[News]:
+    async def _reports_of(self, event: "_Event") -> list[Report]:
         # A live endpoint for connected accounts also gets their events, and those of tests.
         if event.account is not None or event.livemode != self.is_real:
             return []
@@ -131,16 +139,16 @@ class StripeCheckout:
             _log.info("%s at Stripe: event %s", event.type, event.id)
         return []
 
-    def _payment(self, session: "_CheckoutSession") -> list[News]:
+    def _payment(self, session: "_CheckoutSession") -> list[Report]:
         order_id = self._order_of(session.metadata)
         # "unpaid": a bank transfer, say, that is under way; another event tells how it ended.
         if order_id is None or session.payment_status != "paid" or session.payment_intent is None:
             return []
         currency = session.currency.upper()
         amount = from_stripe(session.amount_total, currency)
-        return [Payment(order_id, session.payment_intent, amount, currency)]
+        return [PaymentReport(order_id, session.payment_intent, amount, currency)]
 
-    async def _refunds(self, refunding: "_Refunding") -> list[News]:
+    async def _refunds(self, refunding: "_Refunding") -> list[Report]:
         """Return all refunds of the payment that have succeeded.
 
         A charge says the sum of its refunds, and a refund does not say its order.
@@ -158,7 +166,7 @@ class StripeCheckout:
         except stripe.StripeError as error:
             raise ProviderUnavailableError(_words(error)) from None
         return [
-            Refund(order_id, refund.id, from_stripe(refund.amount, refund.currency.upper()))
+            RefundReport(order_id, refund.id, from_stripe(refund.amount, refund.currency.upper()))
             for refund in refunds.data
             if refund.status == "succeeded"
         ]
@@ -171,7 +179,7 @@ class StripeCheckout:
     async def _create(self, order: Order, expires_at: datetime | None, when: str) -> Session:
         """Raises `stripe.InvalidRequestError`, `NotPayableError` and `ProviderUnavailableError`."""
         try:
-            amount = to_stripe(order.amount_due, order.currency)
+            amount = to_stripe(amount_due(order), order.currency)
         except UnsupportedAmountError:
             raise NotPayableError("no_online_payment") from None
         metadata = {ORDER: order.id, AGENT: str(self._engine.agent_id)}
@@ -220,13 +228,13 @@ class StripeCheckout:
         """Answer 200 once everything is decided, 400 for a bad signature, else 503: repeat it."""
         body = await read_body(request)
         try:
-            news = await self.read_news(body, request.headers.get("stripe-signature"))
+            reports = await self.read_reports(body, request.headers.get("stripe-signature"))
         except InvalidSignatureError:
             return JSONResponse({"code": "invalid_signature"}, HTTPStatus.BAD_REQUEST)
         except ProviderUnavailableError:
             return _again()
         undecided = 0
-        for each in news:
+        for each in reports:
             try:
                 await self._engine.record(each)
             except NotRecordedError:

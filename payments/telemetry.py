@@ -2,8 +2,8 @@
 
 from prometheus_client import Counter
 
-NEWS = Counter(
-    "holdfast_payments_news_total",
+REPORTS = Counter(
+    "holdfast_payments_reports_total",
     "Payments and refunds that a provider reported: recorded, refused for good (money has moved"
     " that the engine does not know), postponed until the provider repeats them, or unavailable.",
     ["kind", "result"],

@@ -1,4 +1,4 @@
-"""Gateways and workers as processes that a test may kill and start again."""
+"""Gateways, workers and payments as processes that a test may kill and start again."""
 
 import asyncio
 import os
@@ -14,16 +14,21 @@ from dev.addresses import free_port
 
 JWT_SECRET = "a secret of the tests, of more than 32 bytes"
 READY_WITHIN_SECONDS = 20
+PORT_VARIABLES = {
+    "gateway": "HOLDFAST_PORT",
+    "worker": "HOLDFAST_WORKER_PORT",
+    "payments": "HOLDFAST_PAYMENTS_PORT",
+}
 
 
 class Process:
-    """One gateway or worker."""
+    """One gateway, worker or payments process."""
 
     def __init__(self, module: str, port: int, environment: dict[str, str], log: Path) -> None:
         self.module = module
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
-        self._environment = environment
+        self.environment = environment
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -37,7 +42,7 @@ class Process:
                 sys.executable,
                 "-m",
                 self.module,
-                env=os.environ | self._environment,
+                env=os.environ | self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -94,13 +99,14 @@ class Process:
 
 
 class Deployment:
-    """Any number of gateways and workers on one database and one broker."""
+    """Any number of processes on one database and one broker."""
 
     def __init__(self, database_url: str, broker_url: str, **settings: str) -> None:
         self.database_url = database_url
         self.broker_url = broker_url
         self.gateways: list[Process] = []
         self.workers: list[Process] = []
+        self.payments: list[Process] = []
         self._environment = {
             "HOLDFAST_DATABASE_URL": database_url,
             "HOLDFAST_BROKER_URL": broker_url,
@@ -108,18 +114,29 @@ class Deployment:
         } | {f"HOLDFAST_{name.upper()}": value for name, value in settings.items()}
         self._folder = TemporaryDirectory(prefix="holdfast-tests-")
 
-    async def start(self, *, gateways: int = 1, workers: int = 1) -> None:
+    async def start(
+        self, *, gateways: int = 1, workers: int = 1, demo_payments: bool = False
+    ) -> None:
         """Start processes and wait until all of them are ready."""
+        if demo_payments:
+            demo = self.add("payments", self.payments, HOLDFAST_DEMO_PAYMENTS="1")
+            self._environment["HOLDFAST_PAYMENTS_URL"] = demo.url
         started = [self.add("worker", self.workers) for _ in range(workers)]
         # A worker declares the queues that a gateway publishes to.
         await asyncio.gather(*(process.start() for process in started))
         started = [self.add("gateway", self.gateways) for _ in range(gateways)]
         await asyncio.gather(*(process.start() for process in started))
+        for process in self.payments:
+            process.environment |= {
+                "HOLDFAST_GATEWAY_URL": self.url,
+                "HOLDFAST_PAYMENTS_PUBLIC_URL": process.url,
+                "HOLDFAST_PAYMENTS_RETURN_URL": self.url,
+            }
+            await process.start()
 
     def add(self, module: str, group: list[Process], **settings: str) -> Process:
         port = free_port()
-        variable = "HOLDFAST_PORT" if module == "gateway" else "HOLDFAST_WORKER_PORT"
-        environment = self._environment | {variable: str(port)} | settings
+        environment = self._environment | {PORT_VARIABLES[module]: str(port)} | settings
         log = Path(self._folder.name) / f"{module}-{len(group) + 1}.log"
         process = Process(module, port, environment, log)
         group.append(process)
@@ -134,7 +151,7 @@ class Deployment:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for process in self.gateways + self.workers:
+        for process in self.payments + self.gateways + self.workers:
             if process.is_running:
                 process.signal(signal.SIGKILL)
                 await process.ended()

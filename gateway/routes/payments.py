@@ -5,9 +5,10 @@ from fastapi import APIRouter, Request, Response
 from gateway.http.ids import read_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import describe_request, problem_responses
-from gateway.http.problems import USER_PROBLEMS
+from gateway.http.problems import USER_PROBLEMS, ProblemError
 from gateway.identity.authentication import current_user
 from gateway.payment_provider import PaymentSession, ProviderDescription
+from gateway.read_model.order_queries import read_order
 from gateway.services import services_of
 
 router = APIRouter(prefix="/v1", tags=["payments"])
@@ -48,4 +49,12 @@ async def open_payment_session(request: Request) -> Response:
     services = services_of(request)
     user_id = await current_user(request)
     order_id = read_id(request, "order_id")
-    return JsonResponse(b"")
+    found = await read_order(services.queries, order_id)
+    if found is None or found.order.user_id != user_id:
+        raise ProblemError("order_not_found", order_id=order_id)
+    if found.order.status != "pending_payment":
+        raise ProblemError("order_not_pending", order_id=order_id, order_status=found.order.status)
+    # An order has the ID of the command that made it.
+    with services.user_waits.counted(user_id, order_id):
+        session = await services.payment_provider.open_session(order_id)
+    return JsonResponse(session.model_dump_json().encode())

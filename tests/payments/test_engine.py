@@ -7,11 +7,18 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dev.addresses import free_port
-from payments.engine import Engine, EngineUnavailableError, NotRecordedError, Payment, Refund
+from payments.engine import (
+    Engine,
+    EngineUnavailableError,
+    NotRecordedError,
+    PaymentReport,
+    RefundReport,
+    amount_due,
+)
 from tests.payments.conftest import EMAIL, PASSWORD
 from tests.payments.gateway import AGENT_ID, ORDER_ID, ScriptedGateway, order_document, payment
 
-A_PAYMENT = Payment(ORDER_ID, "pi_1", 5000, "EUR")
+A_PAYMENT = PaymentReport(ORDER_ID, "pi_1", 5000, "EUR")
 
 
 @asynccontextmanager
@@ -91,13 +98,13 @@ async def test_what_is_due_is_the_total_less_what_counts_towards_it(
     gateway.orders[ORDER_ID] = order_document(paid=3200, payments=part)
     order = await engine.order(ORDER_ID)
     assert order is not None
-    assert order.amount_due == 2500
+    assert amount_due(order) == 2500
 
 
 async def test_a_refund_is_recorded_with_its_own_id(
     engine: Engine, gateway: ScriptedGateway
 ) -> None:
-    await engine.record(Refund(ORDER_ID, "re_1", 1500))
+    await engine.record(RefundReport(ORDER_ID, "re_1", 1500))
 
     ((path, body, headers),) = gateway.recorded
     assert path == f"/v1/orders/{ORDER_ID}/refunds"

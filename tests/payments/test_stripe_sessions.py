@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from payments.engine import Order
 from payments.provider import NotPayableError, ProviderUnavailableError
 from payments.stripe_checkout import AGENT, MAX_NAME_CHARACTERS, ORDER, StripeCheckout, tickets
+from shared.orders import Order
 from tests.payments.gateway import AGENT_ID, ORDER_ID, order_document, payment
 from tests.payments.stripe_server import StripeServer
 
@@ -16,7 +17,7 @@ def an_order(pay_in_seconds: float | None = None, **changes: Any) -> Order:
     if pay_in_seconds is not None:
         pay_by = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=pay_in_seconds)
         changes["pay_by"] = pay_by.isoformat()
-    return Order.model_validate(order_document(**changes))
+    return TypeAdapter(Order).validate_python(order_document(**changes))
 
 
 async def test_a_session_takes_what_is_due_until_the_time_to_pay_is_over(
@@ -128,7 +129,7 @@ async def test_a_stripe_that_is_out_of_order_is_unavailable(
 
 
 def test_the_name_of_what_is_bought_has_a_bound() -> None:
-    items = [{"name": "A long name", "quantity": 1}] * 50
+    items = order_document()["items"] * 50
     name = tickets(an_order(items=items))
     assert len(name) == MAX_NAME_CHARACTERS
     assert name.endswith("…")

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from payments.engine import News, Payment, Refund
+from payments.engine import PaymentReport, RefundReport, Report
 from payments.provider import ProviderUnavailableError
 from payments.request_body import MAX_BODY_BYTES
 from payments.stripe_checkout import AGENT, ORDER, InvalidSignatureError, StripeCheckout
@@ -15,12 +15,12 @@ from tests.payments.gateway import AGENT_ID, ORDER_ID, ScriptedGateway
 from tests.payments.stripe_server import StripeServer
 
 COMPLETED = "checkout.session.completed"
-PAID = Payment(ORDER_ID, "pi_1", 5000, "EUR")
+PAID = PaymentReport(ORDER_ID, "pi_1", 5000, "EUR")
 
 
-async def read(stripe_checkout: StripeCheckout, document: dict[str, Any]) -> list[News]:
+async def read(stripe_checkout: StripeCheckout, document: dict[str, Any]) -> list[Report]:
     body = encoded(document)
-    return await stripe_checkout.read_news(body, signature(body, WEBHOOK_SECRET))
+    return await stripe_checkout.read_reports(body, signature(body, WEBHOOK_SECRET))
 
 
 async def send(running: Running, document: dict[str, Any], **headers: str) -> httpx.Response:
@@ -30,7 +30,7 @@ async def send(running: Running, document: dict[str, Any], **headers: str) -> ht
 
 
 @pytest.mark.parametrize(
-    ("document", "news"),
+    ("document", "reports"),
     [
         (event(COMPLETED, session()), [PAID]),
         (event("checkout.session.async_payment_succeeded", session()), [PAID]),
@@ -53,15 +53,15 @@ async def send(running: Running, document: dict[str, Any], **headers: str) -> ht
         ),
         (
             event(COMPLETED, session(currency="jpy", amount_total=5000)),
-            [Payment(ORDER_ID, "pi_1", 5000, "JPY")],
+            [PaymentReport(ORDER_ID, "pi_1", 5000, "JPY")],
         ),
         (
             event(COMPLETED, session(currency="isk", amount_total=500_000)),
-            [Payment(ORDER_ID, "pi_1", 5000, "ISK")],
+            [PaymentReport(ORDER_ID, "pi_1", 5000, "ISK")],
         ),
         (
             event(COMPLETED, session(currency="kwd", amount_total=5010)),
-            [Payment(ORDER_ID, "pi_1", 5010, "KWD")],
+            [PaymentReport(ORDER_ID, "pi_1", 5010, "KWD")],
         ),
         # Of something else that uses the same account at Stripe.
         (event(COMPLETED, session(metadata=None)), []),
@@ -80,9 +80,9 @@ async def send(running: Running, document: dict[str, Any], **headers: str) -> ht
     ],
 )
 async def test_an_event_says_what_moved_for_an_order_of_ours(
-    stripe_checkout: StripeCheckout, document: dict[str, Any], news: list[News]
+    stripe_checkout: StripeCheckout, document: dict[str, Any], reports: list[Report]
 ) -> None:
-    assert await read(stripe_checkout, document) == news
+    assert await read(stripe_checkout, document) == reports
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ async def test_a_refund_is_looked_up_with_all_others_of_its_payment(
     ]
 
     assert await read(stripe_checkout, document) == [
-        Refund(ORDER_ID, "re_2", 1500),
-        Refund(ORDER_ID, "re_1", 500),
+        RefundReport(ORDER_ID, "re_2", 1500),
+        RefundReport(ORDER_ID, "re_1", 500),
     ]
 
 
@@ -149,7 +149,7 @@ async def test_an_event_that_is_not_signed_by_stripe_lately_changes_nothing(
     signed = header(body)
 
     with pytest.raises(InvalidSignatureError):
-        await stripe_checkout.read_news(body, signed)
+        await stripe_checkout.read_reports(body, signed)
     headers = {} if signed is None else {"Stripe-Signature": signed}
     answer = await with_stripe.post("/payments/stripe", content=body, headers=headers)
     assert answer.status_code == 400
@@ -159,12 +159,12 @@ async def test_an_event_that_is_not_signed_by_stripe_lately_changes_nothing(
 async def test_a_signature_is_good_for_five_minutes(stripe_checkout: StripeCheckout) -> None:
     body = encoded(event(COMPLETED, session()))
 
-    assert await stripe_checkout.read_news(body, signature(body, WEBHOOK_SECRET, 290)) == [PAID]
+    assert await stripe_checkout.read_reports(body, signature(body, WEBHOOK_SECRET, 290)) == [PAID]
 
 
 async def test_a_body_that_is_no_text_is_not_signed(stripe_checkout: StripeCheckout) -> None:
     with pytest.raises(InvalidSignatureError):
-        await stripe_checkout.read_news(b"\xff\xfe", signature(b"\xff\xfe", WEBHOOK_SECRET))
+        await stripe_checkout.read_reports(b"\xff\xfe", signature(b"\xff\xfe", WEBHOOK_SECRET))
 
 
 async def test_a_payment_is_recorded_with_the_name_that_stripe_gives_it(

@@ -214,6 +214,12 @@ MATRIX = {
         at("/v1/events/{event_id}/orders"),
         readers((403, "not_the_organizer")) | {"organizer": (200, "items")},
     ),
+    "GET /v1/payment-provider": Row(at("/v1/payment-provider"), everybody(200, "payment_agent_id")),
+    # This site has no payment provider; tests/system/test_payments.py has one.
+    "POST /v1/orders/{order_id}/payment-session": Row(
+        at("/v1/orders/{order_id}/payment-session"),
+        readers((404, "order_not_found"), (409, "no_online_payment")),
+    ),
     "GET /v1/commands/{command_id}": Row(
         at("/v1/commands/{command_id}"), readers((200, "pending"), owner=(200, "succeeded"))
     ),

@@ -31,15 +31,17 @@ async def demo(http: httpx.AsyncClient) -> AsyncIterator[Site]:
     with services("tests") as own:
         migrate(own.database_url)
         async with Deployment(own.database_url, own.broker_url) as deployment:
-            await deployment.start()
+            await deployment.start(demo_payments=True)
             assert await asyncio.to_thread(add_demo_event, deployment.url)
             yield Site(deployment, http)
 
 
-async def test_a_buyer_follows_the_readme_and_holds_two_tickets(demo: Site, tmp_path: Path) -> None:
+async def test_a_buyer_follows_the_readme_and_pays_for_two_tickets(
+    demo: Site, tmp_path: Path
+) -> None:
     (lines,) = BLOCKS
     output, errors = await run(lines, demo, tmp_path)
-    registered, reserved, cart = read_documents(output)
+    registered, reserved, cart, order = read_documents(output)
     assert errors == ""
     assert registered["status"] == reserved["status"] == "succeeded"
     assert registered["result"]["user"]["email"] == "ada@example.com"
@@ -54,12 +56,17 @@ async def test_a_buyer_follows_the_readme_and_holds_two_tickets(demo: Site, tmp_
     ]
     (event,) = (await demo.http.get(f"{demo.urls[0]}/v1/events")).json()["items"]
     assert cart["items"][0]["event_id"] == event["id"]
+    assert (order["status"], order["event_id"]) == ("paid", event["id"])
+    assert [item["quantity"] for item in order["items"]] == [2]
+    assert order["total"] == order["paid"] > 0
 
-    # On a second run the buyer exists already, and the tickets add up.
+    # On a second run the buyer exists already, and buys two more.
     again, _ = await run(lines, demo, tmp_path)
-    registered, _, cart = read_documents(again)
+    registered, _, cart, second = read_documents(again)
     assert registered["code"] == "email_taken"
-    assert [item["quantity"] for item in cart["items"]] == [4]
+    assert [item["quantity"] for item in cart["items"]] == [2]
+    assert second["status"] == "paid"
+    assert second["id"] != order["id"]
 
 
 async def test_the_demo_event_is_added_once_and_can_be_bought(

@@ -58,6 +58,8 @@ CONTRACT = {
     "GET /v1/orders",
     "GET /v1/orders/{order_id}",
     "GET /v1/events/{event_id}/orders",
+    "POST /v1/orders/{order_id}/payment-session",
+    "GET /v1/payment-provider",
     "GET /v1/commands/{command_id}",
     "GET /v1/commands/{command_id}/events",
     "GET /health/live",
@@ -69,8 +71,9 @@ PUBLIC = {
     "POST /v1/tokens",
     "GET /v1/events",
     "GET /v1/events/{event_id}",
+    "GET /v1/payment-provider",
 }
-NO_COMMANDS = {"POST /v1/tokens"}
+NO_COMMANDS = {"POST /v1/tokens", "POST /v1/orders/{order_id}/payment-session"}
 BODIES: dict[str, type[BaseModel]] = {
     "POST /v1/users": Registration,
     "POST /v1/events": EventBody,
