@@ -21,6 +21,7 @@ from payments.engine import (
     NotRecordedError,
     PaymentReport,
     RefundReport,
+    Report,
     amount_due,
 )
 from payments.provider import Session
@@ -115,25 +116,24 @@ class DemoProvider:
             PaymentReport(order.id, f"demo-{session_id}-{number}", amount, order.currency)
             for number in (1, 2)
         ]
+        if action == "refund":
+            refund = RefundReport(order.id, f"demo-{session_id}-refund", order.refund_due)
+            return await self._record("refunded", refund) if refund.amount else "nothing_due"
+        if not amount:
+            return "nothing_due"
         match action:
             case "pay":
-                await self._engine.record(payments[0])
-                return "paid"
+                return await self._record("paid", payments[0])
             case "pay_twice":
-                for payment in payments:
-                    await self._engine.record(payment)
-                return "paid_twice"
+                return await self._record("paid_twice", *payments)
             case "pay_late":
                 return "late" if self._start_late(payments[0], order.pay_by) else "too_many"
-            case "refund":
-                if order.refund_due <= 0:
-                    return "nothing_due"
-                await self._engine.record(
-                    RefundReport(order.id, f"demo-{session_id}-refund", order.refund_due)
-                )
-                return "refunded"
             case "fail":
                 return "failed"
+
+    async def _record(self, told: Told, *reports: Report) -> Told:
+        recorded = [await self._engine.record(report) for report in reports]
+        return told if all(recorded) else "refused"
 
     def _start_late(self, payment: PaymentReport, pay_by: datetime) -> bool:
         if len(self._late) >= MAX_LATE_PAYMENTS:
@@ -152,10 +152,11 @@ class DemoProvider:
             is_pending = await self._is_pending(payment.order_id)
         for attempt in range(REPORT_ATTEMPTS):
             try:
-                return await self._engine.record(payment)
+                await self._engine.record(payment)
             except NotRecordedError:
                 await asyncio.sleep(LOOK_EVERY_SECONDS * 2**attempt)
-        return None
+            else:
+                return
 
     async def _is_pending(self, order_id: str) -> bool:
         try:

@@ -15,6 +15,7 @@ Told = Literal[
     "paid_twice",
     "refunded",
     "nothing_due",
+    "refused",
     "too_many",
     "again",
     "unknown",
@@ -26,7 +27,8 @@ MESSAGES: dict[Told, str] = {
     "late": "The payment will be recorded as soon as the order is no longer waiting for it.",
     "paid_twice": "Two payments of the same amount are recorded.",
     "refunded": "The refund is recorded.",
-    "nothing_due": "Nothing is due back.",
+    "nothing_due": "Nothing is due.",
+    "refused": "The engine refused it, for a reason that is in the log of this process.",
     "too_many": "Too many late payments are waiting already.",
     "again": "The engine did not answer in time. Try again: nothing is recorded twice.",
     "unknown": "That is no action of this page.",
@@ -61,7 +63,7 @@ def order_page(order: Order, told: Told | None, session_id: str, return_url: str
         f"{order.pay_by:%Y-%m-%d %H:%M:%S} UTC</time>",
     }
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts.items())
-    actions: list[Action] = ["pay", "pay_twice"]
+    actions: list[Action] = ["pay", "pay_twice"] if order.total else []
     if order.status == "pending_payment":
         actions += ["pay_late", "fail"]
     if order.refund_due > 0:

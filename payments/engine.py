@@ -138,8 +138,8 @@ class Engine:
             raise EngineUnavailableError(f"{response.status_code} {_code(response)}")
         return _ORDER.validate_json(response.content)
 
-    async def record(self, report: Report) -> None:
-        """Record a payment or a refund; returns once that is decided.
+    async def record(self, report: Report) -> bool:
+        """Record a payment or a refund; return once that is decided, and whether it is recorded.
 
         Each call is a new command: the engine recognises a repetition by the payment's or the
         refund's own ID, for as long as it keeps the order. Raises `NotRecordedError` where the
@@ -155,7 +155,7 @@ class Engine:
             raise NotRecordedError(repr(error)) from None
         if response.status_code in (httpx.codes.OK, httpx.codes.CREATED):
             REPORTS.labels(report.kind, "recorded").inc()
-            return
+            return True
         # 202: stored, and not decided. It will be; a repetition finds out whether it was refused.
         code = _code(response)
         is_final = code in FINAL_REFUSALS
@@ -169,6 +169,7 @@ class Engine:
         )
         if not is_final:
             raise NotRecordedError(code)
+        return False
 
     async def _log_in(self) -> float:
         """Get a token, registering the agent at the very first start; return its life in seconds.

@@ -154,6 +154,22 @@ async def test_what_is_due_back_is_refunded_at_a_click(
     assert "refund_id" in body
 
 
+async def test_a_payment_that_is_refused_for_good_is_not_called_recorded(
+    with_demo: Running, gateway: ScriptedGateway
+) -> None:
+    gateway.answers.append((409, {"code": "order_full"}))
+    assert "The engine refused it" in (await press(with_demo, "pay")).text
+
+
+@pytest.mark.parametrize("action", ["pay", "refund"])
+async def test_where_nothing_is_due_nothing_is_recorded(
+    with_demo: Running, gateway: ScriptedGateway, action: str
+) -> None:
+    gateway.orders[ORDER_ID] = order_document(status="paid", total=0)
+    assert "Nothing is due." in (await press(with_demo, action)).text
+    assert gateway.recorded == []
+
+
 async def test_a_payment_that_is_not_decided_is_tried_again_under_its_name(
     with_demo: Running, gateway: ScriptedGateway
 ) -> None:

@@ -36,9 +36,7 @@ async def demo(http: httpx.AsyncClient) -> AsyncIterator[Site]:
             yield Site(deployment, http)
 
 
-async def test_a_buyer_follows_the_readme_and_pays_for_two(
-    demo: Site, tmp_path: Path
-) -> None:
+async def test_a_buyer_follows_the_readme_and_pays_for_two(demo: Site, tmp_path: Path) -> None:
     (lines,) = BLOCKS
     output, errors = await run(lines, demo, tmp_path)
     registered, reserved, cart, order = read_documents(output)
