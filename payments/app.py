@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from payments.demo import DemoProvider
+from payments.demo.adapter import DemoProvider
 from payments.engine import Engine, EngineUnavailableError, amount_due
 from payments.provider import NotPayableError, Provider, ProviderUnavailableError, Session
 from payments.request_body import read_body
 from payments.settings import Settings
-from payments.stripe_checkout import StripeCheckout
+from payments.stripe.adapter import StripeCheckout
 from payments.telemetry import SESSIONS
 from shared.ids import Id
 from shared.orders import Order

@@ -46,7 +46,7 @@ BREAKS: dict[str, list[tuple[str, str]]] = {
     ],
     "the payments in layers": [
         ("payments/engine.py", "import payments.provider"),
-        ("payments/stripe_checkout.py", "import payments.demo"),
+        ("payments/stripe/adapter.py", "import payments.demo"),
     ],
     "products do not depend on the developer's tools": [
         ("worker/apply.py", "import reliability.chaos"),

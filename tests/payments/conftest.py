@@ -11,10 +11,10 @@ import pytest
 from payments.app import create_app
 from payments.engine import Engine
 from payments.settings import Settings
-from payments.stripe_checkout import StripeCheckout
+from payments.stripe.adapter import StripeCheckout
 from tests.payments.gateway import ORDER_ID, ScriptedGateway, order_document
 from tests.payments.serving import serving
-from tests.payments.stripe_server import SECRET_KEY, StripeServer
+from tests.payments.stripe.server import SECRET_KEY, StripeServer
 
 PASSWORD = "correct horse battery"
 WEBHOOK_SECRET = "whsec_of_the_tests"

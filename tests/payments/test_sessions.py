@@ -7,7 +7,7 @@ import pytest
 
 from tests.payments.conftest import Running
 from tests.payments.gateway import AGENT_ID, ORDER_ID, ScriptedGateway, order_document, payment
-from tests.payments.stripe_server import StripeServer
+from tests.payments.stripe.server import StripeServer
 
 PAST = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()
 

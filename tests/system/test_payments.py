@@ -9,12 +9,12 @@ import httpx
 import pytest
 
 from dev.services import services
-from payments.stripe_checkout import AGENT, ORDER
+from payments.stripe.events import AGENT, ORDER
 from tests.conftest import migrate
 from tests.deployment import Deployment, Process
-from tests.payments.events import encoded, event, refund, session, signature
 from tests.payments.serving import serving
-from tests.payments.stripe_server import SECRET_KEY, StripeServer
+from tests.payments.stripe.events import encoded, event, refund, session, signature
+from tests.payments.stripe.server import SECRET_KEY, StripeServer
 from tests.system.amqp import Document
 from tests.system.clients import PASSWORD, Person, Site, eventually, refused, succeeded
 

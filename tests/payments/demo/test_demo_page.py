@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from payments.demo import HEADERS, MAX_LATE_PAYMENTS
+from payments.demo.adapter import HEADERS, MAX_LATE_PAYMENTS
 from tests.payments.conftest import Running
 from tests.payments.gateway import ORDER_ID, ScriptedGateway, order_document, payment
 
@@ -117,7 +117,7 @@ async def test_failing_records_nothing(with_demo: Running, gateway: ScriptedGate
 async def test_paying_late_waits_until_the_order_is_no_longer_pending(
     with_demo: Running, gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments.demo.LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("payments.demo.adapter.LOOK_EVERY_SECONDS", 0.01)
     gateway.orders[ORDER_ID] = order_document(pay_by="2026-01-01T00:00:00Z")
     await press(with_demo, "pay_late")
     await asyncio.sleep(0.1)
@@ -134,7 +134,7 @@ async def test_paying_late_waits_until_the_order_is_no_longer_pending(
 async def test_late_payments_have_a_bound(
     with_demo: Running, gateway: ScriptedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments.demo.MAX_LATE_PAYMENTS", 1)
+    monkeypatch.setattr("payments.demo.adapter.MAX_LATE_PAYMENTS", 1)
     assert MAX_LATE_PAYMENTS == 100
     await press(with_demo, "pay_late")
     assert "Too many late payments" in (await press(with_demo, "pay_late")).text

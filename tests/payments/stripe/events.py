@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from payments.stripe_checkout import AGENT, ORDER
+from payments.stripe.events import AGENT, ORDER
 from tests.payments.gateway import AGENT_ID, ORDER_ID
 
 OURS = {ORDER: ORDER_ID, AGENT: AGENT_ID}

@@ -5,14 +5,19 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.addresses import free_port
+from payments.app import create_app
 from payments.engine import PaymentReport, RefundReport, Report
 from payments.provider import ProviderUnavailableError
 from payments.request_body import MAX_BODY_BYTES
-from payments.stripe_checkout import AGENT, ORDER, InvalidSignatureError, StripeCheckout
+from payments.settings import Settings
+from payments.stripe.adapter import StripeCheckout
+from payments.stripe.events import AGENT, ORDER, InvalidSignatureError
 from tests.payments.conftest import WEBHOOK_SECRET, Running
-from tests.payments.events import OURS, charge, encoded, event, refund, session, signature
 from tests.payments.gateway import AGENT_ID, ORDER_ID, ScriptedGateway
-from tests.payments.stripe_server import StripeServer
+from tests.payments.serving import serving
+from tests.payments.stripe.events import OURS, charge, encoded, event, refund, session, signature
+from tests.payments.stripe.server import StripeServer
 
 COMPLETED = "checkout.session.completed"
 PAID = PaymentReport(ORDER_ID, "pi_1", 5000, "EUR")
@@ -126,6 +131,15 @@ async def test_a_refund_that_cannot_be_looked_up_is_asked_for_again(
     with pytest.raises(ProviderUnavailableError):
         await read(stripe_checkout, event("charge.refunded", charge()))
     assert (await send(with_stripe, event("charge.refunded", charge()))).status_code == 503
+
+
+async def test_an_event_that_comes_before_the_first_log_in_is_repeated(
+    stripe_settings: Settings,
+) -> None:
+    settings = stripe_settings.model_copy(update={"gateway_url": f"http://127.0.0.1:{free_port()}"})
+    async with serving(create_app(settings)) as url, httpx.AsyncClient(trust_env=False) as http:
+        answer = await send(Running(url, http), event(COMPLETED, session()))
+        assert answer.status_code == 503
 
 
 @pytest.mark.parametrize(

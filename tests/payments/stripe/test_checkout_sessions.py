@@ -7,10 +7,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from payments.provider import NotPayableError, ProviderUnavailableError
-from payments.stripe_checkout import AGENT, MAX_NAME_CHARACTERS, ORDER, StripeCheckout, tickets
+from payments.stripe.adapter import MAX_NAME_CHARACTERS, StripeCheckout, tickets
+from payments.stripe.events import AGENT, ORDER
 from shared.orders import Order
 from tests.payments.gateway import AGENT_ID, ORDER_ID, order_document, payment
-from tests.payments.stripe_server import StripeServer
+from tests.payments.stripe.server import StripeServer
 
 
 def an_order(pay_in_seconds: float | None = None, **changes: Any) -> Order:
@@ -108,8 +109,13 @@ async def test_a_session_of_an_order_with_days_to_pay_lasts_a_day(
 
 @pytest.mark.parametrize(
     "order",
-    [an_order(total=100_000_000), an_order(currency="MGA")],
-    ids=["too much", "currency"],
+    [
+        an_order(total=100_000_000),
+        an_order(total=100_000_000, pay_in_seconds=600),
+        an_order(total=100_000_000, pay_in_seconds=7 * 86_400),
+        an_order(currency="MGA"),
+    ],
+    ids=["too much", "too much and late", "too much and early", "currency"],
 )
 async def test_an_order_that_stripe_cannot_take_is_not_payable_online(
     stripe_checkout: StripeCheckout, order: Order

@@ -1,4 +1,4 @@
-"""Stripe: opens Checkout sessions, and reads the events that Stripe signs and sends.
+"""The adapter of Stripe: opens Checkout sessions, and records what Stripe's events say.
 
 Every object that it makes at Stripe bears the order's ID and the payment agent's. An event without
 them, or with another agent's, belongs to something else that uses the same account at Stripe.
@@ -8,10 +8,8 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 
 import stripe
-from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -19,6 +17,7 @@ from stripe.params.checkout import SessionCreateParams
 
 from payments.engine import (
     Engine,
+    EngineUnavailableError,
     NotRecordedError,
     PaymentReport,
     RefundReport,
@@ -29,11 +28,22 @@ from payments.minor_units import UnsupportedAmountError, from_stripe, to_stripe
 from payments.provider import NotPayableError, ProviderUnavailableError, Session
 from payments.request_body import read_body
 from payments.settings import LIVE_KEYS, Settings
+from payments.stripe.events import (
+    AGENT,
+    ALARMING_EVENTS,
+    ORDER,
+    PAYING_EVENTS,
+    REFUNDING_EVENTS,
+    UNPAID_EVENTS,
+    CheckoutSession,
+    Event,
+    InvalidSignatureError,
+    Refunding,
+    read_event,
+)
 from payments.telemetry import EVENTS
 from shared.orders import Order
 
-TOLERANCE_SECONDS = 300
-"""How old a signature may be: older ones may be recordings that somebody sends again."""
 TIMEOUT_SECONDS = 8.0
 RETRIES = 1
 SHORTEST_SESSION = timedelta(minutes=30)
@@ -43,21 +53,7 @@ MARGIN = timedelta(minutes=1)
 MAX_NAME_CHARACTERS = 250
 MAX_REFUNDS = 100
 """Refunds of a payment that are looked at: an order has no more."""
-ORDER = "holdfast_order_id"
-AGENT = "holdfast_payment_agent_id"
-
-PAYING_EVENTS = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
-REFUNDING_EVENTS = ("charge.refunded", "refund.created", "refund.updated")
-UNPAID_EVENTS = ("checkout.session.async_payment_failed", "checkout.session.expired")
-"""Nothing to record: the order stays as it is, until its own time to pay is over."""
-ALARMING_EVENTS = ("refund.failed", "charge.dispute.created")
-"""Money that moves against the books, for which the engine has no command: for an operator."""
-
 _log = logging.getLogger(__name__)
-
-
-class InvalidSignatureError(Exception):
-    """The request is not signed by Stripe with our secret, or not lately."""
 
 
 class StripeCheckout:
@@ -91,55 +87,42 @@ class StripeCheckout:
 
         Stripe recognises a repetition by its key for 24 hours, and answers with the same session.
         """
-        now = datetime.now(UTC)
-        if order.pay_by - now > LONGEST_SESSION - MARGIN:
-            # Stripe allows no longer one. Without a time it ends in 24 h; tomorrow it is another.
-            return await self._create(order, None, f"{now:%Y-%m-%d}")
         try:
-            return await self._create(order, order.pay_by, f"{order.pay_by.timestamp():.0f}")
+            return await self._open(order, order.pay_by - datetime.now(UTC))
         except stripe.InvalidRequestError as error:
-            if error.param != "expires_at" or order.pay_by - now > SHORTEST_SESSION + MARGIN:
-                raise self._not_payable(order, error) from None
-        # The buyer asks late for the first time, and Stripe's sessions last 30 minutes at least.
-        # What is paid after `pay_by` is recorded like any late payment.
-        late = order.pay_by + SHORTEST_SESSION
-        try:
-            return await self._create(order, late, f"{late.timestamp():.0f}")
-        except stripe.InvalidRequestError as error:
-            raise self._not_payable(order, error) from None
+            _log.error("Stripe does not take order %s: %s", order.id, _words(error))
+            raise NotPayableError("no_online_payment") from None
 
     async def read_reports(self, body: bytes, signature: str | None) -> list[Report]:
         """Return what an event of Stripe says of our orders; nothing if it is of none.
 
-        Raises `InvalidSignatureError`, `ProviderUnavailableError` where the event alone does not
-        say enough and Stripe does not answer, and `ValueError` for a signed event that is unlike
-        Stripe's.
+        Raises `InvalidSignatureError`, `EngineUnavailableError` before the first log-in,
+        `ProviderUnavailableError` where the event alone does not say enough and Stripe does not
+        answer, and `ValueError` for a signed event that is unlike Stripe's.
         """
-        secret = self._settings.stripe_webhook_secret
-        try:
-            stripe.WebhookSignature.verify_header(body, signature, secret, TOLERANCE_SECONDS)
-        except (stripe.SignatureVerificationError, UnicodeDecodeError):
-            raise InvalidSignatureError from None
-        event = _Event.model_validate_json(body)
+        event = read_event(body, signature, self._settings.stripe_webhook_secret)
+        if self._engine.agent_id is None:
+            # Nobody knows yet whether the event is of ours.
+            raise EngineUnavailableError("not logged in")
         reports = await self._reports_of(event)
         EVENTS.labels("taken" if reports else "ignored").inc()
         return reports
 
-    async def _reports_of(self, event: "_Event") -> list[Report]:
+    async def _reports_of(self, event: Event) -> list[Report]:
         # A live endpoint for connected accounts also gets their events, and those of tests.
         if event.account is not None or event.livemode != self.is_real:
             return []
         if event.type in PAYING_EVENTS:
-            return self._payment(_CheckoutSession.model_validate(event.data.object))
+            return self._payment(CheckoutSession.model_validate(event.data.object))
         if event.type in REFUNDING_EVENTS:
-            return await self._refunds(_Refunding.model_validate(event.data.object))
+            return await self._refunds(Refunding.model_validate(event.data.object))
         if event.type in ALARMING_EVENTS:
             _log.error("%s at Stripe: look at event %s there", event.type, event.id)
         elif event.type in UNPAID_EVENTS:
             _log.info("%s at Stripe: event %s", event.type, event.id)
         return []
 
-    def _payment(self, session: "_CheckoutSession") -> list[Report]:
+    def _payment(self, session: CheckoutSession) -> list[Report]:
         order_id = self._order_of(session.metadata)
         # "unpaid": a bank transfer, say, that is under way; another event tells how it ended.
         if order_id is None or session.payment_status != "paid" or session.payment_intent is None:
@@ -148,7 +131,7 @@ class StripeCheckout:
         amount = from_stripe(session.amount_total, currency)
         return [PaymentReport(order_id, session.payment_intent, amount, currency)]
 
-    async def _refunds(self, refunding: "_Refunding") -> list[Report]:
+    async def _refunds(self, refunding: Refunding) -> list[Report]:
         """Return all refunds of the payment that have succeeded.
 
         A charge says the sum of its refunds, and a refund does not say its order.
@@ -175,6 +158,21 @@ class StripeCheckout:
         if not metadata or metadata.get(AGENT) != self._engine.agent_id:
             return None
         return metadata.get(ORDER)
+
+    async def _open(self, order: Order, time_left: timedelta) -> Session:
+        """Raises `stripe.InvalidRequestError`, and what `_create` raises."""
+        if time_left > LONGEST_SESSION - MARGIN:
+            # Stripe allows no longer one. Without a time it ends in 24 h; tomorrow it is another.
+            return await self._create(order, None, f"{datetime.now(UTC):%Y-%m-%d}")
+        try:
+            return await self._create(order, order.pay_by, f"{order.pay_by.timestamp():.0f}")
+        except stripe.InvalidRequestError as error:
+            if error.param != "expires_at" or time_left > SHORTEST_SESSION + MARGIN:
+                raise
+        # The buyer asks late for the first time, and Stripe's sessions last 30 minutes at least.
+        # What is paid after `pay_by` is recorded like any late payment.
+        late = order.pay_by + SHORTEST_SESSION
+        return await self._create(order, late, f"{late.timestamp():.0f}")
 
     async def _create(self, order: Order, expires_at: datetime | None, when: str) -> Session:
         """Raises `stripe.InvalidRequestError`, `NotPayableError` and `ProviderUnavailableError`."""
@@ -220,10 +218,6 @@ class StripeCheckout:
             raise ProviderUnavailableError("a session without a page")
         return Session(session.url, datetime.fromtimestamp(session.expires_at, UTC))
 
-    def _not_payable(self, order: Order, error: stripe.InvalidRequestError) -> NotPayableError:
-        _log.error("Stripe does not take order %s: %s", order.id, _words(error))
-        return NotPayableError("no_online_payment")
-
     async def _webhook(self, request: Request) -> Response:
         """Answer 200 once everything is decided, 400 for a bad signature, else 503: repeat it."""
         body = await read_body(request)
@@ -231,7 +225,7 @@ class StripeCheckout:
             reports = await self.read_reports(body, request.headers.get("stripe-signature"))
         except InvalidSignatureError:
             return JSONResponse({"code": "invalid_signature"}, HTTPStatus.BAD_REQUEST)
-        except ProviderUnavailableError:
+        except (EngineUnavailableError, ProviderUnavailableError):
             return _again()
         undecided = 0
         for each in reports:
@@ -240,33 +234,6 @@ class StripeCheckout:
             except NotRecordedError:
                 undecided += 1
         return _again() if undecided else JSONResponse({"status": "ok"})
-
-
-class _EventData(BaseModel):
-    object: dict[str, Any]
-
-
-class _Event(BaseModel):
-    id: str
-    type: str
-    livemode: bool
-    account: str | None = None
-    """Of a connected account whose event this is."""
-    data: _EventData
-
-
-class _CheckoutSession(BaseModel):
-    payment_status: str
-    amount_total: int = Field(strict=True)
-    currency: str
-    payment_intent: str | None = None
-    metadata: dict[str, str] | None = None
-
-
-class _Refunding(BaseModel):
-    """A charge or a refund."""
-
-    payment_intent: str | None = None
 
 
 def tickets(order: Order) -> str:

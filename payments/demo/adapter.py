@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from payments.demo_page import Action, Told, not_found_page, order_page
+from payments.demo.page import Action, Told, not_found_page, order_page
 from payments.engine import (
     Engine,
     EngineUnavailableError,
@@ -29,7 +29,7 @@ from payments.request_body import read_body
 from payments.settings import Settings
 from shared.orders import Order
 
-STYLE = Path(__file__).with_name("demo.css")
+STYLE = Path(__file__).with_name("style.css")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'",

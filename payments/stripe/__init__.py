@@ -1,0 +1,1 @@
+"""Stripe: Checkout sessions, and the events that Stripe signs."""
