@@ -1,6 +1,6 @@
 """All mutants."""
 
-from reliability.mutants.bugs import connection, domain, gateway, storage, worker
+from reliability.mutants.bugs import connection, domain, gateway, payments, storage, worker
 from reliability.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -9,4 +9,5 @@ MUTANTS: tuple[Mutant, ...] = (
     *worker.MUTANTS,
     *gateway.MUTANTS,
     *connection.MUTANTS,
+    *payments.MUTANTS,
 )
