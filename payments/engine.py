@@ -18,6 +18,8 @@ from shared.orders import Order
 WAIT_SECONDS = 8
 """How long a command is awaited. Stripe gives a webhook about 20 s, other providers 10."""
 REQUEST_SECONDS = WAIT_SECONDS + 7.0
+SECOND_ATTEMPT_SECONDS = 1.0
+"""After how long a command that an overloaded gateway did not take is sent again, once."""
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
 """Between two attempts to log in: the gateway bounds wrong passwords."""
@@ -150,6 +152,10 @@ class Engine:
         headers = {"Prefer": f"wait={WAIT_SECONDS}"}
         try:
             response = await self._ask("POST", path, json=body, headers=headers)
+            if response.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                # A provider repeats its report after minutes, when the order may have expired.
+                await asyncio.sleep(SECOND_ATTEMPT_SECONDS)
+                response = await self._ask("POST", path, json=body, headers=headers)
         except (httpx.HTTPError, EngineUnavailableError) as error:
             REPORTS.labels(report.kind, "unavailable").inc()
             raise NotRecordedError(repr(error)) from None

@@ -38,6 +38,8 @@ CASES = [
     ("worker", "HOLDFAST_RETENTION_DAYS", "0"),
     ("worker", "HOLDFAST_RETENTION_DAYS", "a month"),
     ("worker", "HOLDFAST_WORKER_PORT", "70000"),
+    ("payments", "HOLDFAST_PAYMENTS_PORT", "70000"),
+    ("payments", "HOLDFAST_STRIPE_SECRET_KEY", f"pk_live_{SECRET}"),
 ]
 
 

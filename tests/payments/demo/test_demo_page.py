@@ -123,7 +123,7 @@ async def test_paying_late_waits_until_the_order_is_no_longer_pending(
     await asyncio.sleep(0.1)
     assert gateway.recorded == []
 
-    gateway.answers += [(503, {"code": "overloaded"})]
+    gateway.answers += [(202, {"status": "pending"})]
     gateway.orders[ORDER_ID] = order_document(status="expired")
     async with asyncio.timeout(10):
         while len(gateway.recorded) < 2:

@@ -227,9 +227,18 @@ async def test_stripe_repeats_what_is_not_decided_or_may_heal(
     answer: tuple[int, dict[str, Any]],
     status: int,
 ) -> None:
-    gateway.answers.append(answer)
+    gateway.answers += [answer] * 2
 
     assert (await send(with_stripe, event(COMPLETED, session()))).status_code == status
+
+
+async def test_a_gateway_that_is_overloaded_is_asked_once_more_at_once(
+    with_stripe: Running, gateway: ScriptedGateway
+) -> None:
+    gateway.answers.append((503, {"code": "overloaded"}))
+
+    assert (await send(with_stripe, event(COMPLETED, session()))).status_code == 200
+    assert gateway.bodies[0] == gateway.bodies[1]
 
 
 async def test_the_refunds_of_an_event_are_recorded_though_one_is_refused_for_now(
