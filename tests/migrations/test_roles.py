@@ -11,8 +11,8 @@ from worker.storage.tables import metadata
 
 @pytest.fixture(scope="module")
 async def event_id(server: Server) -> str:
-    """An event with a ticket type, a cart and an outcome, as the worker writes them."""
-    user, event, tickets, cart, command = (new_id() for _ in range(5))
+    """An event with a ticket type, a cart, an order and an outcome, as the worker writes them."""
+    user, event, tickets, cart, order, command = (new_id() for _ in range(6))
     await attempt(
         server.accounts["worker"],
         f"""
@@ -23,6 +23,8 @@ async def event_id(server: Server) -> str:
             ('{tickets}', '{event}', 'Standing', 10, 1, 0, now(), now() + interval '1 day');
         INSERT INTO booking.carts VALUES ('{cart}', '{user}', 'active', now() + interval '1 day');
         INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', 1, now());
+        INSERT INTO booking.orders VALUES ('{order}', '{event}', '{user}', 'paid', 'EUR', 0, 0, 0, 0,
+            0, 0, now(), now(), NULL);
         INSERT INTO booking.outcomes VALUES ('{command}', '{user}', 'f', '{{}}', now());
         """,
     )

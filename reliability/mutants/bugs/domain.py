@@ -69,16 +69,16 @@ MUTANTS = (
         "hold_prolonged_by_each_reservation",
         "a buyer who adds tickets now and then holds the others indefinitely",
         BOOK,
-        "        self._reserve(ticket_type, quantity)\n        self.changes.touched",
+        "        self.move(ticket_type.id, reserved=quantity)\n        self.changes.touched",
         "        cart.expires_at = self.now + self.rules.hold\n"
-        "        self._reserve(ticket_type, quantity)\n        self.changes.touched",
+        "        self.move(ticket_type.id, reserved=quantity)\n        self.changes.touched",
         (DOMAIN, SIMULATION),
     ),
     Mutant(
         "lowered_quantity_not_given_back",
         "tickets that were taken out of a cart are lost",
         BOOK,
-        "        self._reserve(self.ticket_types[ticket_type_id], -quantity)\n"
+        "        self.move(ticket_type_id, reserved=-quantity)\n"
         "        self.changes.touched_lines",
         "        self.changes.touched_lines",
         (SIMULATION, DOMAIN),
@@ -88,7 +88,7 @@ MUTANTS = (
         "tickets of released and expired carts are lost",
         BOOK,
         """        for ticket_type_id, quantity in cart.lines.items():
-            self._reserve(self.ticket_types[ticket_type_id], -quantity)
+            self.move(ticket_type_id, reserved=-quantity)
 """,
         "",
         (SIMULATION, DOMAIN),

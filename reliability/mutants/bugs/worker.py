@@ -130,7 +130,7 @@ MUTANTS = (
         "due_users_left_out",
         "the sweep expires nothing",
         COMMITTER_FILE,
-        "[user for work in batch for user in work.due]",
+        "[hold for work in batch for hold in work.due]",
         "()",
         (COMMITTER, SIMULATION),
     ),
