@@ -45,6 +45,8 @@ def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Pa
     found = parser.parse_args(arguments)
     if found.lines > found.ticket_types:
         parser.error("--lines must not be more than --ticket-types")
+    if found.pay and not found.checkout:
+        parser.error("--pay needs --checkout: only orders are paid")
     workload = Workload(
         buyers=found.buyers,
         ticket_types=found.ticket_types,
@@ -52,6 +54,8 @@ def read_arguments(arguments: list[str]) -> tuple[QueueOptions | HttpOptions, Pa
         lines=found.lines,
         repeats=found.repeats,
         tickets=found.tickets,
+        check_out=found.checkout,
+        pay=found.pay,
     )
     if found.target == "queue":
         return _queue_options(found, workload), found.report
@@ -142,6 +146,20 @@ def _add_common(
         default=MAX_TOTAL_QUANTITY,
         metavar="N",
         help="of each type; with few, they sell out",
+    )
+    add(
+        "--checkout",
+        type=number(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of granted reservations after which the buyer checks out",
+    )
+    add(
+        "--pay",
+        type=number(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="share of orders that the payment agent records as paid",
     )
     add("--seconds", type=number(1, most_seconds), default=20.0, metavar="S")
     add(

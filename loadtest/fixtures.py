@@ -16,6 +16,8 @@ from shared.messages import MAX_COMMANDS_A_MESSAGE
 UNUSABLE_PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$" + "A" * 22 + "$" + "A" * 43
 """For buyers without a password: the load test signs their tokens, or they use the queue."""
 EVENT_STARTS_IN = timedelta(days=30)
+UNIT_PRICE = 2_500
+"""Minor units."""
 
 Thing = TypeVar("Thing")
 
@@ -35,6 +37,8 @@ class Fixtures:
     """The first event, if there are several."""
     ticket_type_ids: Sequence[str]
     buyers: Sequence[Account]
+    organizer_token: str | None = None
+    """None in a run through the queue, which needs no tokens."""
 
 
 async def set_fixtures_through_queue(
@@ -84,6 +88,7 @@ async def set_fixtures_through_queue(
             event_id=events[place % len(events)].command_id,
             name=names[place],
             total_quantity=workload.tickets,
+            unit_price=unit_price(workload),
             sale_starts_at=now - timedelta(hours=1),
             sale_ends_at=now + EVENT_STARTS_IN,
         )
@@ -111,6 +116,11 @@ def new_accounts(count: int) -> list[Account]:
 
 def event_name() -> str:
     return f"Load test of {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def unit_price(workload: Workload) -> int:
+    """Return the price of a ticket: 0 in a run without orders."""
+    return UNIT_PRICE if workload.check_out else 0
 
 
 def ticket_type_names(workload: Workload) -> list[str]:

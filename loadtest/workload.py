@@ -32,21 +32,32 @@ class Workload:
     repeats: float = 0.0
     tickets: int = 100_000_000
     """Of each type. If fewer than requested, they sell out."""
+    check_out: float = 0.0
+    """The share of granted reservations after which the buyer checks out. All ticket types must
+    be of one event."""
+    pay: float = 0.0
+    """The share of orders that are paid."""
 
 
-class Reservation:
-    """One command, and its outcome so far."""
+class Request:
+    """One command, and what is known of its outcome so far."""
 
     __slots__ = ("answer", "buyer", "command_id", "sent_again", "types")
 
-    def __init__(self, command_id: str, buyer: int, types: tuple[int, ...]) -> None:
+    def __init__(self, command_id: str, buyer: int, types: tuple[int, ...] = ()) -> None:
         self.command_id = command_id
         self.buyer = buyer
         self.types = types
-        """The tickets: the index of their type in the list, once for each ticket."""
+        """The reserved tickets: the index of their ticket type, once for each ticket."""
         self.sent_again = False
         self.answer: object = None
-        """The first response, kept only if the same command is sent again."""
+        """The first outcome, until the repeat has its own; None for a command sent once."""
+
+
+class Reservation(Request):
+    """A buyer reserves tickets."""
+
+    __slots__ = ()
 
 
 class Draw:
@@ -88,7 +99,7 @@ class Draw:
         reservation.sent_again = random.random() < self._workload.repeats
         return reservation
 
-    def items(self, reservation: Reservation) -> str:
+    def items(self, reservation: Request) -> str:
         """Return the JSON member `items` of a reservation."""
         return self._items[reservation.types]
 

@@ -9,6 +9,7 @@ import asyncpg
 from loadtest.checks.balance import Held
 from loadtest.fixtures import Fixtures, ticket_type_names
 from loadtest.http.client import HttpClient
+from loadtest.measure.sales import Sales
 from loadtest.queue.client import QueueClient
 from loadtest.workload import Workload
 from shared.commands import ChangeTicketType
@@ -19,10 +20,13 @@ from shared.outcomes import TicketTypeResult
 CONNECT_SECONDS = 10.0
 QUERY_SECONDS = 120.0
 
-# One statement is one snapshot.
+# One statement is one snapshot. Checking out moves lines from a cart to an order.
 HELD = """
     SELECT ticket_type.id::text, ticket_type.total, ticket_type.reserved,
-           coalesce(lines.granted, 0) AS granted, coalesce(lines.in_carts, 0) AS in_carts
+           coalesce(lines.granted, 0) + coalesce(ordered.granted, 0) AS granted,
+           coalesce(lines.in_carts, 0) AS in_carts,
+           coalesce(ordered.pending, 0) AS in_orders, ticket_type.sold,
+           coalesce(ordered.paid, 0) AS in_paid_orders
     FROM booking.ticket_types AS ticket_type
     LEFT JOIN (
         SELECT line.ticket_type_id, sum(line.quantity) AS granted,
@@ -32,11 +36,33 @@ HELD = """
         WHERE cart.user_id = ANY ($2::uuid[])
         GROUP BY line.ticket_type_id
     ) AS lines ON lines.ticket_type_id = ticket_type.id
+    LEFT JOIN (
+        SELECT item.ticket_type_id, sum(item.quantity) AS granted,
+               sum(item.held) FILTER (WHERE an_order.status = 'pending_payment') AS pending,
+               sum(item.held) FILTER (WHERE an_order.status = 'paid') AS paid
+        FROM booking.order_items AS item
+        JOIN booking.orders AS an_order ON an_order.id = item.order_id
+        WHERE item.ticket_type_id = ANY ($1::uuid[])
+        GROUP BY item.ticket_type_id
+    ) AS ordered ON ordered.ticket_type_id = ticket_type.id
     WHERE ticket_type.id = ANY ($1::uuid[])
 """
 RECORDED = """
     SELECT count(*) FROM booking.outcomes
-    WHERE command_id >= $1::uuid AND user_id = ANY ($2::uuid[])
+    WHERE command_id >= $1::uuid
+      AND (
+          user_id = ANY ($2::uuid[])
+          OR user_id = $3::uuid AND document LIKE '%"kind":"record_payment"%'
+      )
+"""
+ORDERS = """
+    SELECT count(*), coalesce(sum(total), 0), count(*) FILTER (WHERE status = 'paid')
+    FROM booking.orders WHERE event_id = $1::uuid
+"""
+PAYMENTS = """
+    SELECT count(*), coalesce(sum(amount), 0),
+           coalesce(sum(amount) FILTER (WHERE disposition = 'accepted'), 0)
+    FROM booking.payments WHERE event_id = $1::uuid
 """
 LOWEST_REST = "-0000-0000-000000000000"
 """Completes the first characters of an ID."""
@@ -59,8 +85,24 @@ class DatabaseAuditor:
     async def recorded(self) -> int:
         """Count the outcomes of the buyers' commands, which are younger than their event."""
         first = first_id_at(unix_ms(self._fixtures.event_id)) + LOWEST_REST
-        (row,) = await self._fetch(RECORDED, first, self._users)
+        (row,) = await self._fetch(RECORDED, first, self._users, self._fixtures.organizer.user_id)
         return int(row[0])
+
+    async def sales(self) -> Sales:
+        ((orders, ordered_amount, paid_orders),) = await self._fetch(
+            ORDERS, self._fixtures.event_id
+        )
+        ((payments, paid_amount, accepted_amount),) = await self._fetch(
+            PAYMENTS, self._fixtures.event_id
+        )
+        return Sales(
+            orders,
+            int(ordered_amount),
+            payments,
+            int(paid_amount),
+            int(accepted_amount),
+            paid_orders,
+        )
 
     async def _fetch(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         connection = await asyncpg.connect(
@@ -84,12 +126,20 @@ class EventPageAuditor:
     async def held(self) -> list[Held]:
         page = await self._client.get(f"/v1/events/{self._fixtures.event_id}")
         shown = [
-            Held(each["id"], each["total_quantity"], each["reserved_quantity"])
+            Held(
+                each["id"],
+                each["total_quantity"],
+                each["reserved_quantity"],
+                sold=each["sold_quantity"],
+            )
             for each in page["ticket_types"]
         ]
         return in_order(self._fixtures.ticket_type_ids, shown)
 
     async def recorded(self) -> None:
+        return None
+
+    async def sales(self) -> None:
         return None
 
 
@@ -123,9 +173,15 @@ class WorkerAuditor:
             )
         results = [each.result for each in outcomes]
         shown = [each.ticket_type for each in results if isinstance(each, TicketTypeResult)]
-        return [Held(each.id, each.total_quantity, each.reserved_quantity) for each in shown]
+        return [
+            Held(each.id, each.total_quantity, each.reserved_quantity, sold=each.sold_quantity)
+            for each in shown
+        ]
 
     async def recorded(self) -> None:
+        return None
+
+    async def sales(self) -> None:
         return None
 
 

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Protocol
 
 from loadtest.measure.counters import Counters
+from loadtest.measure.sales import Sales
 
 SETTLE_SECONDS = 2.0
 """A page may be up to half a second older than a commit."""
@@ -26,6 +27,11 @@ class Held:
     """Ever put into a cart, including carts that have expired; None if unknown."""
     in_carts: int | None = None
     """In active carts; None if unknown."""
+    in_orders: int = 0
+    """In pending orders."""
+    sold: int = 0
+    in_paid_orders: int | None = None
+    """None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Line:
     granted: int
     """According to the outcomes that buyers got."""
     held: int
+    """Reserved and sold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class Auditor(Protocol):
     async def held(self) -> list[Held]:
         """Return the quantities of each ticket type, in the order of the counters."""
 
+    async def sales(self) -> Sales | None:
+        """Return the recorded orders and money of the run; None if unknown."""
+
     async def recorded(self) -> int | None:
         """Return the number of outcomes recorded for the run's commands; None if unknown."""
 
@@ -69,16 +79,20 @@ class Auditor(Protocol):
 async def check_balance(counters: Counters, auditor: Auditor) -> Verdict:
     """Compare the books, repeatedly for up to `SETTLE_SECONDS` until they match."""
     deadline = perf_counter() + SETTLE_SECONDS
-    recorded = await auditor.recorded()
+    recorded, sales = await auditor.recorded(), await auditor.sales()
     while True:
-        verdict = compare(counters, await auditor.held(), auditor.source, recorded)
+        verdict = compare(counters, await auditor.held(), auditor.source, recorded, sales)
         if verdict.balanced or perf_counter() >= deadline:
             return verdict
         await asyncio.sleep(POLL_SECONDS)
 
 
 def compare(
-    counters: Counters, held: Sequence[Held], source: str, recorded: int | None = None
+    counters: Counters,
+    held: Sequence[Held],
+    source: str,
+    recorded: int | None = None,
+    sales: Sales | None = None,
 ) -> Verdict:
     """Compare the books; `held` is in the order of the counters."""
     findings = [f"{count:,} times {what}." for what, count in counters.faults.items()]
@@ -94,14 +108,19 @@ def compare(
     lines = []
     expired = _holds_have_expired(counters)
     for granted, each in zip(counters.granted, held, strict=False):
-        lines.append(Line(each.ticket_type_id, each.total, granted, each.reserved))
+        lines.append(Line(each.ticket_type_id, each.total, granted, each.reserved + each.sold))
         findings += _findings(granted, each, expired=expired)
+        findings += _sold_findings(counters.sales.sold[each.ticket_type_id], each)
+    if sales is not None:
+        findings += counters.sales.differences(sales)
     notes = []
     if expired and any(each.granted is None for each in held):
         notes.append(
             "Holds have expired since the start: without the database only overselling and"
             " holds too many could be checked."
         )
+    if counters.sales.orders and sales is None:
+        notes.append("Without the database the recorded money could not be checked.")
     return Verdict(source, lines, findings, notes)
 
 
@@ -109,18 +128,30 @@ def _findings(granted: int, held: Held, *, expired: bool) -> list[str]:
     name = f"Ticket type {held.ticket_type_id}"
     findings = []
     # The database also has expired carts, whose tickets may be held again.
-    if held.reserved > held.total or (granted > held.total and not expired):
+    committed = held.reserved + held.sold
+    if committed > held.total or (granted > held.total and not expired):
         findings.append(
-            f"{name} is oversold: {max(held.reserved, granted):,} of {held.total:,} tickets."
+            f"{name} is oversold: {max(committed, granted):,} of {held.total:,} tickets."
         )
-    if held.in_carts is not None and held.in_carts != held.reserved:
-        findings.append(f"{name}: {held.reserved:,} held, but {held.in_carts:,} in carts.")
+    if held.in_carts is not None and held.in_carts + held.in_orders != held.reserved:
+        findings.append(
+            f"{name}: {held.reserved:,} held, but {held.in_carts:,} in carts"
+            f" and {held.in_orders:,} in pending orders."
+        )
     if held.granted is not None and held.granted != granted:
         findings.append(f"{name}: {granted:,} granted, but {held.granted:,} put into carts.")
-    if held.granted is None and (
-        held.reserved > granted or (held.reserved < granted and not expired)
-    ):
-        findings.append(f"{name}: {granted:,} granted, but {held.reserved:,} held.")
+    if held.granted is None and (committed > granted or (committed < granted and not expired)):
+        findings.append(f"{name}: {granted:,} granted, but {committed:,} held.")
+    return findings
+
+
+def _sold_findings(bought: int, held: Held) -> list[str]:
+    name = f"Ticket type {held.ticket_type_id}"
+    findings = []
+    if bought != held.sold:
+        findings.append(f"{name}: {bought:,} bought by the responses, but {held.sold:,} sold.")
+    if held.in_paid_orders is not None and held.in_paid_orders != held.sold:
+        findings.append(f"{name}: {held.sold:,} sold, but {held.in_paid_orders:,} in paid orders.")
     return findings
 
 

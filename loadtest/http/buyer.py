@@ -10,7 +10,7 @@ from loadtest.http.connection import HttpConnection, Target, request
 from loadtest.measure.counters import Counters
 from loadtest.measure.histogram import Histogram
 from loadtest.options import Mode
-from loadtest.workload import Reservation
+from loadtest.workload import Request
 
 WAIT_SECONDS = 10
 """How long a buyer asks the gateway to await the outcome."""
@@ -19,7 +19,7 @@ ANSWER_SECONDS = WAIT_SECONDS + 20.0
 RETRY_SECONDS = 1.0
 PREFER: dict[Mode, str] = {"await": f"wait={WAIT_SECONDS}", "poll": "respond-async"}
 
-_OK, _ACCEPTED, _SERVER_ERROR = 200, 202, 500
+_OK, _CREATED, _ACCEPTED, _TOO_MANY, _SERVER_ERROR = 200, 201, 202, 429, 500
 _CODE = re.compile(rb'"code": ?"([a-z_]+)"')
 _STATUS = re.compile(rb'"status": ?"(pending|succeeded|refused)"')
 
@@ -46,11 +46,12 @@ class Buyer:
         "_context",
         "_head",
         "_loop",
-        "_poll_head",
         "_polls",
         "_request",
+        "_sender_token",
         "_sent_at",
         "_timer",
+        "_token",
         "due",
         "number",
         "wants",
@@ -60,13 +61,13 @@ class Buyer:
         self.number = number
         self.due = 0.0
         """When the request in flight was due."""
-        self.wants: Reservation | None = None
+        self.wants: Request | None = None
         """None for a buyer that only reads."""
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._connection = HttpConnection(self._on_answer, self._on_lost)
-        self._head = _reservation_head(context, token)
-        self._poll_head = {"Authorization": f"Bearer {token}"}
+        self._token = self._sender_token = token
+        self._head = _command_head(context, token, "/v1/reservations")
         self._polls = False
         self._request = b""
         self._sent_at = 0.0
@@ -77,21 +78,25 @@ class Buyer:
     def act_for(self, number: int, token: str) -> None:
         """Send the next requests for another user on the same connection."""
         self.number = number
-        self._head = _reservation_head(self._context, token)
-        self._poll_head = {"Authorization": f"Bearer {token}"}
+        self._token = token
+        self._head = _command_head(self._context, token, "/v1/reservations")
 
     async def connect(self) -> None:
         """Raises `OSError` or `TimeoutError`."""
         await self._connection.open(self._context.target)
 
-    def reserve(self, reservation: Reservation, items: str, due: float) -> None:
+    def reserve(self, reservation: Request, items: str, due: float) -> None:
         """Reserve tickets; the outcome goes to `on_done` of the context."""
-        self.wants, self.due, self._polls = reservation, due, False
-        body = f"{{{items}}}"
-        self._request = (
-            f"{self._head}{reservation.command_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        ).encode()
-        self._send()
+        self._sender_token = self._token
+        self._send_command(reservation, self._head, f"{{{items}}}", due)
+
+    def purchase(
+        self, purchase: Request, path: str, body: str, due: float, token: str | None = None
+    ) -> None:
+        """Send another command, as another user if a token is given."""
+        self._sender_token = token or self._token
+        head = _command_head(self._context, self._sender_token, path)
+        self._send_command(purchase, head, body, due)
 
     def read_page(self, page: bytes, due: float) -> None:
         """Send a read."""
@@ -110,6 +115,13 @@ class Buyer:
                 activity.cancel()
         self._sent_at = 0.0
         self._connection.abort()
+
+    def _send_command(self, wants: Request, head: str, body: str, due: float) -> None:
+        self.wants, self.due, self._polls = wants, due, False
+        self._request = (
+            f"{head}{wants.command_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        ).encode()
+        self._send()
 
     def _send(self) -> None:
         if not self._connection.is_open:
@@ -138,7 +150,7 @@ class Buyer:
 
     def _on_answer(self, status: int, body: bytes) -> None:
         self._sent_at = 0.0
-        if status >= _SERVER_ERROR:
+        if status == _TOO_MANY or status >= _SERVER_ERROR:
             self._retry()
         elif self.wants is None:
             self._on_page(status, body)
@@ -147,12 +159,12 @@ class Buyer:
         elif status == _ACCEPTED:
             self._context.accepted.add(perf_counter() - self.due)
             self._poll_later(self.wants)
-        elif status == _OK:
+        elif status in (_OK, _CREATED):
             self._on_outcome(self.wants, body)
         else:
             self._done(_code(body) or f"http_{status}", body)
 
-    def _on_outcome(self, wants: Reservation, body: bytes) -> None:
+    def _on_outcome(self, wants: Request, body: bytes) -> None:
         found = _STATUS.search(body)
         match found and found[1]:
             case b"succeeded":
@@ -174,11 +186,12 @@ class Buyer:
         self._context.counters.fault(what, body.decode(errors="replace"))
         self._done(f"http_{status}", body)
 
-    def _poll_later(self, wants: Reservation) -> None:
+    def _poll_later(self, wants: Request) -> None:
         if not self._polls:
             self._polls = True
+            head = {"Authorization": f"Bearer {self._sender_token}"}
             self._request = request(
-                self._context.target, "GET", f"/v1/commands/{wants.command_id}", self._poll_head
+                self._context.target, "GET", f"/v1/commands/{wants.command_id}", head
             )
         self._timer = self._loop.call_later(self._context.poll_seconds, self._send)
 
@@ -186,10 +199,10 @@ class Buyer:
         self._context.on_done(self, refusal, body)
 
 
-def _reservation_head(context: BuyerContext, token: str) -> str:
+def _command_head(context: BuyerContext, token: str, path: str) -> str:
     """Return the constant part of a reservation request, up to the value of its key."""
     return (
-        f"POST {context.target.path}/v1/reservations HTTP/1.1\r\n"
+        f"POST {context.target.path}{path} HTTP/1.1\r\n"
         f"Host: {context.target.host_header}\r\n"
         f"Authorization: Bearer {token}\r\n"
         "Content-Type: application/json\r\n"

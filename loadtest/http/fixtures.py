@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from loadtest.fixtures import (
     new_accounts,
     set_fixtures_through_queue,
     ticket_type_names,
+    unit_price,
 )
 from loadtest.http.client import HttpClient
 from loadtest.options import HttpOptions
@@ -50,11 +52,15 @@ async def set_fixtures_over_http(
             fixtures = await set_fixtures_through_queue(
                 queue_client, options.workload, progress, buyers=buyers
             )
-            return fixtures, [mint(buyer.user_id, options.jwt_secret) for buyer in fixtures.buyers]
+            organizer_token = mint(fixtures.organizer.user_id, options.jwt_secret)
+            tokens = [mint(buyer.user_id, options.jwt_secret) for buyer in fixtures.buyers]
+            return replace(fixtures, organizer_token=organizer_token), tokens
         fixtures = await set_fixtures_through_queue(
             queue_client, options.workload, progress, argon2.PasswordHasher().hash(password)
         )
-        return fixtures, await _log_in(fixtures.buyers, clients, password, progress)
+        accounts = [fixtures.organizer, *fixtures.buyers]
+        organizer_token, *tokens = await _log_in(accounts, clients, password, progress)
+        return replace(fixtures, organizer_token=organizer_token), tokens
 
 
 def mint(user_id: str, secret: str) -> str:
@@ -89,6 +95,7 @@ async def _through_the_gateway(
         body = {
             "name": name,
             "total_quantity": options.workload.tickets,
+            "unit_price": unit_price(options.workload),
             "sale_starts_at": (now - timedelta(hours=1)).isoformat(),
             "sale_ends_at": (now + EVENT_STARTS_IN).isoformat(),
         }
@@ -98,7 +105,7 @@ async def _through_the_gateway(
 
     names = ticket_type_names(options.workload)
     ids = await _share(names, clients, put_on_sale, progress, "creating ticket types")
-    return Fixtures(organizer, event_id, ids, accounts[1:]), tokens[1:]
+    return Fixtures(organizer, event_id, ids, accounts[1:], organizers_token), tokens[1:]
 
 
 async def _log_in(

@@ -1,6 +1,7 @@
 """Generates load over HTTP: in an open loop on a schedule, or in a closed loop."""
 
 import asyncio
+import json
 import re
 from collections import deque
 from collections.abc import Sequence
@@ -15,8 +16,9 @@ from loadtest.measure.schedule import Schedule
 from loadtest.measure.timeline import Timeline
 from loadtest.options import HttpOptions
 from loadtest.progress import Progress
+from loadtest.purchases import Payment, Purchase, Purchases
 from loadtest.queue.client import PreparationError
-from loadtest.workload import Draw
+from loadtest.workload import Draw, Request, Reservation
 
 CONNECTING_AT_A_TIME = 50
 """A server's backlog of new connections may be as short as 100."""
@@ -36,6 +38,10 @@ class HttpLoad:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._draw = Draw(options.workload, fixtures.ticket_type_ids)
+        self._purchases = Purchases(options.workload, fixtures, self.counters.sales)
+        self._organizer_token = fixtures.organizer_token
+        self._following: dict[Buyer, Purchase] = {}
+        """The next command on the connection of a buyer."""
         houses = [self._context(url) for url in options.urls]
         self._page = request(houses[0].target, "GET", f"/v1/events/{fixtures.event_id}", {})
         self._buyers = [
@@ -113,8 +119,14 @@ class HttpLoad:
         if self._options.reads:
             buyer.read_page(self._page, due)
             return
+        if purchase := self._following.pop(buyer, None):
+            token = self._organizer_token if isinstance(purchase, Payment) else None
+            path = self._purchases.path(purchase)
+            buyer.purchase(purchase, path, json.dumps(self._purchases.body(purchase)), due, token)
+            return
         wants = buyer.wants
-        if wants is None or wants.answer is None:  # else they repeat their last request
+        # A buyer whose last reservation has an answer here repeats it.
+        if not isinstance(wants, Reservation) or wants.answer is None:
             if self._others is not None:
                 buyer.act_for(*next(self._others))
             wants = self._draw.take_for(buyer.number)
@@ -133,5 +145,12 @@ class HttpLoad:
         else:
             # Refusals of one command may come as a problem or within an outcome.
             counters.enter(buyer.wants, refusal, refusal or body)
+            if self._purchases.is_on and refusal is None and buyer.wants.answer is None:
+                self._follow(buyer, buyer.wants, body)
         self._idle.append(buyer)
         self._pump()
+
+    def _follow(self, buyer: Buyer, wants: Request, body: bytes) -> None:
+        purchase = self._purchases.after(wants, json.loads(body)["result"])
+        if purchase is not None:
+            self._following[buyer] = purchase

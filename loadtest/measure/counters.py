@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from loadtest.workload import Reservation
+from loadtest.measure.sales import Sales
+from loadtest.workload import Request
 
 MAX_EXAMPLES = 5
 
@@ -29,6 +30,7 @@ class Counters:
         self.first_expiry: str | None = None
         """When the first hold of the run expires, according to its outcome."""
         self.granted = [0] * ticket_types
+        self.sales = Sales()
         self.faults: Counter[str] = Counter()
         """How often each fault occurred."""
         self.examples: list[str] = []
@@ -37,7 +39,7 @@ class Counters:
     def unanswered(self) -> int:
         return self.asked - self.answered - self.not_accepted
 
-    def grant_all(self, reservations: Sequence[Reservation]) -> None:
+    def grant_all(self, reservations: Sequence[Request]) -> None:
         """Count new commands that all succeeded."""
         count = len(reservations)
         self.answered += count
@@ -48,7 +50,7 @@ class Counters:
             for place in reservation.types:
                 granted[place] += 1
 
-    def enter(self, reservation: Reservation, refusal: str | None, answer: object) -> None:
+    def enter(self, reservation: Request, refusal: str | None, answer: object) -> None:
         """Count an outcome: `refusal` is its code, None if it succeeded.
 
         The `answer` to a command that is sent twice is kept, and the two must be equal.

@@ -12,8 +12,9 @@ from loadtest.fixtures import Fixtures
 from loadtest.measure.counters import Counters
 from loadtest.measure.schedule import Schedule
 from loadtest.measure.timeline import Timeline
+from loadtest.purchases import CheckOut, Payment, Purchase, Purchases
 from loadtest.queue.amqp import CommandsLink, connect
-from loadtest.workload import Draw, Reservation, Workload
+from loadtest.workload import Draw, Request, Workload
 
 _OUTCOME = re.compile(rb'"command_id":"([^"]+)"[^{}]*?"status":"(succeeded|refused)"')
 _EXPIRY = re.compile(rb'"expires_at":"([^"]+)"')
@@ -34,7 +35,7 @@ class SendRate:
 class _Message:
     due: float
     number: int
-    reservations: list[Reservation]
+    requests: list[Request]
 
 
 class QueueLoad:
@@ -46,6 +47,8 @@ class QueueLoad:
         self.counters = Counters(workload.ticket_types)
         self.timeline = Timeline(warm_up_seconds)
         self._draw = Draw(workload, fixtures.ticket_type_ids)
+        self._purchases = Purchases(workload, fixtures, self.counters.sales)
+        self._fixtures = fixtures
         self._send_rate = send_rate
         self._buyers = [
             f'","user_id":"{buyer.user_id}","submitted_at":"' for buyer in fixtures.buyers
@@ -100,22 +103,31 @@ class QueueLoad:
     def _send(self, due: float) -> None:
         if self._link.lost.done():
             return  # which ends the run at the next second
-        reservations = self._draw.take(self._send_rate.commands_per_message)
-        name = reservations[-1].command_id + f".{self._schedule.taken}"
-        number = self._link.publish(name, self._body(reservations))
-        self._in_flight[name] = _Message(due, number, reservations)
+        count = self._send_rate.commands_per_message
+        requests: list[Request] = [*self._purchases.take(count)]
+        requests += self._draw.take(count - len(requests))
+        name = requests[-1].command_id + f".{self._schedule.taken}"
+        number = self._link.publish(name, self._body(requests))
+        self._in_flight[name] = _Message(due, number, requests)
         self._unconfirmed[number] = name
-        self.counters.asked += len(reservations)
+        self.counters.asked += len(requests)
 
-    def _body(self, reservations: Sequence[Reservation]) -> bytes:
+    def _body(self, requests: Sequence[Request]) -> bytes:
         now = datetime.now(UTC).isoformat()
         buyers, items = self._buyers, self._draw.items
         commands = [
-            f'{{"kind":"reserve_tickets","command_id":"{each.command_id}'
+            self._purchase(each, now)
+            if isinstance(each, CheckOut | Payment)
+            else f'{{"kind":"reserve_tickets","command_id":"{each.command_id}'
             f'{buyers[each.buyer]}{now}",{items(each)}}}'
-            for each in reservations
+            for each in requests
         ]
         return f"[{','.join(commands)}]".encode()
+
+    def _purchase(self, purchase: Purchase, now: str) -> str:
+        buyer, agent = self._fixtures.buyers[purchase.buyer], self._fixtures.organizer
+        sender = agent if isinstance(purchase, Payment) else buyer
+        return self._purchases.command(purchase, sender.user_id, now)
 
     def _on_reply(self, name: str, body: bytes) -> None:
         message = self._in_flight.pop(name, None)
@@ -124,52 +136,56 @@ class QueueLoad:
             return
         # A reply proves that the broker had the message, also if it arrives before the confirm.
         self._unconfirmed.pop(message.number, None)
-        self.timeline.answered(perf_counter() - message.due, len(message.reservations))
-        self._enter(message.reservations, body)
+        self.timeline.answered(perf_counter() - message.due, len(message.requests))
+        self._enter(message.requests, body)
         self._pump()
 
-    def _enter(self, reservations: list[Reservation], body: bytes) -> None:
+    def _enter(self, requests: list[Request], body: bytes) -> None:
         """Count the outcomes; their JSON is parsed only if the text is not in the usual form."""
         if self.counters.first_expiry is None and (expiry := _EXPIRY.search(body)):
             self.counters.first_expiry = expiry[1].decode()
         found = _OUTCOME.findall(body)
-        ids = [each.command_id for each in reservations]
-        if [command_id.decode() for command_id, _ in found] != ids or any(
-            each.sent_again for each in reservations
+        ids = [each.command_id for each in requests]
+        if (
+            self._purchases.is_on
+            or [command_id.decode() for command_id, _ in found] != ids
+            or any(each.sent_again for each in requests)
         ):
-            self._enter_slowly(reservations, body)
+            self._enter_slowly(requests, body)
             return
         refused = sum(status == b"refused" for _, status in found)
         if not refused:
-            self.counters.grant_all(reservations)
+            self.counters.grant_all(requests)
             return
         codes = _CODE.findall(body)
         if len(codes) != refused:
-            self._enter_slowly(reservations, body)
+            self._enter_slowly(requests, body)
             return
         self.timeline.refused(refused)
         remaining = iter(codes)
-        for reservation, (_, status) in zip(reservations, found, strict=True):
+        for reservation, (_, status) in zip(requests, found, strict=True):
             refusal = next(remaining).decode() if status == b"refused" else None
             self.counters.enter(reservation, refusal, None)
 
-    def _enter_slowly(self, reservations: list[Reservation], body: bytes) -> None:
+    def _enter_slowly(self, requests: list[Request], body: bytes) -> None:
         outcomes = json.loads(body)
-        if len(outcomes) != len(reservations):
+        if len(outcomes) != len(requests):
             self.counters.fault(
                 "a reply with another number of outcomes than there were commands",
-                f"{len(outcomes)} for {len(reservations)}",
+                f"{len(outcomes)} for {len(requests)}",
             )
             return
-        for reservation, outcome in zip(reservations, outcomes, strict=True):
-            if outcome["command_id"] != reservation.command_id:
-                self.counters.fault("an outcome of another command", reservation.command_id)
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if outcome["command_id"] != request.command_id:
+                self.counters.fault("an outcome of another command", request.command_id)
             elif outcome["status"] == "pending":
-                self.counters.fault("a reply that says pending", reservation.command_id)
+                self.counters.fault("a reply that says pending", request.command_id)
             else:
                 refusal = outcome["refusal"] and outcome["refusal"]["code"]
                 self.timeline.refused(bool(refusal))
-                self.counters.enter(reservation, refusal, outcome)
+                self.counters.enter(request, refusal, outcome)
+                if self._purchases.is_on and not refusal and request.answer is None:
+                    self._purchases.put(self._purchases.after(request, outcome["result"]))
 
     def _on_confirm(self, number: int, multiple: bool, taken: bool) -> None:
         first = self._lowest_unconfirmed if multiple else number
@@ -178,7 +194,7 @@ class QueueLoad:
             if name is not None and not taken:
                 # The broker is full: these commands have no outcome; go on with others.
                 message = self._in_flight.pop(name)
-                self.counters.not_accepted += len(message.reservations)
+                self.counters.not_accepted += len(message.requests)
                 self._loop.call_later(1.0, self._pump)
         if multiple:
             self._lowest_unconfirmed = number + 1

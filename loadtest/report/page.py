@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from loadtest.checks.balance import Verdict
+from loadtest.measure.sales import Sales
 from loadtest.report.charts import Series, chart
 from loadtest.report.figures import count, milliseconds
 from loadtest.report.result import Result
@@ -44,6 +45,7 @@ def html(result: Result) -> str:
 {_charts(result)}
 {_outcomes(result)}
 {_books(result.books) if result.books else ""}
+{_sales(result.sales) if result.sales.orders else ""}
 <div class="columns">
 <section><h2>Settings</h2>{_list(setting(*item) for item in result.settings.items())}</section>
 <section><h2>Machine <small>that sent the load</small></h2>{_list(result.machine.items())}</section>
@@ -143,6 +145,18 @@ def _books(books: Verdict) -> str:
         "<tr><th></th><th>tickets</th><th>granted by the answers</th><th>held</th></tr>"
         f"{''.join(rows)}</table>"
     )
+
+
+def _sales(sales: Sales) -> str:
+    rows = [
+        ("Orders", count(sales.orders)),
+        ("Sum of their totals, minor units", count(sales.ordered_amount)),
+        ("Payments", count(sales.payments)),
+        ("Paid, minor units", count(sales.paid_amount)),
+        ("Surplus, minor units", count(sales.paid_amount - sales.accepted_amount)),
+        ("Paid orders", count(sales.paid_orders)),
+    ]
+    return f"<h2>Orders and money <small>by the responses</small></h2>{_list(rows)}"
 
 
 def _row(name: str, *numbers: int) -> str:

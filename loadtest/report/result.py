@@ -11,6 +11,7 @@ from typing import Any
 
 from loadtest.checks.balance import Verdict
 from loadtest.measure.counters import Counters
+from loadtest.measure.sales import Sales
 from loadtest.measure.timeline import Second, Timeline
 from loadtest.runner import Effort
 
@@ -41,6 +42,8 @@ class Result:
     books: Verdict | None
     """None where nothing was bought."""
     timeline: list[Second]
+    sales: Sales = field(default_factory=Sales)
+    """According to the responses."""
     machine: dict[str, str] = field(default_factory=lambda: machine())
 
     @property
@@ -78,6 +81,7 @@ def summarise(
         own_cpu_us_per_command=round(effort.cpu_seconds * 1e6 / max(1, counters.answered), 1),
         books=books,
         timeline=timeline.seconds,
+        sales=counters.sales,
     )
 
 

@@ -14,6 +14,8 @@ _NAMES = {
     "lines": "Lines in a cart",
     "poll_seconds": "Polled every, seconds",
     "reads": "Reads only",
+    "check_out": "Share checked out",
+    "pay": "Share of orders paid",
 }
 
 
@@ -57,6 +59,12 @@ def summary(result: Result) -> list[str]:
     if result.not_sent:
         lines.append(
             f"{result.not_sent:,} commands were due and never sent: too slow for this rate."
+        )
+    sales = result.sales
+    if sales.orders:
+        lines.append(
+            f"{sales.orders:,} orders of {sales.ordered_amount:,} minor units;"
+            f" {sales.payments:,} payments of {sales.paid_amount:,} paid {sales.paid_orders:,}."
         )
     if result.books is None:
         return lines

@@ -12,6 +12,7 @@ import pytest
 
 from loadtest.bench.cases.hot_row import measure_hot_row
 from loadtest.bench.cases.new_buyers import check_each_came_once, register_new_buyers
+from loadtest.fixtures import UNIT_PRICE
 from loadtest.http.run import run_http
 from loadtest.options import HttpOptions, Mode, QueueOptions
 from loadtest.progress import Progress
@@ -92,6 +93,32 @@ async def test_over_http_alone_on_a_schedule(system: Deployment) -> None:
     assert result.books is not None
     assert result.books.balanced
     assert result.asked == pytest.approx(20 * SECONDS, abs=2)
+
+
+PURCHASES = Workload(
+    buyers=20, ticket_types=2, lines=2, max_quantity=3, repeats=0.2, check_out=0.7, pay=0.7
+)
+
+
+@pytest.mark.parametrize("with_database", [True, False])
+@pytest.mark.parametrize("way", ["http", "queue"])
+async def test_buyers_check_out_and_pay(system: Deployment, way: str, with_database: bool) -> None:
+    if way == "http":
+        http = replace(http_options(system), workload=PURCHASES)
+        result = await run_http(http if with_database else replace(http, database_url=None), QUIET)
+    else:
+        queue = replace(queue_options(system), workload=PURCHASES)
+        result = await run_queue(
+            queue if with_database else replace(queue, database_url=None), QUIET
+        )
+    assert result.books is not None
+    assert result.books.findings == []
+    assert bool(result.books.notes) != with_database
+    assert result.answered == result.asked > 0
+    sales = result.sales
+    assert sales.orders >= sales.paid_orders == sales.payments > 0
+    assert sales.ordered_amount >= sales.accepted_amount == sales.paid_amount > 0
+    assert sales.sold.total() * UNIT_PRICE == sales.paid_amount
 
 
 SALE = Workload(buyers=10_000, ticket_types=6, events=2, skew=1.0, max_quantity=4)

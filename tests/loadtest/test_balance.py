@@ -1,6 +1,7 @@
 """The books fail on every falsified result, and balance on the true one."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ import pytest
 
 from loadtest.checks.balance import Held, compare
 from loadtest.measure.counters import Counters
+from loadtest.measure.sales import Sales
 from loadtest.workload import Reservation
 
 TOTAL = 10
@@ -104,6 +106,55 @@ def test_falsified_tables_do_not_balance(place: int, change: dict[str, int], say
     held[place] = replace(held[place], **change)
     verdict = compare(true_counters(), held, "a test", RECORDED)
     assert any(says in finding for finding in verdict.findings)
+
+
+SOLD = Held("first", TOTAL, 1, 4, in_carts=0, in_orders=1, sold=3, in_paid_orders=3)
+RECORDED_SALES = Sales(2, 40, 1, 30, 30, 1)
+
+
+def sales_counters() -> Counters:
+    """Return the true counters, with an order of one ticket and a paid one of three."""
+    counters = true_counters()
+    counters.sales = Sales(2, 40, 1, 30, 30, 1, Counter(first=3))
+    return counters
+
+
+def test_true_books_of_orders_and_money_balance() -> None:
+    held = [SOLD, TRUE_HELD[1]]
+    assert compare(sales_counters(), held, "a test", RECORDED, RECORDED_SALES).findings == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"in_orders": 0}, "1 held, but 0 in carts and 0 in pending orders"),
+        ({"in_paid_orders": 2}, "3 sold, but 2 in paid orders"),
+        ({"sold": 2, "in_paid_orders": 2}, "3 bought by the responses, but 2 sold"),
+        ({"reserved": 8, "in_orders": 8}, "oversold"),
+    ],
+)
+def test_falsified_orders_do_not_balance(change: dict[str, int], says: str) -> None:
+    held = [replace(SOLD, **change), TRUE_HELD[1]]
+    verdict = compare(sales_counters(), held, "a test", RECORDED, RECORDED_SALES)
+    assert any(says in finding for finding in verdict.findings)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["orders", "ordered_amount", "payments", "paid_amount", "accepted_amount", "paid_orders"],
+)
+def test_falsified_money_does_not_balance(field: str) -> None:
+    recorded = replace(RECORDED_SALES, **{field: getattr(RECORDED_SALES, field) + 1})
+    held = [SOLD, TRUE_HELD[1]]
+    verdict = compare(sales_counters(), held, "a test", RECORDED, recorded)
+    assert len(verdict.findings) == 1
+    assert verdict.findings[0].startswith(field.replace("_", " ").capitalize())
+
+
+def test_money_that_cannot_be_read_is_noted() -> None:
+    verdict = compare(sales_counters(), [SOLD, TRUE_HELD[1]], "a test")
+    assert verdict.balanced
+    assert verdict.notes == ["Without the database the recorded money could not be checked."]
 
 
 def test_a_ticket_type_that_has_vanished_is_found() -> None:

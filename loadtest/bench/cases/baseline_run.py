@@ -41,6 +41,9 @@ class BaselineAuditor:
         rows = await self._connection.fetch(HELD, self._ticket_type_ids)
         return [Held(*row) for row in rows]
 
+    async def sales(self) -> None:
+        return None
+
     async def recorded(self) -> None:
         return None
 
