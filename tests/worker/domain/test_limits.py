@@ -11,6 +11,7 @@ from tests.builders import (
     a_cart,
     a_ticket_type,
     an_event,
+    an_order,
     reserve,
     set_quantity,
 )
@@ -60,6 +61,19 @@ def test_a_cart_holds_as_many_as_its_limits_allow(
         else:
             limit, allowed, requested = refusal
             assert decision == LimitExceeded(TICKETS, limit, allowed, requested)
+
+
+@pytest.mark.parametrize("status", ["pending_payment", "paid"])
+def test_what_a_user_has_ordered_counts_for_the_limit_of_a_user(status: str) -> None:
+    event = an_event()
+    tickets = a_ticket_type(event, id=TICKETS, total=100, max_per_user=4)
+    order = an_order(event, BUYER, {TICKETS: 3}, status=status)
+    book = a_book(users=[BUYER], events=[event], ticket_types=[tickets], orders=[order])
+
+    refusal = decide(book, reserve(BUYER, {TICKETS: 2}))
+
+    assert refusal == LimitExceeded(TICKETS, "user", 4, 5)
+    assert decide(book, reserve(BUYER, {TICKETS: 1})).cart.items[0].quantity == 1
 
 
 def test_lines_of_one_ticket_type_count_together() -> None:

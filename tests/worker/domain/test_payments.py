@@ -223,6 +223,18 @@ def test_a_late_payment_buys_where_all_of_the_order_is_still_to_be_had(
     assert counts(book) == (in_cart, 0 if reason else 2)
 
 
+def test_a_late_payment_does_not_buy_what_another_buyer_holds() -> None:
+    other = "0a000000-0000-7000-8000-000000000000"
+    book = stage(({SEATS: 2}, {"status": "expired"}), total=2)
+    book.carts[other] = a_cart(other, {SEATS: 1})
+    book.ticket_types[SEATS].reserved += 1
+
+    result = paying(decide(book, record_payment(AGENT, ids(book)[0], TOTAL)))
+
+    assert result.payment.reason == "order_expired"
+    assert counts(book) == (1, 0)
+
+
 def test_a_payment_at_the_end_of_the_hold_gets_its_tickets_before_a_newcomer() -> None:
     """The order expires with the batch, and its payment is decided before the newcomer."""
     book = stage(({SEATS: 2}, {"held_until": NOW}), total=2)
