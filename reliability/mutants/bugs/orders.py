@@ -1,6 +1,6 @@
 """Bugs in the rules of orders and money."""
 
-from reliability.mutants.bugs.suites import DUE_ORDERS, LIMITS, LOCKS, ORDERING, PAYMENTS
+from reliability.mutants.bugs.suites import LIMITS, LOCKS, ORDERING, PAYMENTS
 from reliability.mutants.mutant import Mutant
 
 CART = "worker/domain/cart.py"
@@ -9,7 +9,6 @@ LOCK_REQUEST = "worker/domain/locks.py"
 ORDER = "worker/domain/order.py"
 ORDER_RULES = "worker/domain/ordering.py"
 PAYMENT_RULES = "worker/domain/payments.py"
-STATEMENTS = "worker/storage/order_statements.py"
 
 MUTANTS = (
     Mutant(
@@ -196,13 +195,5 @@ MUTANTS = (
         "            request.sender_ids.add(command.user_id)\n",
         "            request.user_ids.add(command.user_id)\n",
         (LOCKS,),
-    ),
-    Mutant(
-        "held_until_left",
-        "the sweep finds a paid order due again and again",
-        STATEMENTS,
-        "        held = excluded.held, held_until = excluded.held_until, released",
-        "        held = excluded.held, released",
-        (DUE_ORDERS, "tests/worker/test_order_races.py"),
     ),
 )
