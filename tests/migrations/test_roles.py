@@ -23,8 +23,8 @@ async def event_id(server: Server) -> str:
             ('{tickets}', '{event}', 'Standing', 10, 1, 0, now(), now() + interval '1 day');
         INSERT INTO booking.carts VALUES ('{cart}', '{user}', 'active', now() + interval '1 day');
         INSERT INTO booking.cart_items VALUES ('{cart}', '{tickets}', 1, now());
-        INSERT INTO booking.orders VALUES ('{order}', '{event}', '{user}', 'paid', 'EUR', 0, 0, 0, 0,
-            0, 0, now(), now(), NULL);
+        INSERT INTO booking.orders VALUES ('{order}', '{event}', '{user}', 'paid', 'EUR', 0, 0, 0,
+            0, 0, 0, now(), now(), NULL);
         INSERT INTO booking.outcomes VALUES ('{command}', '{user}', 'f', '{{}}', now());
         """,
     )

@@ -78,8 +78,7 @@ MUTANTS = (
         "lowered_quantity_not_given_back",
         "tickets that were taken out of a cart are lost",
         BOOK,
-        "        self.move(ticket_type_id, reserved=-quantity)\n"
-        "        self.changes.touched_lines",
+        "        self.move(ticket_type_id, reserved=-quantity)\n        self.changes.touched_lines",
         "        self.changes.touched_lines",
         (SIMULATION, DOMAIN),
     ),
