@@ -55,6 +55,15 @@ class CommandFields(Body):
         return bool(getattr(self, name) == type(self).model_fields[name].default)
 
 
+def unread_fingerprint(user_id: str) -> bytes:
+    """Return what is recorded instead of a fingerprint where a command could not be read.
+
+    It equals no fingerprint, and stands for each payload of this user: the outcome answers the
+    command whatever its payload is.
+    """
+    return hashlib.blake2b(f"unread {user_id}".encode(), digest_size=FINGERPRINT_BYTES).digest()
+
+
 class RegisterUser(CommandFields):
     """Register; `user_id` is the new user's ID. The password travels only as its hash."""
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from shared.bodies import Line
-from shared.commands import Command, Kind, ReserveTickets
+from shared.commands import Command, Kind, ReserveTickets, unread_fingerprint
 from shared.fields import Instant
-from shared.ids import CommandId
+from shared.ids import CommandId, Id
 from shared.strict_json import repeats_member, split_array
 
 MAX_COMMANDS_A_MESSAGE = 100
@@ -43,6 +43,20 @@ class Unreadable:
     reason: Literal["unreadable", "not_allowed"] = "unreadable"
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadCommand:
+    """The envelope of a command that ends the process that reads all of it."""
+
+    command_id: str
+    user_id: str
+    kind: Kind
+    submitted_at: datetime
+
+    def fingerprint(self) -> bytes:
+        """Return 16 bytes that stand for each payload of the user."""
+        return unread_fingerprint(self.user_id)
+
+
 def encode_commands(commands: list[Command]) -> bytes:
     """Return the body of a message that carries `commands`."""
     return _MESSAGE.dump_json(commands)
@@ -62,6 +76,22 @@ def read_commands(body: bytes) -> list[Command | Unreadable]:
     if repeats_member(body, sum(map(_member_count, commands))):
         return list(_read_one_by_one(body))
     return list(commands)
+
+
+def read_unread(body: bytes) -> UnreadCommand | None:
+    """Return the envelope of the only command of a message, without reading the rest.
+
+    None unless each field of the envelope can be read, and is named once. Parses with Python's
+    `json`, and validates only the fields of the envelope: what ends the parser of
+    `read_commands`, or the validation of another field, does not end this.
+    """
+    entries = split_array(body) if len(body) <= MAX_MESSAGE_BYTES else None
+    if entries is None or len(entries) != 1:
+        return None
+    fields = _read_envelope(entries[0], _WholeEnvelope)
+    if None in fields.values() or len(fields) < len(_WholeEnvelope.model_fields):
+        return None
+    return UnreadCommand(**fields)
 
 
 def _member_count(command: Command) -> int:
@@ -111,11 +141,17 @@ class _Envelope(BaseModel):
     submitted_at: Instant | None = None
 
 
+class _WholeEnvelope(_Envelope):
+    """The fields without which no outcome can be recorded."""
+
+    user_id: Id | None = None
+
+
 def _unreadable(entry: bytes, error: str) -> Unreadable:
     return Unreadable(error, b"[%b]" % entry, **_read_envelope(entry))
 
 
-def _read_envelope(entry: bytes) -> dict[str, Any]:
+def _read_envelope(entry: bytes, envelope: type[_Envelope] = _Envelope) -> dict[str, Any]:
     """Return the fields of the envelope that can be read, also beside others that cannot."""
     try:
         # Not pydantic's parser, which refuses an entry whole for a lone surrogate.
@@ -123,10 +159,10 @@ def _read_envelope(entry: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     known: dict[str, Any] = {}
-    for name in _Envelope.model_fields if isinstance(members, dict) else ():
+    for name in envelope.model_fields if isinstance(members, dict) else ():
         try:
             text = json.dumps({name: members.get(name)})
-            known[name] = getattr(_Envelope.model_validate_json(text), name)
+            known[name] = getattr(envelope.model_validate_json(text), name)
         except (ValidationError, RecursionError):
             continue
     return known

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from shared.commands import Command, Kind
-from shared.messages import Unreadable
+from shared.messages import Unreadable, UnreadCommand
 from shared.orders import Order, PaymentDecision
 from shared.refusals import AnyRefusal, Refusal
 
@@ -137,7 +137,7 @@ def succeeded(command: Command, result: Result, decided_at: datetime) -> Outcome
 
 
 def refused(
-    command: Command | Unreadable, refusal: Refusal, decided_at: datetime | None
+    command: Command | UnreadCommand | Unreadable, refusal: Refusal, decided_at: datetime | None
 ) -> Outcome:
     """Return the outcome of a command that changed nothing."""
     return Outcome(

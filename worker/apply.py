@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.commands import Command
+from shared.messages import UnreadCommand
 from shared.refusals import Unprocessable
 from worker.domain.batch import Batch, decide_batch
 from worker.domain.book import Rules
@@ -40,7 +41,7 @@ class AppliedBatch:
 async def apply(
     engine: AsyncEngine,
     rules: Rules,
-    commands: Sequence[Command],
+    commands: Sequence[Command | UnreadCommand],
     due: Sequence[Due] = (),
     *,
     forced_refusal: Unprocessable | None = None,
@@ -75,7 +76,9 @@ async def apply(
             await _end_due_holds(engine, rules, commands)
 
 
-async def _end_due_holds(engine: AsyncEngine, rules: Rules, commands: Sequence[Command]) -> None:
+async def _end_due_holds(
+    engine: AsyncEngine, rules: Rules, commands: Sequence[Command | UnreadCommand]
+) -> None:
     """End due holds of tickets that the commands want."""
     async with transaction(engine) as driver:
         users = await locking.lock_users(driver, commands, (), DUE_LINES_ALONE)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from shared.commands import Command
+from shared.messages import UnreadCommand
 from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from worker import faults
@@ -48,7 +49,7 @@ class Apply(Protocol):
 
     def __call__(
         self,
-        commands: Sequence[Command],
+        commands: Sequence[Command | UnreadCommand],
         due: Sequence[Due] = (),
         *,
         forced_refusal: Unprocessable | None = None,
@@ -208,7 +209,10 @@ class Committer:
         return [await self.refuse(command, error) for command in commands]
 
     async def refuse(
-        self, command: Command, error: Exception, reason: Unprocessable | None = None
+        self,
+        command: Command | UnreadCommand,
+        error: Exception,
+        reason: Unprocessable | None = None,
     ) -> EncodedOutcome:
         """Refuse a command undecided, because of `error`, and have it dead-lettered."""
         logger.error("command %s is refused", command.command_id, exc_info=error)
@@ -228,7 +232,7 @@ class Committer:
 
     async def _apply_once(
         self,
-        commands: Sequence[Command],
+        commands: Sequence[Command | UnreadCommand],
         due: Sequence[Due],
         forced_refusal: Unprocessable | None = None,
     ) -> list[EncodedOutcome]:

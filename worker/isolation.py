@@ -21,9 +21,15 @@ from typing import Any, cast
 from shared.environment import read_settings
 from worker.messaging.reading import Answer, DeadLetter
 from worker.operations.partitions import create_committer
-from worker.poison_messages import decide_messages, refuse_message, split_message
+from worker.poison_messages import (
+    decide_messages,
+    refuse_message,
+    refuse_unread_message,
+    split_message,
+)
 from worker.settings import Settings
 from worker.storage.engine import create_engine
+from worker.telemetry import add_counts, read_counts
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +61,10 @@ class IsolatedProcess:
         results = await self._request("refuse", [body])
         return results and [_to_answer(one) for one in results]
 
+    async def refuse_unread(self, body: bytes) -> list[Answer] | None:
+        results = await self._request("refuse_unread", [body])
+        return results and [_to_answer(one) for one in results]
+
     async def split(self, body: bytes) -> list[bytes] | None:
         results = await self._request("split", [body])
         return results and [text.encode("latin-1") for text in results]
@@ -79,7 +89,11 @@ class IsolatedProcess:
         except (OSError, asyncio.IncompleteReadError):  # the fork server itself died
             await self.stop()
             return None
-        return json.loads(result) if result else None
+        if not result:
+            return None
+        answers, counts = json.loads(result)
+        add_counts(counts)
+        return answers
 
     async def _started(self) -> Process:
         """Return the fork server, starting it if needed; retries indefinitely."""
@@ -204,7 +218,7 @@ async def _execute(request: bytes, settings: Settings, writer: int) -> None:
     else:
         result = await _decide_or_refuse(operation, bodies, settings)
     beating.cancel()
-    _write(writer, json.dumps(result).encode() + END)
+    _write(writer, json.dumps([result, read_counts()]).encode() + END)
 
 
 async def _decide_or_refuse(operation: str, bodies: list[bytes], settings: Settings) -> Any:
@@ -215,7 +229,8 @@ async def _decide_or_refuse(operation: str, bodies: list[bytes], settings: Setti
         if operation == "decide":
             messages = await decide_messages(committer.submit, bodies)
             return [[_from_answer(answer) for answer in answers] for answers in messages]
-        return [_from_answer(one) for one in await refuse_message(committer.refuse, bodies[0])]
+        refuse = refuse_message if operation == "refuse" else refuse_unread_message
+        return [_from_answer(one) for one in await refuse(committer.refuse, bodies[0])]
     finally:
         await committer.stop()
         await engine.dispose()

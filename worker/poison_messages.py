@@ -3,7 +3,8 @@
 A redelivery count does not identify the message that ended a worker: all prefetched messages
 share it. Suspects are therefore read and decided in an isolated process. If it dies, the suspects
 are halved until one command is left. A command that ends its process each time is refused and
-dead-lettered. The worker neither reads nor decides a suspect itself.
+dead-lettered; if it does so while it is read, it is refused by its envelope alone. The worker
+neither reads nor decides a suspect itself.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from shared.commands import Command
-from shared.messages import Unreadable
+from shared.messages import Unreadable, UnreadCommand, read_unread
 from shared.outcomes import encode_outcome, refused
 from shared.refusals import Unprocessable
 from shared.strict_json import split_array
@@ -21,6 +22,7 @@ from worker.messaging.reading import (
     DeadLetter,
     answer_entries,
     answer_unreadable,
+    first_refused_id,
     read_entries,
 )
 from worker.storage.outcomes import EncodedOutcome
@@ -36,7 +38,7 @@ MAX_TRIES_ALONE = 3
 DEADLY = Unprocessable("The command ended the process that handled it, each time.")
 
 Submit = Callable[[Sequence[Command]], Awaitable[list[EncodedOutcome]]]
-Refuse = Callable[[Command, Exception, Unprocessable], Awaitable[EncodedOutcome]]
+Refuse = Callable[[Command | UnreadCommand, Exception, Unprocessable], Awaitable[EncodedOutcome]]
 
 
 class Isolation(Protocol):
@@ -47,6 +49,9 @@ class Isolation(Protocol):
 
     async def refuse(self, body: bytes) -> list[Answer] | None:
         """Read a message, and refuse its commands undecided, as `DEADLY`."""
+
+    async def refuse_unread(self, body: bytes) -> list[Answer] | None:
+        """Read no more than the envelope of a command, and refuse it undecided, as `DEADLY`."""
 
     async def split(self, body: bytes) -> list[bytes] | None:
         """Return a message of its own for each entry of a message."""
@@ -92,7 +97,11 @@ class PoisonSuspects:
                 return answers[0]
             ISOLATION_DEATHS.inc()
         logger.error("a command ended its process %d times and is refused", MAX_TRIES_ALONE)
-        return await self._isolation.refuse(body) or [_answer_unreadable_body(body)]
+        return (
+            await self._isolation.refuse(body)
+            or await self._isolation.refuse_unread(body)
+            or [_answer_unreadable_body(body)]
+        )
 
 
 def _answer_unreadable_body(body: bytes) -> Answer:
@@ -122,10 +131,28 @@ async def refuse_message(refuse: Refuse, body: bytes) -> list[Answer]:
         if isinstance(entry, Unreadable):
             answers.append(answer_unreadable(entry))
         else:
-            error = RuntimeError(f"{MAX_TRIES_ALONE} processes died of it")
-            outcome = await refuse(entry, error, DEADLY)
+            outcome = await refuse(entry, _died(), DEADLY)
             answers += answer_entries([entry], [outcome])
     return answers
+
+
+async def refuse_unread_message(refuse: Refuse, body: bytes) -> list[Answer]:
+    """Refuse the only command of a message by its envelope.
+
+    Without a whole envelope no outcome is recorded. Nor is one if the ID has an outcome: nothing
+    tells whether that answers this command or another.
+    """
+    unread = read_unread(body)
+    if unread is None or unread.command_id >= first_refused_id():
+        return [_answer_unreadable_body(body)]
+    outcome = await refuse(unread, _died(), DEADLY)
+    if not outcome.dead_letter:
+        return [_answer_unreadable_body(body)]
+    return [Answer(outcome.document, DeadLetter(body, "unprocessable", outcome.document))]
+
+
+def _died() -> RuntimeError:
+    return RuntimeError(f"{MAX_TRIES_ALONE} processes died of it")
 
 
 def split_message(body: bytes) -> list[bytes]:

@@ -39,6 +39,8 @@ ISOLATED_MESSAGES = Counter(
 ISOLATION_DEATHS = Counter(
     "holdfast_isolated_process_deaths_total", "Isolated processes that died deciding messages."
 )
+FORK_COUNTERS = (DECIDED, DUPLICATES, CARTS_EXPIRED, RETRIES)
+"""What a fork of the isolated process counts for its worker."""
 CONNECTIONS_IN_USE = Gauge(
     "holdfast_database_connections_in_use",
     "Connections to Postgres checked out of the pool.",
@@ -61,3 +63,27 @@ def observe_batch(batch: Batch, commands: int, seconds: float) -> None:
         DECIDED.labels(*label).inc(count)
     if expired := sum(cart.status == "expired" for cart in batch.changes.closed_carts.values()):
         CARTS_EXPIRED.inc(expired)
+
+
+Counts = list[list[list[str | float]]]
+"""For each of `FORK_COUNTERS`: the values of its labels, and the count."""
+
+
+def read_counts() -> Counts:
+    """Return what this process has counted."""
+    return [
+        [
+            [*sample.labels.values(), sample.value]
+            for metric in counter.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and sample.value
+        ]
+        for counter in FORK_COUNTERS
+    ]
+
+
+def add_counts(counts: Counts) -> None:
+    """Add what a fork has counted."""
+    for counter, samples in zip(FORK_COUNTERS, counts, strict=True):
+        for *labels, value in samples:
+            (counter.labels(*labels) if labels else counter).inc(float(value))

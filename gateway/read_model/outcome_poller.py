@@ -10,7 +10,7 @@ from time import monotonic
 from gateway.http.problems import ProblemError
 from gateway.outcome_document import DecidedOutcome, read_document
 from gateway.telemetry import Metrics
-from shared.commands import Command
+from shared.commands import Command, unread_fingerprint
 from shared.outcomes import Outcome, encode_outcome
 from shared.refusals import CommandIdReused
 
@@ -40,9 +40,14 @@ class OutcomeRow:
         A user who gives the fingerprint of their own command gets `command_id_reused` if the row
         belongs to another command: the worker refuses their command with that code.
         """
-        if self.user_id == user_id and fingerprint in (None, self.fingerprint):
+        known = (None, self.fingerprint)
+        if self.user_id == user_id and (fingerprint in known or self._was_unread()):
             return read_document(self.document)
         return None if fingerprint is None else read_document(_reused(self.command_id))
+
+    def _was_unread(self) -> bool:
+        """Tell whether this outcome answers each payload, because none could be read."""
+        return self.fingerprint == unread_fingerprint(self.user_id)
 
 
 def _reused(command_id: str) -> str:

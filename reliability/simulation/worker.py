@@ -23,6 +23,7 @@ from worker.poison_messages import (
     PoisonSuspects,
     decide_messages,
     refuse_message,
+    refuse_unread_message,
     split_message,
 )
 
@@ -206,6 +207,13 @@ class Isolation:
 
         ids = {entry.command_id for entry in read_entries(body) if entry.command_id}
         self._worker.database.given_up |= ids
+        result: list[Answer] | None = await Fork(self._worker).run(operation)
+        return result
+
+    async def refuse_unread(self, body: bytes) -> list[Answer] | None:
+        async def operation(committer: Committer) -> list[Answer]:
+            return await refuse_unread_message(committer.refuse, body)
+
         result: list[Answer] | None = await Fork(self._worker).run(operation)
         return result
 

@@ -14,8 +14,10 @@ from shared.messages import (
     MAX_COMMANDS_A_MESSAGE,
     MAX_MESSAGE_BYTES,
     Unreadable,
+    UnreadCommand,
     encode_commands,
     read_commands,
+    read_unread,
 )
 from shared.strict_json import split_array
 from tests.builders import release_cart
@@ -643,3 +645,37 @@ def test_an_array_is_split_into_the_texts_of_its_entries(value: Any) -> None:
 @given(st.lists(st.sampled_from([b"[", b"]", b"{", b"}", b",", b'"', b"\\", b"1", b" "])))
 def test_whatever_is_read_raises_nothing(parts: list[bytes]) -> None:
     assert read_commands(b"".join(parts))
+
+
+# --- the envelope alone ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_the_envelope_of_a_command_is_read_alone(kind: str) -> None:
+    command = COMMANDS[kind]
+    body = json.dumps([body_of(kind) | {"unknown": ["\ud800", 10**30]}], indent=1).encode()
+
+    assert read_unread(body) == UnreadCommand(
+        command.command_id, command.user_id, command.kind, command.submitted_at
+    )
+
+
+@pytest.mark.parametrize("field", ["command_id", "user_id", "kind", "submitted_at"])
+def test_an_envelope_without_a_field_or_with_a_bad_or_repeated_one_is_not_read(field: str) -> None:
+    fields = body_of("release_cart")
+    text = json.dumps(fields)
+    repeated = f'{text[:-1]},"{field}":{json.dumps(fields[field])}}}'
+    without = json.dumps({name: value for name, value in fields.items() if name != field})
+    bad = json.dumps(fields | {field: "x"})
+
+    assert read_unread(f"[{text}]".encode()) is not None
+    assert [read_unread(f"[{one}]".encode()) for one in (repeated, without, bad)] == [None] * 3
+
+
+@pytest.mark.parametrize("body", NO_MESSAGES.values(), ids=NO_MESSAGES)
+def test_no_envelope_is_read_from_a_malformed_message(body: bytes) -> None:
+    assert read_unread(body) is None
+
+
+def test_no_envelope_is_read_from_several_commands() -> None:
+    assert read_unread(encode_commands([release_cart(USER), release_cart(USER)])) is None

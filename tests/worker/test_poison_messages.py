@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from shared.commands import Command
 from shared.ids import new_id
 from shared.messages import encode_commands
 from shared.outcomes import decode_outcome
-from tests.builders import release_cart, reserve
+from tests.builders import id_made_at, release_cart, reserve
 from tests.deployment import Deployment
 from tests.worker import dies_on_command
 from tests.worker.dies_on_command import DIES_DECIDING, DIES_READING, HANGS_DECIDING
@@ -26,7 +27,7 @@ from worker.committer import Committer
 from worker.isolation import IsolatedProcess
 from worker.messaging.consumer import Consumer
 from worker.messaging.library_patches import Delivery
-from worker.messaging.reading import Answer
+from worker.messaging.reading import Answer, DeadLetter
 from worker.messaging.replies import ReplySender
 from worker.poison_messages import (
     DEADLY,
@@ -34,8 +35,10 @@ from worker.poison_messages import (
     MIN_SUSPECT_REDELIVERIES,
     PoisonSuspects,
     refuse_message,
+    refuse_unread_message,
     split_message,
 )
+from worker.telemetry import DECIDED, DUPLICATES
 
 MOST_DEATHS = MIN_SUSPECT_REDELIVERIES + 1
 """Of a worker, until its messages are suspects."""
@@ -141,7 +144,8 @@ async def test_a_command_that_ends_the_worker_when_read_is_refused_alone(
     assert await harness.held(tickets) == await harness.reserved(tickets) == 39
     (letter,) = await run.client.dead_letters(1)
     assert letter.body == encode_commands([deadly])
-    assert letter.headers[topology.REASON_HEADER] == "unreadable"
+    assert letter.headers[topology.REASON_HEADER] == "unprocessable"
+    assert await harness.recorded(deadly) == [letter.headers[topology.ERROR_HEADER]]
     assert await run.client.no_more_dead_letters()
 
 
@@ -207,6 +211,48 @@ async def test_an_isolated_process_decides_and_survives_the_deaths_of_its_forks(
     assert await isolation.split(encode_commands([good, deadly])) == [bodies[0], bodies[1]]
 
 
+async def test_a_command_that_ends_each_process_that_reads_it_is_refused_by_its_envelope(
+    harness: Harness, isolation: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadly = release_cart(await harness.user())
+    monkeypatch.setenv(DIES_READING, deadly.user_id)
+    body = encode_commands([deadly])
+    suspects = PoisonSuspects(isolation)
+
+    assert await isolation.refuse(body) is None
+    first, again = await suspects.decide([body]), await suspects.decide([body])
+
+    assert first == again
+    ((answer,),) = first
+    outcome = decode_outcome(answer.document)
+    assert (outcome.command_id, outcome.kind) == (deadly.command_id, deadly.kind)
+    assert (outcome.submitted_at, outcome.refusal) == (deadly.submitted_at, DEADLY)
+    assert await harness.recorded(deadly) == [answer.document]
+    assert answer.dead_letter == DeadLetter(body, "unprocessable", answer.document)
+    monkeypatch.delenv(DIES_READING)
+    await isolation.stop()
+    assert await isolation.decide([body]) == first  # and once it can be read
+
+
+async def test_a_worker_counts_what_its_isolated_process_decided(
+    harness: Harness, isolation: IsolatedProcess
+) -> None:
+    good, refused = [release_cart(user) for user in await harness.users(2)]
+    decided = DECIDED.labels("release_cart", "succeeded", "")
+    not_decided = DECIDED.labels("release_cart", "refused", "unprocessable")
+
+    def counts() -> list[float]:
+        counters = (decided, not_decided, DUPLICATES)
+        return [metric.samples[0].value for one in counters for metric in one.collect()]
+
+    before = counts()
+    for body in [encode_commands([good])] * 2:
+        await isolation.decide([body])
+    await isolation.refuse(encode_commands([refused]))
+
+    assert [after - value for after, value in zip(counts(), before, strict=True)] == [1, 1, 1]
+
+
 async def test_a_fork_that_is_silent_is_ended(
     harness: Harness, isolation: IsolatedProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +301,7 @@ class FakeIsolation:
     def __init__(self, **deaths: int) -> None:
         self._deaths = deaths
         self.decided: list[list[str]] = []
-        self.dies_refusing = self.dies_splitting = False
+        self.dies_refusing = self.dies_splitting = self.dies_refusing_unread = False
 
     async def decide(self, bodies: Sequence[bytes]) -> list[list[Answer]] | None:
         texts = [body.decode() for body in bodies]
@@ -269,6 +315,9 @@ class FakeIsolation:
 
     async def refuse(self, body: bytes) -> list[Answer] | None:
         return None if self.dies_refusing else [Answer(f"{json.loads(body)[0]} refused")]
+
+    async def refuse_unread(self, body: bytes) -> list[Answer] | None:
+        return None if self.dies_refusing_unread else [Answer("refused unread")]
 
     async def split(self, body: bytes) -> list[bytes] | None:
         return None if self.dies_splitting else split_message(body)
@@ -313,9 +362,10 @@ async def test_a_command_whose_process_was_killed_by_chance_is_decided() -> None
 
 
 async def test_a_message_that_cannot_even_be_refused_or_split_is_dead_lettered_whole() -> None:
-    for fault in ("dies_refusing", "dies_splitting"):
+    for faults in (("dies_refusing", "dies_refusing_unread"), ("dies_splitting",)):
         fake = FakeIsolation(bad=1_000)
-        setattr(fake, fault, True)
+        for fault in faults:
+            setattr(fake, fault, True)
 
         ((answer,),) = await PoisonSuspects(fake).decide([message("bad")])
 
@@ -336,6 +386,42 @@ async def test_a_command_with_an_outcome_keeps_it_when_it_is_to_be_refused(
 
     assert answer == Answer(outcome.document)
     assert decode(outcome).status == "succeeded"
+
+
+async def test_a_command_that_cannot_be_read_does_not_change_what_is_recorded_under_its_id(
+    harness: Harness, committer: Committer
+) -> None:
+    """The outcome may be that of another command: the message is set aside for an operator."""
+    command = release_cart(await harness.user())
+    (outcome,) = await committer.submit([command])
+    body = encode_commands([command])
+
+    (answer,) = await refuse_unread_message(committer.refuse, body)
+
+    assert decode_outcome(answer.document).command_id is None
+    assert answer.dead_letter == DeadLetter(body, "unreadable", DEADLY.detail)
+    assert await harness.recorded(command) == [outcome.document]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"command_id": "no ID"},
+        {"command_id": id_made_at(datetime.now(UTC) + timedelta(hours=1))},
+        {"user_id": None},
+        {"kind": "unknown"},
+    ],
+)
+async def test_nothing_is_recorded_for_a_command_without_a_whole_envelope(
+    committer: Committer, change: dict[str, Any]
+) -> None:
+    (fields,) = json.loads(encode_commands([release_cart(SOMEBODY)]))
+    body = json.dumps([fields | change]).encode()
+
+    (answer,) = await refuse_unread_message(committer.refuse, body)
+
+    assert decode_outcome(answer.document).command_id is None
+    assert answer.dead_letter == DeadLetter(body, "unreadable", DEADLY.detail)
 
 
 @pytest.mark.parametrize(

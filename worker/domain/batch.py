@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.commands import CartCommand, CheckOut, Command, OrderCommand
+from shared.commands import CartCommand, CheckOut, Command, OrderCommand, unread_fingerprint
+from shared.messages import UnreadCommand
 from shared.outcomes import Outcome, PaymentResult, Result, refused, succeeded
 from shared.refusals import (
     CommandIdReused,
@@ -13,7 +14,7 @@ from shared.refusals import (
 )
 from worker.domain import ledger
 from worker.domain.book import Book, Changes
-from worker.domain.decide import Decision, decide
+from worker.domain.decide import decide
 
 
 @dataclass(slots=True, frozen=True)
@@ -30,7 +31,7 @@ class RecordedOutcome:
 class NewOutcome:
     """The outcome of a command that this batch decided."""
 
-    command: Command
+    command: Command | UnreadCommand
     fingerprint: bytes
     outcome: Outcome
     dead_letter: bool
@@ -53,7 +54,7 @@ class Batch:
 
 def decide_batch(
     book: Book,
-    commands: Sequence[Command],
+    commands: Sequence[Command | UnreadCommand],
     recorded: Mapping[str, RecordedOutcome],
     forced_refusal: Unprocessable | None = None,
 ) -> Batch:
@@ -64,7 +65,8 @@ def decide_batch(
     outcomes is not recorded either: its refusal is the same each time.
 
     With `forced_refusal`, a command without an outcome is refused for that reason, undecided,
-    and is to be dead-lettered.
+    and is to be dead-lettered. A command that could not be read is refused in any case. Its outcome
+    answers each payload that its user sends under its ID.
     """
     if forced_refusal is None:  # else the expiry of a damaged cart may be what failed
         book.expire_carts()
@@ -75,17 +77,16 @@ def decide_batch(
         fingerprint = command.fingerprint()
         earlier = known.get(command.command_id)
         if earlier is None:
-            decision = forced_refusal or decide(book, command)
-            outcome = _outcome(book, command, decision)
+            outcome = _decide(book, command, forced_refusal)
             new = NewOutcome(command, fingerprint, outcome, forced_refusal is not None)
             known[command.command_id] = new
             batch.outcomes.append(new)
             if command.command_id >= book.oldest_kept_id:
                 batch.to_record.append(new)
-        elif earlier.fingerprint == fingerprint:
+        elif earlier.fingerprint == fingerprint or _was_unread(earlier, command.user_id):
             batch.outcomes.append(earlier)
         else:
-            reused = _outcome(book, command, CommandIdReused())
+            reused = refused(command, CommandIdReused(), book.now)
             batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
     return batch
 
@@ -104,7 +105,17 @@ def _depends_on_due_holds(new: NewOutcome) -> bool:
     return isinstance(new.outcome.refusal, InsufficientAvailability | LimitExceeded)
 
 
-def _outcome(book: Book, command: Command, decision: Decision) -> Outcome:
+def _decide(
+    book: Book, command: Command | UnreadCommand, forced_refusal: Unprocessable | None
+) -> Outcome:
+    if forced_refusal is not None or isinstance(command, UnreadCommand):
+        return refused(command, forced_refusal or Unprocessable(), book.now)
+    decision = decide(book, command)
     if isinstance(decision, Result):
         return succeeded(command, decision, book.now)
     return refused(command, decision, book.now)
+
+
+def _was_unread(earlier: RecordedOutcome | NewOutcome, user_id: str) -> bool:
+    """Tell whether the payload that `earlier` answers is unknown, and of this user."""
+    return earlier.fingerprint == unread_fingerprint(user_id)

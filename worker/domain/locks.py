@@ -32,6 +32,7 @@ from shared.commands import (
     ReserveTickets,
     SetQuantity,
 )
+from shared.messages import UnreadCommand
 
 
 class Due(NamedTuple):
@@ -67,7 +68,7 @@ class LockRequest:
     """Orders and the refund IDs that are to be recorded for them."""
 
 
-def lock_request(commands: Iterable[Command]) -> LockRequest:
+def lock_request(commands: Iterable[Command | UnreadCommand]) -> LockRequest:
     """Return what the commands of a batch lock together."""
     request = LockRequest()
     for command in commands:
@@ -100,6 +101,8 @@ def lock_request(commands: Iterable[Command]) -> LockRequest:
                 pass  # the user, and the ticket types in the user's cart
             case ReleaseTickets() | CancelOrder() | ExtendOrder():
                 pass  # the order's buyer, and the ticket types in the order
+            case UnreadCommand():
+                pass  # it changes nothing
             case _:
                 assert_never(command)
     return request

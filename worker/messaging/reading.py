@@ -77,10 +77,15 @@ def _answer_command(command: Command, outcome: EncodedOutcome) -> Answer:
     return Answer(outcome.document, DeadLetter(body, "unprocessable", outcome.document))
 
 
+def first_refused_id() -> str:
+    """Return the first command ID that is too far ahead of the clock."""
+    seconds_ahead = MAX_AHEAD_SECONDS + CLOCK_TOLERANCE_SECONDS
+    return first_id_at(int((time.time() + seconds_ahead) * 1000))
+
+
 def _refuse_future(entries: Entries) -> Entries:
     """Refuse command IDs ahead of the clock: such a command could outlive its own outcome."""
-    seconds_ahead = MAX_AHEAD_SECONDS + CLOCK_TOLERANCE_SECONDS
-    first_refused = first_id_at(int((time.time() + seconds_ahead) * 1000))
+    first_refused = first_refused_id()
     return [
         Unreadable(
             "command_id: lies ahead of the clock",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.commands import Command
+from shared.messages import UnreadCommand
 from worker.domain.book import Book, Cart, Event, Rules, TicketType
 from worker.domain.locks import Due, LockRequest, lock_request
 from worker.storage.driver import Driver
@@ -30,7 +31,7 @@ from worker.storage.statements import (
 class LockedUsers:
     """The users of a batch, locked, and their carts."""
 
-    commands: Sequence[Command]
+    commands: Sequence[Command | UnreadCommand]
     request: LockRequest
     ids: set[str]
     """Those of the request that exist, and the owners of due carts that hold wanted tickets."""
@@ -53,7 +54,10 @@ class LockedBook:
 
 
 async def lock_users(
-    driver: Driver, commands: Sequence[Command], due: Iterable[Due], max_due_lines: int
+    driver: Driver,
+    commands: Sequence[Command | UnreadCommand],
+    due: Iterable[Due],
+    max_due_lines: int,
 ) -> LockedUsers:
     """Lock the users of the commands and of `due`, and owners of due holds of wanted tickets.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.commands import ChangeTicketType, Command, ReserveTickets, SetQuantity
+from shared.messages import UnreadCommand
 from worker.domain.book import Changes, TicketType
 from worker.domain.locks import LockRequest
 from worker.domain.order import Order, OrderItem, Payment, Refund
@@ -128,7 +129,7 @@ def _of_events(
 
 async def read_ordered(
     driver: Driver,
-    commands: Sequence[Command],
+    commands: Sequence[Command | UnreadCommand],
     orders: Iterable[Order],
     ticket_types: Mapping[str, TicketType],
 ) -> Counter[tuple[str, str]]:

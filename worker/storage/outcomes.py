@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.commands import Command
+from shared.messages import UnreadCommand
 from shared.outcomes import encode_outcome
 from worker.domain.batch import Batch, NewOutcome, RecordedOutcome
 from worker.storage.driver import Driver
@@ -19,7 +20,9 @@ class EncodedOutcome:
     """Whether the command is to be copied to the dead letters before it is answered."""
 
 
-async def recall(driver: Driver, commands: Sequence[Command]) -> dict[str, RecordedOutcome]:
+async def recall(
+    driver: Driver, commands: Sequence[Command | UnreadCommand]
+) -> dict[str, RecordedOutcome]:
     """Return the recorded outcomes, by command ID.
 
     Complete only under the locks of the commands' users: a concurrent duplicate has the same

@@ -14,8 +14,8 @@ MUTANTS = (
         "no_fingerprint",
         "a request that reuses an ID gets the outcome of another request",
         BATCH,
-        "        elif earlier.fingerprint == fingerprint:\n",
-        "        elif earlier is not None:\n",
+        "earlier.fingerprint == fingerprint or _was_unread(earlier, command.user_id):\n",
+        "earlier is not None:\n",
         (SIMULATION, DOMAIN),
     ),
     Mutant(
@@ -47,11 +47,11 @@ MUTANTS = (
         "the refusal of another payload takes the place of the outcome",
         BATCH,
         """        else:
-            reused = _outcome(book, command, CommandIdReused())
+            reused = refused(command, CommandIdReused(), book.now)
             batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
 """,
         """        else:
-            reused = _outcome(book, command, CommandIdReused())
+            reused = refused(command, CommandIdReused(), book.now)
             batch.outcomes.append(NewOutcome(command, fingerprint, reused, dead_letter=False))
             batch.to_record.append(batch.outcomes[-1])
 """,

@@ -1,13 +1,14 @@
 """Polling the read model for awaited outcomes."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from gateway.http.problems import ProblemError
 from gateway.read_model.outcome_poller import OutcomePoller, OutcomeRow
 from gateway.telemetry import Metrics
-from shared.commands import ReleaseCart
+from shared.commands import ReleaseCart, unread_fingerprint
 from shared.ids import new_id
 from tests.builders import NOW
 
@@ -163,3 +164,20 @@ async def test_a_slow_database_is_polled_less_often(read_model: ReadModel, metri
         await asyncio.sleep(0.01)
     await asyncio.gather(*waiting)
     assert len(read_model.queries) <= 4
+
+
+async def test_the_outcome_of_a_command_that_could_not_be_read_is_found_under_each_fingerprint(
+    outcome_poller: OutcomePoller, read_model: ReadModel
+):
+    command_id, user_id = new_id(), new_id()
+    document = read_model.record(command_id, user_id)
+    (row,) = read_model.rows
+    read_model.rows = [replace(row, fingerprint=unread_fingerprint(user_id))]
+
+    own = await outcome_poller.find_now(command_id, user_id, b"of the payload")
+    other = await outcome_poller.find_now(command_id, new_id(), b"of the payload")
+
+    assert own is not None
+    assert own.document == document
+    assert other is not None
+    assert "command_id_reused" in other.document

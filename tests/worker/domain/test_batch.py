@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 
 from shared.ids import new_id
+from shared.messages import UnreadCommand
 from shared.outcomes import decode_outcome
-from shared.refusals import Unprocessable
+from shared.refusals import CommandIdReused, Unprocessable
 from tests.builders import (
     A_MOMENT,
     COMMAND_WINDOW,
@@ -183,6 +184,30 @@ def test_only_a_forced_refusal_is_to_be_dead_lettered() -> None:
     codes = [decode_outcome(document).refusal.code for document in documents(refused)]
     assert codes == ["unprocessable", "unprocessable"]
     assert [outcome.dead_letter for outcome in refused.outcomes] == [True, False]
+
+
+def test_the_outcome_of_an_unread_command_answers_each_payload_of_its_user() -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    unread = UnreadCommand(command.command_id, ANN, command.kind, command.submitted_at)
+    first = decide_batch(selling(1), [unread], {}, Unprocessable())
+    of_bob = release_cart(BOB, command_id=command.command_id)
+
+    batch = decide_batch(selling(1), [command, unread, of_bob], recorded(first))
+
+    assert documents(batch)[:2] == documents(first) * 2
+    assert decode_outcome(documents(batch)[2]).refusal == CommandIdReused()
+    assert [outcome.dead_letter for outcome in batch.outcomes] == [True, True, False]
+    assert not batch.to_record
+
+
+def test_an_unread_command_takes_no_outcome_of_a_command_that_was_read() -> None:
+    command = reserve(ANN, {TICKETS: 1})
+    unread = UnreadCommand(command.command_id, ANN, command.kind, command.submitted_at)
+    first = decide_batch(selling(1), [command], {})
+
+    batch = decide_batch(selling(1), [unread], recorded(first), Unprocessable())
+
+    assert decode_outcome(documents(batch)[0]).refusal == CommandIdReused()
 
 
 def held_by_bob(quantity: int, **fields: object) -> Book:
