@@ -14,6 +14,8 @@ from dev.addresses import free_port
 
 JWT_SECRET = "a secret of the tests, of more than 32 bytes"
 READY_WITHIN_SECONDS = 20
+WORKER_PORT = "HOLDFAST_WORKER_PORT"
+"""Also of the workers that tests start in another way."""
 PORT_VARIABLES = {
     "gateway": "HOLDFAST_PORT",
     "worker": "HOLDFAST_WORKER_PORT",
@@ -136,7 +138,9 @@ class Deployment:
 
     def add(self, module: str, group: list[Process], **settings: str) -> Process:
         port = free_port()
-        environment = self._environment | {PORT_VARIABLES[module]: str(port)} | settings
+        environment = (
+            self._environment | {PORT_VARIABLES.get(module, WORKER_PORT): str(port)} | settings
+        )
         log = Path(self._folder.name) / f"{module}-{len(group) + 1}.log"
         process = Process(module, port, environment, log)
         group.append(process)
