@@ -38,6 +38,7 @@ async def read_payment_provider(request: Request) -> Response:
         "no_online_payment",
         "payments_unavailable",
         "too_many_waits",
+        "invalid_request",
         *USER_PROBLEMS,
         "overloaded",
         "internal",

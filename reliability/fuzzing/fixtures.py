@@ -1,4 +1,4 @@
-"""Creates the resources that the fuzzer's requests name: a user, an event, a command, a cart."""
+"""Creates what the fuzzer's requests name: a user, an event, an order, a command, a cart."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -22,16 +22,19 @@ async def create_fixtures(url: str) -> Fixtures:
         created = await client.post("/v1/events", {"name": "A concert"} | times, token)
         event_id = created["event"]["id"]
         sale = {"sale_starts_at": (now - timedelta(hours=1)).isoformat(), "sale_ends_at": starts_at}
-        body = {"name": "Standing", "total_quantity": TICKETS} | sale
+        body = {"name": "Standing", "total_quantity": TICKETS, "unit_price": 1_000} | sale
         created = await client.post(f"/v1/events/{event_id}/ticket-types", body, token)
         ticket_type_id = created["ticket_type"]["id"]
         items = [{"ticket_type_id": ticket_type_id, "quantity": 1}]
+        await client.post("/v1/reservations", {"items": items}, token)
+        ordered = await client.post("/v1/orders", {"event_id": event_id}, token)
         reserved = await client.post("/v1/reservations", {"items": items}, token)
         # A cart takes the ID of the command that opened it.
         command_id = reserved["cart"]["id"]
     path_parameters = {
         "event_id": event_id,
         "ticket_type_id": ticket_type_id,
+        "order_id": ordered["order"]["id"],
         "command_id": command_id,
     }
     return Fixtures(url, token, path_parameters)

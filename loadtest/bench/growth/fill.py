@@ -15,7 +15,18 @@ SPAN_US = 23 * 3_600 * 1_000_000
 EVENTS, TICKET_TYPES = 100, 1_000
 TABLES = tuple(
     f"booking.{name}"
-    for name in ("users", "events", "ticket_types", "carts", "cart_items", "outcomes")
+    for name in (
+        "users",
+        "events",
+        "ticket_types",
+        "carts",
+        "cart_items",
+        "orders",
+        "order_items",
+        "payments",
+        "refunds",
+        "outcomes",
+    )
 )
 CONNECT_SECONDS = 10
 SETTINGS = {

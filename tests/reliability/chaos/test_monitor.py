@@ -61,8 +61,14 @@ async def test_it_has_nothing_to_say_while_nobody_is_there_to_sweep(
     tickets = await harness.ticket_type()
     users = await harness.due_carts(2, {tickets: 1})
     await two[0].execute(
-        "UPDATE booking.carts SET expires_at = now() - interval '1 hour'"
-        " WHERE user_id = ANY ($1::uuid[])",
+        """
+        WITH due AS (
+            UPDATE booking.carts SET expires_at = now() - interval '1 hour'
+            WHERE user_id = ANY ($1::uuid[]) RETURNING id, expires_at
+        )
+        UPDATE booking.cart_items AS line SET expires_at = due.expires_at
+        FROM due WHERE line.cart_id = due.id
+        """,
         users,
     )
     async with Monitor(database) as monitor:
