@@ -5,6 +5,7 @@ from sqlalchemy import text
 from tests.builders import release_cart, reserve
 from tests.worker.harness import Harness, decode, summary
 from worker.committer import Committer
+from worker.domain.locks import Due
 
 
 async def damaged_hold(harness: Harness) -> str:
@@ -77,14 +78,14 @@ async def test_a_due_cart_that_cannot_expire_fails_no_other_command_and_can_be_r
     await harness.let_holds_pass([damaged])
 
     outcomes = await committer.submit(
-        [reserve(await harness.user(), {tickets: 100})], [damaged, other]
+        [reserve(await harness.user(), {tickets: 100})], [Due(damaged), Due(other)]
     )
 
     assert summary(map(decode, outcomes)) == ["succeeded"]
     assert await statuses(harness, other) == ["expired"]
     assert await statuses(harness, damaged) == ["active"]
     await mend(harness, damaged)
-    await committer.submit((), [damaged])
+    await committer.submit((), [Due(damaged)])
     assert await statuses(harness, damaged) == ["expired"]
 
 
