@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway import payment_provider
 from gateway.http import prefer, request_body
 from gateway.identity import passwords
 from gateway.messaging import user_limit
 from gateway.routes import commands as command_routes
 from gateway.routes import event_list
 from gateway.server import overload, request_heads
+from payments.demo import adapter as demo_adapter
 from shared import bodies, messages, topology
 from worker.messaging import replies
 
@@ -38,6 +40,8 @@ MODULES = {
     "MAX_QUEUED_MESSAGES": topology,
     "MAX_REPLY_BYTES": replies,
     "MAX_LIMIT": event_list,
+    "MAX_REQUESTS": payment_provider,
+    "MAX_LATE_PAYMENTS": demo_adapter,
 }
 
 

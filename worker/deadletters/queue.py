@@ -26,6 +26,8 @@ MAX_LETTERS = 1_000
 MAX_HELD_BYTES = 256 * 1024 * 1024
 """How much is held at a time, hidden from others. Past either bound the rest stays unread."""
 BROKER_TIMEOUT_SECONDS = 10.0
+REQUEUE_POLLS = 20
+REQUEUE_POLL_SECONDS = 0.05
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_DEATH_HEADER = "x-first-death-reason"
 DEATHS_HEADER = "x-death"
@@ -186,6 +188,19 @@ class DeadLetterQueue:
             last = await self.queue.get(fail=False, timeout=BROKER_TIMEOUT_SECONDS)
         underlay = await self.channel.get_underlay_channel()
         await underlay.basic_nack(0, multiple=True, requeue=True)
+        await self._await_requeued()
+
+    async def _await_requeued(self) -> None:
+        """Wait until the queue shows the letters again, for a command that follows at once.
+
+        The broker confirms no nack. Another operator may take the letters first, hence the bound.
+        """
+        held = sum(not letter.message.processed for letter in self.letters)
+        for _ in range(REQUEUE_POLLS if held else 0):
+            left = await self.channel.declare_queue(topology.DEAD_QUEUE, passive=True)
+            if (left.declaration_result.message_count or 0) >= self.more + held:
+                return
+            await asyncio.sleep(REQUEUE_POLL_SECONDS)
 
     async def _expect_replies(self) -> None:
         queue = await self.channel.declare_queue(topology.REPLIES_PREFIX + new_id(), exclusive=True)
