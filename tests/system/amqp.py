@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from yarl import URL
 
 from shared.ids import new_id
 
@@ -51,7 +52,10 @@ class Queue:
         self._replies: AbstractQueue
 
     async def __aenter__(self) -> Self:
-        self._connection = await aio_pika.connect(self.url, timeout=CONFIRM_SECONDS)
+        # The event loop stands still between tests, for minutes while another process runs alone.
+        # The broker would close a connection that sends no heartbeats meanwhile.
+        url = URL(self.url).update_query(heartbeat=0)
+        self._connection = await aio_pika.connect(url, timeout=CONFIRM_SECONDS)
         self.channel = await self._connection.channel(
             publisher_confirms=True, on_return_raises=True
         )
