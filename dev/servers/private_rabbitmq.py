@@ -89,6 +89,11 @@ class PrivateRabbitMQ(PrivateServer):
                 "RabbitMQ was killed",
             )
 
+    def last_log_lines(self, count: int) -> list[str]:
+        logs = (self._folder / "log").glob("*.log")
+        lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+        return sorted(line for line in lines if line.startswith("20"))[-count:]
+
     def stop(self) -> None:
         for each in (self._process, self._mapper):
             if each:

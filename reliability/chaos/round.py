@@ -13,7 +13,7 @@ from dev.progress import say
 from reliability.chaos.arguments import Profile
 from reliability.chaos.checks.database import Database
 from reliability.chaos.checks.monitor import Monitor
-from reliability.chaos.checks.quiescence import check_at_rest, drained
+from reliability.chaos.checks.quiescence import broker_state, check_at_rest, drained
 from reliability.chaos.checks.record import Record
 from reliability.chaos.checks.recovery import Recoveries
 from reliability.chaos.clients.fixtures import TokenIssuer, open_workload
@@ -137,7 +137,12 @@ async def _strike_all(
             await result.recoveries.settled()
             after = "never" if recovery.seconds is None else f"{recovery.seconds:.2f} s"
             say(f"  {fault.name}: took {took_seconds:.1f} s, a new success after {after}")
-            await context.system.all_ready()
+            not_ready = await context.system.all_ready()
+            if recovery.seconds is None:
+                say(f"  the rest is left out; not ready: {', '.join(not_ready) or 'none'}")
+                for line in await asyncio.to_thread(broker_state, context.system.rabbit):
+                    say(f"    {line}")
+                return
         await asyncio.sleep(context.rng.uniform(*BETWEEN_FAULTS_SECONDS))
     await result.recoveries.settled()
 

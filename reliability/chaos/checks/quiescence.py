@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -9,7 +10,7 @@ from itertools import islice
 import aio_pika
 import httpx
 
-from dev.servers.private_rabbitmq import VHOST
+from dev.servers.private_rabbitmq import VHOST, PrivateRabbitMQ
 from reliability.chaos.checks import invariants
 from reliability.chaos.checks.database import Database
 from reliability.chaos.checks.invariants import MAX_FINDINGS_EACH, Written
@@ -27,6 +28,7 @@ POLL_SECONDS = 0.5
 SWEPT_SECONDS = 3.0
 CHUNK = 5_000
 CONNECT_SECONDS = 5.0
+LOG_LINES = 20
 WAITING_GAUGES = ("holdfast_awaiting_reply", "holdfast_awaiting_outcome")
 IN_USE_GAUGE = "holdfast_database_connections_in_use"
 IN_USE_SECONDS = 5.0
@@ -85,6 +87,23 @@ def queue_lengths(system: SystemUnderTest) -> dict[str, tuple[int, int]]:
     rows = json.loads(system.rabbit.control(*how, *columns))
     lengths = {row[columns[0]]: (row[columns[1]], row[columns[2]]) for row in rows}
     return {COMMANDS_QUEUE: (0, 0)} | lengths
+
+
+def broker_state(rabbit: PrivateRabbitMQ) -> list[str]:
+    """What an engineer needs to see of a broker behind which the system did not recover."""
+    columns = ("name", "state", "messages_ready", "messages_unacknowledged", "consumers")
+    questions = (
+        ("eval", "rabbit_alarm:get_alarms()."),
+        ("list_queues", "-p", VHOST, *columns),
+        ("list_connections", "name", "state"),
+    )
+    lines: list[str] = []
+    for question in questions:
+        try:
+            lines += rabbit.control(*question).splitlines()
+        except subprocess.SubprocessError as error:
+            lines.append(f"{question[0]}: {error}")
+    return lines + rabbit.last_log_lines(LOG_LINES)
 
 
 async def _read(database: Database, record: Record) -> Written:
