@@ -31,6 +31,10 @@ class Body(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def member_count(self) -> int:
+        """Return how many members the JSON of this body had, repeated ones counted once."""
+        return len(self.model_fields_set)
+
 
 class EventBody(Body):
     name: Name
@@ -132,6 +136,9 @@ class Line(Body):
 
 class ReservationBody(Body):
     items: Annotated[tuple[Line, ...], Field(min_length=1, max_length=MAX_LINES)]
+
+    def member_count(self) -> int:
+        return super().member_count() + len(Line.model_fields) * len(self.items)
 
 
 class QuantityBody(Body):

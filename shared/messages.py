@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from shared.bodies import Line
-from shared.commands import Command, Kind, ReserveTickets, unread_fingerprint
+from shared.commands import Command, Kind, unread_fingerprint
 from shared.fields import Instant
 from shared.ids import CommandId, Id
 from shared.strict_json import repeats_member, split_array
@@ -73,7 +73,7 @@ def read_commands(body: bytes) -> list[Command | Unreadable]:
         commands = _MESSAGE.validate_json(body)
     except ValidationError:
         return list(_read_one_by_one(body))
-    if repeats_member(body, sum(map(_member_count, commands))):
+    if repeats_member(body, sum(command.member_count() for command in commands)):
         return list(_read_one_by_one(body))
     return list(commands)
 
@@ -92,14 +92,6 @@ def read_unread(body: bytes) -> UnreadCommand | None:
     if None in fields.values() or len(fields) < len(_WholeEnvelope.model_fields):
         return None
     return UnreadCommand(**fields)
-
-
-def _member_count(command: Command) -> int:
-    """Return how many members the JSON of a command has, if none is repeated."""
-    members = len(command.model_fields_set)
-    if isinstance(command, ReserveTickets):
-        members += len(Line.model_fields) * len(command.items)
-    return members
 
 
 def _read_one_by_one(body: bytes) -> Iterator[Command | Unreadable]:

@@ -4,10 +4,11 @@ import asyncio
 from typing import TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.types import Message, Receive
 
 from gateway.http.problems import ProblemError, invalid_request
+from shared.bodies import Body
 from shared.strict_json import repeats_member
 
 MAX_BODY_BYTES = 64 * 1024
@@ -15,7 +16,7 @@ MAX_DISCARDED_BYTES = 1024 * 1024
 BODY_TIMEOUT_SECONDS = 8
 OF_A_BODY = ("content-type", "transfer-encoding")
 
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Body)
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
@@ -30,7 +31,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
         read = model.model_validate_json(body)
     except ValidationError as error:
         raise invalid_request(error.errors(), where="body") from None
-    if repeats_member(body):
+    if repeats_member(body, read.member_count()):
         raise ProblemError("invalid_request", errors=[{"loc": ["body"], "msg": "duplicate member"}])
     return read
 

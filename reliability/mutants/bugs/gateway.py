@@ -268,7 +268,7 @@ MUTANTS = (
         "duplicate_members_accepted",
         "a proxy and the gateway read different quantities",
         BODY,
-        "    if repeats_member(body):\n",
+        "    if repeats_member(body, read.member_count()):\n",
         "    if False:\n",
         (TEST_BODY,),
     ),

@@ -298,7 +298,7 @@ MUTANTS = (
         "repeated_members_taken_on_the_queue",
         "two readers of one message apply different quantities",
         "shared/messages.py",
-        "    if repeats_member(body, sum(map(_member_count, commands))):\n",
+        "    if repeats_member(body, sum(command.member_count() for command in commands)):\n",
         "    if False:\n",
         (READING,),
     ),

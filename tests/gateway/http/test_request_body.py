@@ -8,6 +8,7 @@ from fastapi import Request
 from gateway.http import request_body
 from gateway.http.problems import ProblemError
 from gateway.http.request_body import MAX_BODY_BYTES, read_json
+from shared import strict_json
 from shared.bodies import EventBody, ReservationBody
 
 SOME_ID = "01936f2e-8a34-7c3e-9d41-0b0f5a4c2d11"
@@ -116,6 +117,9 @@ async def test_too_slow(monkeypatch: pytest.MonkeyPatch):
         f'{{"items":[{ITEM}],"user_id":"{SOME_ID}"}}',
         f'{{"items":[{ITEM}],"items":[{ITEM}]}}',
         f'{{"items":[{ITEM[:-1]},"quantity":2}}]}}',
+        f'{{"items":[{ITEM},{ITEM[:-1]},"\\u0071uantity":2}}]}}',
+        f'{{"items":[{ITEM}],"items" :[{ITEM}]}}',
+        f'{{"items":[{ITEM},{ITEM}],"items":[{ITEM}]}}',
         '{"items":"\\ud800"}',
         f'{{"items":[{ITEM.replace("2}", "NaN}")}]}}',
         *(
@@ -127,6 +131,12 @@ async def test_too_slow(monkeypatch: pytest.MonkeyPatch):
 )
 async def test_a_reservation_that_is_none(body: str):
     assert (await refusal(request(body.encode()))).code == "invalid_request"
+
+
+async def test_without_repeated_members_a_body_is_parsed_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(strict_json, "_CHECK", None)
+    body = f'{{"items":[{ITEM},{ITEM}]}}'.encode()
+    assert len((await read_json(request(body), ReservationBody)).items) == 2
 
 
 @pytest.mark.parametrize(
