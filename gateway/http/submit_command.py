@@ -48,8 +48,9 @@ async def _decide(request: Request, command: Command, wait_seconds: float) -> De
     services = services_of(request)
     services.overload.check_command(command.command_id)
     try:
-        with ending_on_disconnect(request.receive):
-            return await services.publisher.submit(command, wait_seconds)
+        # A departed client is noticed when the poll begins: a watch from the start costs too much.
+        watch = ending_on_disconnect(request.receive)
+        return await services.publisher.submit(command, wait_seconds, watch)
     except ClientDisconnectedError:
         return None
     except BrokerUnavailableError:

@@ -8,6 +8,7 @@ command waits for no other. If the workers have many messages to answer, a parti
 import asyncio
 import logging
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 from aio_pika import Connection, DeliveryMode, Message
@@ -37,6 +38,8 @@ LINGER_SECONDS = 0.05
 CONFIRM_TIMEOUT_SECONDS = 3.0
 REPLY_TIMEOUT_SECONDS = 0.5
 """A later reply may be lost: from then on the read model is polled too."""
+
+_NO_CONTEXT = nullcontext()
 
 _log = logging.getLogger(__name__)
 
@@ -73,17 +76,23 @@ class Publisher:
         """The number of commands that are queued, or not answered by a worker yet."""
         return len(self._queue) + self._messages.commands
 
-    async def submit(self, command: Command, wait_seconds: float) -> DecidedOutcome | None:
+    async def submit(
+        self,
+        command: Command,
+        wait_seconds: float,
+        while_polling: AbstractContextManager[None] = _NO_CONTEXT,
+    ) -> DecidedOutcome | None:
         """Publish `command` and await its outcome; None if it is not decided in time.
 
         Returns after the broker has confirmed it. If the caller is cancelled, the command is
-        still published. Raises `BrokerUnavailableError`, and the `ProblemError`
-        `too_many_commands` of its user.
+        still published. `while_polling` is entered while the read model is polled, which starts
+        after `REPLY_TIMEOUT_SECONDS`. Raises what it raises, `BrokerUnavailableError`, and the
+        `ProblemError` `too_many_commands` of its user.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
         try:
             if wait_seconds > 0:
-                decided = await self._await_outcome(submission, wait_seconds)
+                decided = await self._await_outcome(submission, wait_seconds, while_polling)
                 if decided is not None:
                     return decided
             if not await self._await_confirm(submission):
@@ -135,14 +144,19 @@ class Publisher:
         self._publish_if_wanted()
         return submission
 
-    async def _await_outcome(self, submission: Submission, seconds: float) -> DecidedOutcome | None:
+    async def _await_outcome(
+        self,
+        submission: Submission,
+        seconds: float,
+        while_polling: AbstractContextManager[None],
+    ) -> DecidedOutcome | None:
         decided = await result_within(submission.listen(), min(seconds, REPLY_TIMEOUT_SECONDS))
         decided = decided or submission.decided
         if decided is None and submission.confirmed is not False:
             seconds -= REPLY_TIMEOUT_SECONDS
             if seconds > 0:
                 found = submission.listen()
-                with self._outcome_poller.polling_for(submission.command, found):
+                with while_polling, self._outcome_poller.polling_for(submission.command, found):
                     decided = await result_within(found, seconds)
         return decided or submission.decided
 

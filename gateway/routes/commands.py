@@ -1,7 +1,7 @@
 """The routes of a command's outcome: read it, long-poll for it, or stream it."""
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 
 from fastapi import APIRouter, Request, Response
@@ -35,6 +35,8 @@ The standard of server-sent events ends a line at CR and LF alone, but several c
 end it wherever Unicode does, and lose the rest of the document.
 """
 
+_NO_CONTEXT = nullcontext()
+
 router = APIRouter(prefix="/v1", tags=["commands"])
 PROBLEMS = problem_responses(
     "invalid_command_id", "command_not_found", "too_many_waits", *USER_PROBLEMS, "internal"
@@ -58,9 +60,9 @@ async def read_command(request: Request) -> Response:
     command_id, fingerprint = read_submission_id(request.path_params["command_id"])
     preferences = read_preferences(request.headers.getlist("prefer"))
     wait_seconds = preferences.wait_or(0)
+    watch = ending_on_disconnect(request.receive)
     try:
-        with ending_on_disconnect(request.receive):
-            decided = await _outcome(services, command_id, user_id, fingerprint, wait_seconds)
+        decided = await _outcome(services, command_id, user_id, fingerprint, wait_seconds, watch)
     except ClientDisconnectedError:
         decided = None
     headers = {}
@@ -109,13 +111,14 @@ async def _outcome(
     user_id: str,
     fingerprint: bytes | None,
     wait_seconds: int = 0,
+    while_waiting: AbstractContextManager[None] = _NO_CONTEXT,
 ) -> DecidedOutcome | None:
     """Return the user's outcome, or None if there is none yet. Raises `command_not_found`."""
     decided = await services.outcome_poller.find_now(command_id, user_id, fingerprint)
     if decided is None and is_stale(command_id, services.settings.command_window_seconds):
         raise ProblemError("command_not_found", command_id=command_id)
     if decided is None and wait_seconds > 0:
-        with services.user_waits.counted(user_id, command_id):
+        with services.user_waits.counted(user_id, command_id), while_waiting:
             decided = await services.outcome_poller.wait_for(
                 command_id, user_id, wait_seconds, fingerprint
             )

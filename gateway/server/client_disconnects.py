@@ -1,15 +1,13 @@
 """Ends a wait when its client has left: otherwise up to 30 seconds of work for no client.
 
 ASGI tells of a disconnect only where `receive` is awaited, which takes a task. Most outcomes come
-within milliseconds, so the task starts only for a request that has waited a while.
+within milliseconds, so callers start to watch only when a request has waited a while.
 """
 
 import asyncio
 from types import TracebackType
 
 from starlette.types import Receive
-
-WATCH_AFTER_SECONDS = 0.25
 
 
 class ClientDisconnectedError(Exception):
@@ -27,22 +25,20 @@ def ending_on_disconnect(receive: Receive) -> "_DisconnectWatch":
 class _DisconnectWatch:
     """Cancels the task that entered it when the client leaves.
 
-    A class and not a generator: every awaited command enters one.
+    A class and not a generator: every awaited command makes one, and few enter it.
     """
 
-    __slots__ = ("_has_left", "_receive", "_task", "_timer", "_waiter")
+    __slots__ = ("_has_left", "_receive", "_task", "_waiter")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._waiter: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._has_left = False
 
     def __enter__(self) -> None:
         self._waiter = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(WATCH_AFTER_SECONDS, self._start)
+        self._task = asyncio.create_task(self._await_disconnect())
 
     def __exit__(
         self,
@@ -50,8 +46,6 @@ class _DisconnectWatch:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
         if kind is asyncio.CancelledError and self._is_only_reason():
@@ -60,9 +54,6 @@ class _DisconnectWatch:
     def _is_only_reason(self) -> bool:
         """Tell whether the waiter was cancelled because its client left, and for nothing else."""
         return self._has_left and self._waiter is not None and self._waiter.uncancel() == 0
-
-    def _start(self) -> None:
-        self._task = asyncio.create_task(self._await_disconnect())
 
     async def _await_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -17,6 +17,7 @@ class WaitingServer:
     def __init__(self) -> None:
         self.waiting = 0
         self.left = 0
+        self.watch_after_seconds = 0.0
         self.port = free_port()
         config = uvicorn.Config(
             self.app,
@@ -31,6 +32,7 @@ class WaitingServer:
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] == "/wait":
             self.waiting += 1
+            await asyncio.sleep(self.watch_after_seconds)
             try:
                 with ending_on_disconnect(receive):
                     await asyncio.sleep(WITHIN_SECONDS)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from gateway.messaging.publisher import REPLY_TIMEOUT_SECONDS
-from gateway.server import client_disconnects
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from shared.ids import new_id
 from tests.gateway.conftest import Counter
@@ -32,11 +31,6 @@ class Client:
         return {"type": "http.disconnect"}
 
 
-@pytest.fixture(autouse=True)
-def watched_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_disconnects, "WATCH_AFTER_SECONDS", 0.02)
-
-
 async def until_it_leaves(client: Client, waiting: Any) -> None:
     with ending_on_disconnect(client.receive):
         await waiting
@@ -55,23 +49,23 @@ async def test_a_client_that_leaves_is_noticed_and_no_other_is(server: WaitingSe
 
 
 async def test_a_client_that_left_before_the_watch_began_is_noticed(
-    server: WaitingServer, monkeypatch: pytest.MonkeyPatch
+    server: WaitingServer,
 ):
-    monkeypatch.setattr(client_disconnects, "WATCH_AFTER_SECONDS", 0.2)
+    server.watch_after_seconds = 0.2
     _, leaves = await server.ask("/wait")
     await eventually(lambda: server.waiting == 1)
     leaves.close()
     await eventually(lambda: server.left == 1)
 
 
-async def test_a_short_wait_starts_no_task():
+async def test_a_submission_is_watched_only_while_the_read_model_is_polled(counter: Counter):
+    await counter.queue()
     client = Client()
-    before = asyncio.all_tasks()
-    with ending_on_disconnect(client.receive):
-        await asyncio.sleep(0)
-        assert asyncio.all_tasks() == before
-    await asyncio.sleep(0.05)
+    watch = ending_on_disconnect(client.receive)
+    assert await counter.publisher.submit(command(), REPLY_TIMEOUT_SECONDS - 0.1, watch) is None
     assert client.receives == 0
+    assert await counter.publisher.submit(command(), REPLY_TIMEOUT_SECONDS + 0.1, watch) is None
+    assert client.receives == 2
 
 
 async def test_after_the_wait_a_client_that_leaves_cancels_nothing():
@@ -95,13 +89,13 @@ async def test_another_cancellation_is_passed_on():
 async def test_the_waiter_of_a_submission_is_removed(counter: Counter, after_seconds: float):
     await counter.queue()
     client = Client()
-    submitting = counter.publisher.submit(command(), 30)
-    waiting = asyncio.create_task(until_it_leaves(client, submitting))
+    submitting = counter.publisher.submit(command(), 30, ending_on_disconnect(client.receive))
+    waiting = asyncio.create_task(submitting)
     await asyncio.sleep(after_seconds)
     assert counter.count("holdfast_awaiting_reply") == 1
     client.leave()
     with pytest.raises(ClientDisconnectedError):
-        await asyncio.wait_for(waiting, 0.2)
+        await asyncio.wait_for(waiting, REPLY_TIMEOUT_SECONDS + 0.2)
     assert counter.count("holdfast_awaiting_reply") == 0
     assert counter.count("holdfast_awaiting_outcome") == 0
 
@@ -110,8 +104,8 @@ async def test_a_submission_still_leaves_for_the_broker(counter: Counter):
     queue = await counter.queue()
     counter.proxy.hold()
     client = Client()
-    submitting = counter.publisher.submit(command(), 30)
-    waiting = asyncio.create_task(until_it_leaves(client, submitting))
+    submitting = counter.publisher.submit(command(), 30, ending_on_disconnect(client.receive))
+    waiting = asyncio.create_task(submitting)
     await asyncio.sleep(0.05)
     client.leave()
     with pytest.raises(ClientDisconnectedError):
@@ -124,8 +118,8 @@ async def test_a_submission_still_leaves_for_the_broker(counter: Counter):
 async def test_an_outcome_in_time_is_returned(counter: Counter):
     await counter.answer(await counter.queue(), outcome)
     client = Client()
-    with ending_on_disconnect(client.receive):
-        assert await counter.publisher.submit(command(), 5) is not None
+    watch = ending_on_disconnect(client.receive)
+    assert await counter.publisher.submit(command(), 5, watch) is not None
 
 
 async def test_the_waiter_for_an_outcome_is_removed(counter: Counter):
