@@ -113,8 +113,9 @@ def create_app(settings: Settings) -> FastAPI:
 def add_middleware(app: FastAPI, services: Services) -> None:
     """Add the middleware from the innermost to the outermost."""
     hot = [route for route in app.routes if getattr(route, "endpoint", None) in HOT_ENDPOINTS]
-    app.add_middleware(FastPath, routes=cast("list[APIRoute]", hot))
-    app.add_middleware(MetricsMiddleware, request_times=services.metrics.request_times)
+    request_times = services.metrics.request_times
+    app.add_middleware(MetricsMiddleware, request_times=request_times)
+    app.add_middleware(FastPath, routes=cast("list[APIRoute]", hot), request_times=request_times)
     app.add_middleware(RequestHeadMiddleware)
     app.add_middleware(LoadSheddingMiddleware, overload=services.overload)
 

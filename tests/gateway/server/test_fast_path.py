@@ -17,6 +17,7 @@ from gateway.outcome_document import DecidedOutcome
 from gateway.read_model.queries import EventPage
 from gateway.server.fast_path import FastPath
 from gateway.services import Services
+from gateway.telemetry import Metrics
 from shared.ids import id_at, new_id
 from shared.outcomes import EMPTY_CART, User
 from tests.builders import FAR_AHEAD, LONG_AGO, NOW
@@ -116,7 +117,8 @@ async def test_the_response_is_the_same(
         services: Services = each.state.services
         stand_behind(services, ask, monkeypatch)
         answers.append(await answer(each, services, ask))
-        assert observations(services) == [1]
+        answers[-1]["observed"] = observations(services)
+        assert list(answers[-1]["observed"].values()) == [1]
     assert answers[0] == answers[1]
 
 
@@ -139,7 +141,8 @@ async def test_any_other_request_reaches_the_router(ask: Ask):
     async def router(scope: Any, receive: Any, send: Any) -> None:
         reached.append(scope)
 
-    await FastPath(router, hot)(scope(ask, {}), not_reached, not_reached)
+    times = Metrics().request_times
+    await FastPath(router, hot, times)(scope(ask, {}), not_reached, not_reached)
     assert reached == [scope(ask, {})]
 
 
@@ -154,12 +157,32 @@ async def test_middleware_added_to_the_app_sees_hot_requests(
     assert headers[b"access-control-allow-origin"] == b"https://shop.example"
 
 
+async def test_a_hot_request_that_is_cancelled_is_observed_once(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch
+):
+    services: Services = app.state.services
+    stand_behind(services, HOT["reserved"], monkeypatch)
+    waits = asyncio.Event()
+
+    async def submit(*_: Any) -> Any:
+        waits.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(services.publisher, "submit", submit)
+    asking = asyncio.create_task(answer(app, services, HOT["reserved"]))
+    await waits.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert observations(services) == {("/v1/reservations", "POST", "500"): 1}
+
+
 async def not_reached(*_: Any) -> None:
     raise AssertionError
 
 
 def stand_behind(services: Services, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def submit(command: Any, wait_seconds: float) -> Any:
+    async def submit(command: Any, wait_seconds: float, while_polling: Any) -> Any:
         return given(ask.decided)
 
     async def event(event_id: str) -> Any:
@@ -242,11 +265,11 @@ def without_time(body: bytes) -> bytes:
     return body.partition(b'"submitted_at"')[0]
 
 
-def observations(services: Services) -> list[float]:
+def observations(services: Services) -> dict[tuple[str, ...], float]:
     """Return how many requests were observed, for each route, method and status there was."""
-    return [
-        sample.value
+    return {
+        tuple(sample.labels.values()): sample.value
         for metric in services.metrics.requests.collect()
         for sample in metric.samples
         if sample.name.endswith("_count")
-    ]
+    }
