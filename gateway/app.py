@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.staticfiles import StaticFiles
 
 from gateway.http.problems import ProblemError, invalid_request
+from gateway.identity.authentication import client_of
 from gateway.identity.login_throttle import LoginThrottle
 from gateway.identity.passwords import Passwords
 from gateway.identity.tokens import Tokens
@@ -117,7 +118,7 @@ def add_middleware(app: FastAPI, services: Services) -> None:
     app.add_middleware(MetricsMiddleware, request_times=request_times)
     app.add_middleware(FastPath, routes=cast("list[APIRoute]", hot), request_times=request_times)
     app.add_middleware(RequestHeadMiddleware)
-    app.add_middleware(LoadSheddingMiddleware, overload=services.overload)
+    app.add_middleware(LoadSheddingMiddleware, overload=services.overload, client_of=client_of)
 
 
 def add_head(routes: Iterable[BaseRoute]) -> None:

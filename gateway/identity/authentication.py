@@ -5,7 +5,10 @@ There is one Authorization header at most: `RequestHeadMiddleware` refuses a rep
 
 from fastapi import Request
 from fastapi.security import OAuth2PasswordBearer
+from starlette.types import Scope
 
+from gateway.http.problems import ProblemError
+from gateway.identity.client_address import client_address
 from gateway.services import services_of
 
 LOGIN_URL = "/v1/tokens"
@@ -31,3 +34,16 @@ def command_sender(request: Request) -> str:
     Raises `unauthenticated`.
     """
     return services_of(request).tokens.sender_of(request.headers.get("authorization"))
+
+
+def client_of(scope: Scope) -> str:
+    """Return what identifies the client: the user whose token it bears, else its address.
+
+    Many users may share an address (NAT), so the address counts only for requests without a valid
+    token.
+    """
+    request = Request(scope)
+    try:
+        return command_sender(request)
+    except ProblemError:
+        return client_address(request, services_of(request).settings.trusted_proxy_hops)

@@ -25,10 +25,10 @@ MAX_IN_FLIGHT_COMMANDS = 5_000
 """Commands that are queued for the broker or not yet answered by a worker: a few seconds of work.
 A command behind these would be decided too late, and an unbounded backlog would never clear."""
 MIN_REFUSALS_PER_SECOND, MAX_REFUSALS_PER_SECOND = 200.0, 5_000.0
-"""A refusal costs about a third of a command. Without a bound, clients that ignore Retry-After
-would keep the process busy with refusals alone."""
+"""The rate at which clients that ignore `Retry-After` are refused. A refusal costs about a third of
+a command: without a bound, they would keep the process busy with refusals alone."""
 SLOW_DOWN, SPEED_UP = 0.9, 1.02
-"""Factors by which each probe interval changes the rate of refusals: down while the event loop is
+"""Factors by which each probe interval changes that rate: down while the event loop is
 saturated, else up."""
 PROBE_INTERVAL_SECONDS = 0.02
 AVERAGE_SECONDS = 0.1
@@ -60,7 +60,7 @@ class Overload:
         self.busy_share = 0.0
         """Moving average of the CPU share of the event loop's thread."""
         self.refusals_per_second = MAX_REFUSALS_PER_SECOND
-        """The current rate limit for refusals."""
+        """The current rate limit for refusals of clients that retry too early."""
         self._due = 0.0
         self._probed_at = 0.0
         self._computed_seconds = 0.0

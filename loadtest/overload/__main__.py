@@ -127,6 +127,8 @@ def _read_arguments() -> tuple[OverloadOptions, float]:
         times=found.times,
         seconds=found.seconds,
         connections=found.connections,
+        # Each connection is a client of its own: a gateway delays a user that retries early.
+        buyers=found.connections,
         patient=found.patient,
     )
     return options, found.worker_share

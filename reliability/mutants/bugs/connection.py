@@ -4,11 +4,13 @@ from reliability.mutants.mutant import Mutant
 
 CLIENT_DISCONNECTS = "gateway/server/client_disconnects.py"
 LOAD_SHEDDING = "gateway/server/load_shedding.py"
+RETRY_TIMES = "gateway/server/retry_times.py"
 OVERLOAD = "gateway/server/overload.py"
 REQUEST_HEADS = "gateway/server/request_heads.py"
 
 TEST_CLIENT_DISCONNECTS = "tests/gateway/server/test_client_disconnects.py"
 TEST_LOAD_SHEDDING = "tests/gateway/server/test_load_shedding.py"
+TEST_RETRY_TIMES = "tests/gateway/server/test_retry_times.py"
 TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_REQUEST_HEADS = "tests/gateway/server/test_request_heads.py"
 
@@ -68,6 +70,14 @@ MUTANTS = (
         "                await asyncio.sleep(pause_seconds)\n",
         "                pass\n",
         (TEST_LOAD_SHEDDING,),
+    ),
+    Mutant(
+        "patient_clients_delayed",
+        "clients that honour Retry-After wait seconds for a refusal",
+        RETRY_TIMES,
+        "        return now < self._retry_at.get(client, now)\n",
+        "        return True\n",
+        (TEST_RETRY_TIMES,),
     ),
     Mutant(
         "reads_shed_for_workers",

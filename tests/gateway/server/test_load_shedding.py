@@ -25,9 +25,11 @@ class Guarded:
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self._middleware = LoadSheddingMiddleware(self._app, self.overload)
+        self._middleware = LoadSheddingMiddleware(
+            self._app, self.overload, lambda scope: str(scope["client"][0])
+        )
 
-    async def ask(self, path: str = "/v1/cart", kind: str = "http") -> Any:
+    async def ask(self, path: str = "/v1/cart", kind: str = "http", client: str = "a") -> Any:
         """Return status, headers and body; None where the app answered."""
         sent: list[Any] = []
 
@@ -37,7 +39,8 @@ class Guarded:
         async def receive() -> Any:
             raise AssertionError("the body of a refused request is not read")
 
-        await self._middleware({"type": kind, "method": "GET", "path": path}, receive, send)
+        scope = {"type": kind, "method": "GET", "path": path, "client": (client, 1)}
+        await self._middleware(scope, receive, send)
         if not sent:
             return None
         return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
@@ -93,6 +96,7 @@ async def test_clients_that_retry_at_once_wait_for_their_turn(
 ):
     guarded.overload.refusals_per_second = 10
     make_busy(guarded.overload)
+    await guarded.ask()
     started = time.monotonic()
 
     async def refused_after() -> float:
@@ -102,6 +106,27 @@ async def test_clients_that_retry_at_once_wait_for_their_turn(
     after = await asyncio.gather(*(refused_after() for _ in range(3)))
     assert after == sorted(after)
     assert after[0] < 0.2 < after[2] < load_shedding.MAX_PAUSE_SECONDS
+
+
+async def test_only_clients_that_retry_too_early_wait(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+):
+    guarded.overload.refusals_per_second = 0.1
+    monkeypatch.setattr(load_shedding, "MAX_PAUSE_SECONDS", 0.2)
+    make_busy(guarded.overload)
+    retry_after = int((await guarded.ask(client="patient"))[1][b"retry-after"])
+    assert retry_after == 1
+    await guarded.ask(client="impatient")
+    started = time.monotonic()
+    for number in range(10):
+        await guarded.ask(client=f"new {number}")
+    assert time.monotonic() - started < 0.1
+    await guarded.ask(client="impatient")
+    assert time.monotonic() - started >= 0.2
+    await asyncio.sleep(retry_after)
+    started = time.monotonic()
+    await guarded.ask(client="patient")
+    assert time.monotonic() - started < 0.1
 
 
 async def test_no_refusal_waits_longer_than_its_bound(
