@@ -1,4 +1,4 @@
-"""`python -m loadtest.bench`: measures all cases in turn, or growth, memory or cliffs."""
+"""`python -m loadtest.bench`: measures all cases in turn, or growth, memory, cliffs or orders."""
 
 import argparse
 import signal
@@ -26,6 +26,14 @@ from loadtest.bench.growth.measure import measure_growth
 from loadtest.bench.growth.summary import write_growth
 from loadtest.bench.memory.measure import measure_memory
 from loadtest.bench.memory.summary import write_memory
+from loadtest.bench.orders.measure import (
+    Cancelling,
+    OrderRates,
+    measure_cancelling,
+    measure_full_rates,
+    measure_rates,
+)
+from loadtest.bench.orders.summary import markdown as markdown_of_orders
 from loadtest.bench.system.deployment import Deployment
 from loadtest.progress import say
 from loadtest.queue.amqp import BrokerError
@@ -45,6 +53,8 @@ def main() -> int:
             findings = _memory(found)
         elif found.cliffs:
             findings = _cliffs(found)
+        elif found.orders:
+            findings = _orders(found)
         else:
             findings = _cases(found)
     except (PreparationError, BrokerError, Unavailable) as error:
@@ -108,6 +118,22 @@ def _cliffs(found: argparse.Namespace) -> list[str]:
             due += [measure_due_holds(deployment, same_type=same) for same in (True, False)]
     say(f"\n{markdown_of_cliffs(openings, due, idle)}")
     measured: list[Opening | DueHolds] = [*openings, *due]
+    return [finding for each in measured for finding in each.findings]
+
+
+def _orders(found: argparse.Namespace) -> list[str]:
+    empty, full, cancelled = [], [], []
+    for _ in range(found.rounds):
+        with services("tests") as places, Deployment(places) as deployment:
+            rates, sale = measure_rates(deployment, found.sales, found.seconds)
+            empty.append(rates)
+            cancelled.append(measure_cancelling(deployment, sale))
+        with services("tests") as places, Deployment(places) as deployment:
+            full.append(
+                measure_full_rates(deployment, found.paid_orders, found.sales, found.seconds)
+            )
+    say(f"\n{markdown_of_orders(empty, full, cancelled)}")
+    measured: list[OrderRates | Cancelling] = [*empty, *full, *cancelled]
     return [finding for each in measured for finding in each.findings]
 
 

@@ -7,6 +7,8 @@ from loadtest.bench.growth.fill import Amounts
 
 FIGURES = Path(__file__).resolve().parent.parent.parent / "docs" / "figures"
 SECONDS = 8.0
+SALES = 100_000
+PAID_ORDERS = 1_000_000
 MEMORY_SECONDS = 180.0
 """Long enough for a first minute and later ones."""
 
@@ -21,12 +23,21 @@ def read_arguments() -> argparse.Namespace:
         found.seconds = MEMORY_SECONDS if found.memory else SECONDS
     if found.rounds < 1 or found.seconds < 1:
         parser.error("--rounds and --seconds are at least 1")
-    if min(found.outcomes, found.users, found.carts, found.commands) < 1:
-        parser.error("--outcomes, --users, --carts and --commands are at least 1")
+    amounts = (found.outcomes, found.users, found.carts, found.commands)
+    if min(*amounts, found.sales, found.paid_orders) < 1:
+        parser.error(
+            "--outcomes, --users, --carts, --commands, --sales and --paid-orders are at least 1"
+        )
     if found.carts > found.users:
         parser.error("--carts are at most --users: a user has one active cart")
     whole = not (
-        found.report or found.growth or found.memory or found.cliffs or found.quick or found.only
+        found.report
+        or found.growth
+        or found.memory
+        or found.cliffs
+        or found.orders
+        or found.quick
+        or found.only
     )
     if found.docs is None and whole:
         found.docs = FIGURES
@@ -66,9 +77,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the first seconds of a sale, and holds that fall due by the thousand",
     )
+    what.add_argument(
+        "--orders", action="store_true", help="check-outs, payments, and an event that is cancelled"
+    )
     full, long = Amounts(), 1_000_000
     parser.add_argument("--outcomes", type=int, default=full.outcomes, help="in the full tables")
     parser.add_argument("--users", type=int, default=full.users, help="in the full tables")
     parser.add_argument("--carts", type=int, default=full.carts, help="in the full tables")
     parser.add_argument("--commands", type=int, default=long, help="of the long run")
+    parser.add_argument("--sales", type=int, default=SALES, help="paid orders that are cancelled")
+    parser.add_argument(
+        "--paid-orders", type=int, default=PAID_ORDERS, help="in the tables that are full of them"
+    )
     return parser

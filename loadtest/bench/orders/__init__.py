@@ -1,0 +1,1 @@
+"""What orders cost: check-outs and payments through the queue, and the cancelling of an event."""
