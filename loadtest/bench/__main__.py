@@ -127,7 +127,7 @@ def _orders(found: argparse.Namespace) -> list[str]:
         with services("tests") as places, Deployment(places) as deployment:
             rates, sale = measure_rates(deployment, found.sales, found.seconds)
             empty.append(rates)
-            cancelled.append(measure_cancelling(deployment, sale))
+            cancelled.append(measure_cancelling(deployment, sale, found.seconds))
         with services("tests") as places, Deployment(places) as deployment:
             full.append(
                 measure_full_rates(deployment, found.paid_orders, found.sales, found.seconds)

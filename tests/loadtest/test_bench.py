@@ -60,6 +60,23 @@ async def test_growth(tmp_path: Path) -> None:
         assert f"| {case['name']} |" in output
 
 
+async def test_orders(tmp_path: Path) -> None:
+    size = ("--sales", "250", "--paid-orders", "500")
+    output = await bench(tmp_path, "--orders", *size, "--rounds", "1", "--seconds", "2")
+    rows = [line for line in output.splitlines() if line.startswith("| ")]
+    figures = {row.split(" | ")[0]: row.split(" | ")[1:] for row in rows}
+    sold = ("| check-out of", "| recording a payment", "| whole sales over HTTP")
+    for start in sold:
+        (name,) = (name for name in figures if name.startswith(start))
+        per_second, hot_rows, with_orders = figures[name]
+        assert int(per_second.replace(",", "")) > 0
+        assert float(hot_rows) > 0
+        assert float(with_orders.removesuffix(" |")) > 0
+    seconds, *_ = figures["| with 250 paid orders"]
+    assert float(seconds.removesuffix(" s")) < 30
+    assert "All books balance." in output
+
+
 async def test_memory(tmp_path: Path) -> None:
     output = await bench(tmp_path, "--memory", "--commands", "2000", "--seconds", "3")
     document = written(tmp_path, "memory")

@@ -29,9 +29,8 @@ HTTP_SALES = Case(
 COMMANDS_PER_SALE = 3
 OTHER_BUYERS = 4_000
 """Of another event, while one is cancelled."""
-BEFORE_SECONDS = 8.0
-STEADY_FROM_SECOND = 3
-AFTER_SECONDS = 30.0
+MEANWHILE = 4
+"""For so many times as long as before the cancelling, buyers of the other event go on."""
 PATIENCE_SECONDS = 180.0
 LOOK_EVERY_SECONDS = 0.2
 QUIET = Progress(quiet=True)
@@ -99,25 +98,24 @@ def measure_full_rates(
     return measure_rates(deployment, orders, seconds)[0]
 
 
-def measure_cancelling(deployment: Deployment, sale: Sale) -> Cancelling:
+def measure_cancelling(deployment: Deployment, sale: Sale, before_seconds: float) -> Cancelling:
     """Cancel the event of a sale while buyers of another one come as fast as they can."""
     deployment.serve(1, 1)
-    watch = _Watch(deployment, sale)
+    watch = _Watch(deployment, sale, before_seconds)
     options = QueueOptions(
         replace(QUEUE_100.workload, buyers=OTHER_BUYERS),
         deployment.broker_url,
         database_url=deployment.database_url,
-        seconds=BEFORE_SECONDS + AFTER_SECONDS,
+        seconds=before_seconds * (1 + MEANWHILE),
     )
     result, seconds = uvloop.run(_cancel_under_load(options, watch, deployment))
-    first = int(BEFORE_SECONDS)
-    before = [row.rate for row in result.timeline[STEADY_FROM_SECOND:first]]
-    until = first + max(1, min(math.ceil(seconds), int(AFTER_SECONDS)))
-    meanwhile = result.timeline[first:until]
+    first = int(before_seconds)
+    before = result.timeline[first // 2 : first]  # the first half warms up
+    meanwhile = result.timeline[first : first + math.ceil(seconds)]
     cancelling = Cancelling(
         len(sale.fixtures.buyers),
         seconds,
-        mean(before),
+        mean(row.rate for row in before),
         mean(row.rate for row in meanwhile),
         max(row.p99_ms or 0.0 for row in meanwhile),
         tuple(result.books.findings) if result.books else (),
@@ -137,8 +135,9 @@ async def _cancel_under_load(
 class _Watch:
     """Cancels the event some seconds after the load began, and notes when no order is left."""
 
-    def __init__(self, deployment: Deployment, sale: Sale) -> None:
+    def __init__(self, deployment: Deployment, sale: Sale, before_seconds: float) -> None:
         self._deployment = deployment
+        self._before_seconds = before_seconds
         self._fixtures = sale.fixtures
         self._task: asyncio.Task[float]
 
@@ -153,7 +152,7 @@ class _Watch:
 
     async def _cancel(self) -> float:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(BEFORE_SECONDS)
+        await asyncio.sleep(self._before_seconds)
         command = CancelEvent(
             command_id=new_id(),
             user_id=self._fixtures.organizer.user_id,
