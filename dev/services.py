@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Literal
 
 from dev.addresses import last_part, shown, with_last_part
-from dev.home import Home, lasting_home, temporary_home
+from dev.home import Home, MakeHome, lasting_home, temporary_home
 from dev.progress import say
 from dev.servers.discovery import Server, Unavailable
 from dev.servers.postgres import create_database, drop_database, find_postgres
@@ -40,14 +40,23 @@ def services(purpose: Purpose) -> Iterator[Services]:
     """Find or start both. Raises `Unavailable` if that fails for one."""
     with ExitStack() as stack:
         home = cache(partial(_home, purpose, stack))
-        name = NAME if purpose == "up" else f"{NAME}_test_{secrets.token_hex(4)}"
-        postgres = find_postgres(home, stack)
-        database_url = _database(postgres, name, purpose, stack)
-        say(postgres_line := f"postgres: {postgres.how}, database {last_part(database_url)}")
+        name = _name(purpose)
+        database_url, postgres_line = _found_database(home, name, purpose, stack)
         rabbitmq = find_rabbitmq(home, stack)
         broker_url = _vhost(rabbitmq, name, purpose, stack)
         say(rabbitmq_line := f"rabbitmq: {rabbitmq.how}, vhost {last_part(broker_url) or '/'}")
         yield Services(database_url, broker_url, (postgres_line, rabbitmq_line))
+
+
+@contextmanager
+def database(purpose: Purpose) -> Iterator[str]:
+    """Find or start Postgres alone; yield the URL of a database. Raises `Unavailable`.
+
+    For what needs no queue: making a vhost may take seconds.
+    """
+    with ExitStack() as stack:
+        home = cache(partial(_home, purpose, stack))
+        yield _found_database(home, _name(purpose), purpose, stack)[0]
 
 
 @contextmanager
@@ -66,6 +75,20 @@ def private_rabbitmq() -> Iterator[PrivateRabbitMQ]:
 
 def _home(purpose: Purpose, stack: ExitStack) -> Home:
     return lasting_home() if purpose == "up" else stack.enter_context(temporary_home())
+
+
+def _name(purpose: Purpose) -> str:
+    return NAME if purpose == "up" else f"{NAME}_test_{secrets.token_hex(4)}"
+
+
+def _found_database(
+    home: MakeHome, name: str, purpose: Purpose, stack: ExitStack
+) -> tuple[str, str]:
+    """Return the URL of a database, and a line about its server."""
+    postgres = find_postgres(home, stack)
+    database_url = _database(postgres, name, purpose, stack)
+    say(line := f"postgres: {postgres.how}, database {last_part(database_url)}")
+    return database_url, line
 
 
 def _database(server: Server, name: str, purpose: Purpose, stack: ExitStack) -> str:

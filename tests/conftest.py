@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from dev.services import Services, services
+from dev.services import Services, database, services
+from tests.databases import copy_of, services_with_copy_of
 from tests.deployment import Deployment
 from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
     pytest_collection_modifyitems,
@@ -34,23 +35,35 @@ def broker_url(own_services: Services) -> str:
 
 
 @pytest.fixture(scope="session")
-def database_url(own_services: Services) -> str:
-    """The URL of a migrated database."""
-    migrate(own_services.database_url)
-    return own_services.database_url
+def template_url() -> Iterator[str]:
+    """The URL of a migrated database to be copied: that takes a tenth of the time of migrating.
+
+    Nothing may connect to it, or it cannot be copied.
+    """
+    with database("tests") as url:
+        migrate(url)
+        yield url
 
 
 @pytest.fixture(scope="session")
-async def system() -> AsyncIterator[Deployment]:
+async def database_url(template_url: str) -> AsyncIterator[str]:
+    """The URL of a migrated database."""
+    async with copy_of(template_url) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def system(template_url: str) -> AsyncIterator[Deployment]:
     """Two gateways and two workers, as processes, on a database and a vhost of their own.
 
     Not on those of the other fixtures: its workers would take the commands of other tests.
     """
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, own.broker_url) as deployment:
-            await deployment.start(gateways=2, workers=2)
-            yield deployment
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(own.database_url, own.broker_url) as deployment,
+    ):
+        await deployment.start(gateways=2, workers=2)
+        yield deployment
 
 
 def migrate(database_url: str) -> None:

@@ -1,12 +1,14 @@
-"""Databases for single tests, copied from a migrated one."""
+"""Databases and services for single tests or modules, copied from a migrated database."""
 
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 
 from dev.addresses import last_part, with_last_part
+from dev.services import Services, services
 
 
 @asynccontextmanager
@@ -23,3 +25,11 @@ async def copy_of(database_url: str) -> AsyncIterator[str]:
             await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await administrator.close()
+
+
+@asynccontextmanager
+async def services_with_copy_of(database_url: str) -> AsyncIterator[Services]:
+    """Yield a vhost and a copy of the database, both dropped at the end."""
+    with services("tests") as own:
+        async with copy_of(database_url) as url:
+            yield replace(own, database_url=url)

@@ -1,16 +1,15 @@
 """A filled database is as the worker would have left it, and its books balance."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
-from dev.services import services
 from loadtest.bench.growth.fill import Amounts, Filled, fill
 from loadtest.bench.growth.whole_books import check_whole_books
 from shared.ids import is_uuid7, unix_ms
 from shared.outcomes import CartResult, decode_outcome
-from tests.conftest import migrate
+from tests.databases import copy_of
 
 AMOUNTS = Amounts(outcomes=2_000, users=200, carts=150)
 DAY_MS = 24 * 3_600 * 1_000
@@ -19,10 +18,9 @@ DOCUMENT_CHARACTERS = 458
 
 
 @pytest.fixture(scope="module")
-def filled_database_url() -> Iterator[str]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        yield own.database_url
+async def filled_database_url(template_url: str) -> AsyncIterator[str]:
+    async with copy_of(template_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from dev.services import services
+from dev.services import database
 from shared.ids import id_at
 from tests.conftest import migrate
 from tests.databases import copy_of
@@ -54,22 +54,21 @@ async def partitions(connection: asyncpg.Connection) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def originals() -> Iterator[tuple[str, str]]:
-    """An empty database and a migrated one, to be copied."""
-    with services("tests") as empty, services("tests") as migrated:
-        migrate(migrated.database_url)
-        yield empty.database_url, migrated.database_url
-
-
-@pytest.fixture
-async def empty_url(originals: tuple[str, str]) -> AsyncIterator[str]:
-    async with copy_of(originals[0]) as url:
+def original() -> Iterator[str]:
+    """An empty database, to be copied."""
+    with database("tests") as url:
         yield url
 
 
 @pytest.fixture
-async def migrated_url(originals: tuple[str, str]) -> AsyncIterator[str]:
-    async with copy_of(originals[1]) as url:
+async def empty_url(original: str) -> AsyncIterator[str]:
+    async with copy_of(original) as url:
+        yield url
+
+
+@pytest.fixture
+async def migrated_url(template_url: str) -> AsyncIterator[str]:
+    async with copy_of(template_url) as url:
         yield url
 
 

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import services
+from dev.services import database
 from tests.conftest import migrate
 from worker.storage.engine import create_engine
 from worker.storage.tables import metadata
@@ -23,10 +23,10 @@ FOLDER = Path(__file__).parents[2] / "migrations"
 @pytest.fixture(scope="module")
 async def migrated() -> AsyncIterator[tuple[AsyncEngine, str]]:
     """A migrated database for this module."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        engine = create_engine(own.database_url, 3)
-        yield engine, own.database_url
+    with database("tests") as url:
+        migrate(url)
+        engine = create_engine(url, 3)
+        yield engine, url
         await engine.dispose()
 
 
@@ -81,8 +81,8 @@ async def test_each_declared_constraint_is_there_under_its_name(
 ) -> None:
     """The comparison above does not cover checks and the predicates of partial indexes."""
     migrated_content = [line for line in await content(migrated[0]) if "read_model" not in line]
-    with services("tests") as own:
-        engine = create_engine(own.database_url, 1)
+    with database("tests") as url:
+        engine = create_engine(url, 1)
         async with engine.begin() as connection:
             await connection.execute(text("CREATE SCHEMA booking"))
             await connection.run_sync(metadata.create_all)
@@ -110,9 +110,9 @@ async def test_migrating_again_changes_nothing(migrated: tuple[AsyncEngine, str]
 
 async def test_migrating_twice_at_once_is_harmless() -> None:
     """Two machines of one deployment start together."""
-    with services("tests") as own:
-        await asyncio.gather(*(asyncio.to_thread(migrate, own.database_url) for _ in range(2)))
-        engine = create_engine(own.database_url, 1)
+    with database("tests") as url:
+        await asyncio.gather(*(asyncio.to_thread(migrate, url) for _ in range(2)))
+        engine = create_engine(url, 1)
         async with engine.connect() as connection:
             versions = await connection.execute(text("SELECT version_num FROM alembic_version"))
             assert len(versions.all()) == 1

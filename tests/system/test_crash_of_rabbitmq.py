@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from dev.servers.private_rabbitmq import PrivateRabbitMQ
-from dev.services import private_rabbitmq, services
+from dev.services import private_rabbitmq
 from shared.ids import new_id
-from tests.conftest import migrate
+from tests.databases import copy_of
 from tests.deployment import Deployment, Process
 from tests.system.amqp import Queue
 from tests.system.books import Books
@@ -38,12 +38,15 @@ async def rabbitmq() -> AsyncIterator[PrivateRabbitMQ]:
 
 
 @pytest.fixture(scope="module")
-async def own_site(rabbitmq: PrivateRabbitMQ, http: httpx.AsyncClient) -> AsyncIterator[Site]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, rabbitmq.url) as deployment:
-            await deployment.start(gateways=2, workers=1)
-            yield Site(deployment, http)
+async def own_site(
+    rabbitmq: PrivateRabbitMQ, http: httpx.AsyncClient, template_url: str
+) -> AsyncIterator[Site]:
+    async with (
+        copy_of(template_url) as database_url,
+        Deployment(database_url, rabbitmq.url) as deployment,
+    ):
+        await deployment.start(gateways=2, workers=1)
+        yield Site(deployment, http)
 
 
 async def kill(node: PrivateRabbitMQ) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dev.services import services
 from shared.ids import id_at
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.deployment import Deployment
 from tests.system.amqp import Queue, reservation
 from tests.system.books import Books
@@ -24,18 +23,19 @@ WINDOW_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-async def brief(http: httpx.AsyncClient) -> AsyncIterator[Site]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(
+async def brief(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(
             own.database_url,
             own.broker_url,
             hold_seconds=str(HOLD_SECONDS),
             max_hold_seconds=str(MAX_HOLD_SECONDS),
             command_window_seconds=str(WINDOW_SECONDS),
-        ) as deployment:
-            await deployment.start(gateways=1, workers=1)
-            yield Site(deployment, http)
+        ) as deployment,
+    ):
+        await deployment.start(gateways=1, workers=1)
+        yield Site(deployment, http)
 
 
 @pytest.fixture(scope="module")

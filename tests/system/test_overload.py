@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from dev.services import services
 from gateway.server.overload import MAX_IN_FLIGHT_COMMANDS
 from loadtest.overload import run
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadOptions, OverloadResult, compare, run_overload
 from loadtest.overload.tally import Tally
 from loadtest.progress import Progress
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.deployment import JWT_SECRET, Deployment
 from tests.system.books import Books
 
@@ -30,12 +29,13 @@ NORMAL_P99_SECONDS = 2.0
 
 
 @pytest.fixture(scope="module")
-async def deployment() -> AsyncIterator[Deployment]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, own.broker_url) as deployment:
-            await deployment.start()
-            yield deployment
+async def deployment(template_url: str) -> AsyncIterator[Deployment]:
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(own.database_url, own.broker_url) as deployment,
+    ):
+        await deployment.start()
+        yield deployment
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dev.services import services
 from payments.stripe.events import AGENT, ORDER
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.deployment import Deployment, Process
 from tests.payments.serving import serving
 from tests.payments.stripe.events import encoded, event, refund, session, signature
@@ -24,13 +23,14 @@ SESSION = re.compile(r'name="session" value="([0-9a-f-]{36})"')
 
 
 @pytest.fixture(scope="module")
-async def shop(http: httpx.AsyncClient) -> AsyncIterator[Site]:
+async def shop(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
     """A site with the demo provider."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, own.broker_url) as deployment:
-            await deployment.start(demo_payments=True)
-            yield Site(deployment, http)
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(own.database_url, own.broker_url) as deployment,
+    ):
+        await deployment.start(demo_payments=True)
+        yield Site(deployment, http)
 
 
 @pytest.fixture(scope="module")

@@ -2,27 +2,27 @@
 
 import httpx
 
-from dev.services import services
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.deployment import Deployment
 from tests.system.clients import Site, eventually, fresh_email, is_live, refused, succeeded
 
 
 async def test_before_the_first_worker_there_is_no_queue_and_no_202(
-    http: httpx.AsyncClient,
+    http: httpx.AsyncClient, template_url: str
 ) -> None:
-    with services("tests") as own:
-        migrate(own.database_url)
-        async with Deployment(own.database_url, own.broker_url) as deployment:
-            gateway = deployment.add("gateway", deployment.gateways)
-            await gateway.launch()
-            site = Site(deployment, http)
-            await eventually(lambda: is_live(gateway, http), bool, within_seconds=20)
-            for prefer in ("respond-async", "wait=10"):
-                answer = await site.register(fresh_email(), Prefer=prefer)
-                assert refused(answer, 503, "broker_unavailable")["command_id"]
-                assert int(answer.headers["retry-after"]) >= 1
-            # The queue comes with the first worker, and the gateway finds it by itself.
-            await deployment.add("worker", deployment.workers).start()
-            await gateway.ready()
-            succeeded(await site.register(fresh_email()), 201)
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(own.database_url, own.broker_url) as deployment,
+    ):
+        gateway = deployment.add("gateway", deployment.gateways)
+        await gateway.launch()
+        site = Site(deployment, http)
+        await eventually(lambda: is_live(gateway, http), bool, within_seconds=20)
+        for prefer in ("respond-async", "wait=10"):
+            answer = await site.register(fresh_email(), Prefer=prefer)
+            assert refused(answer, 503, "broker_unavailable")["command_id"]
+            assert int(answer.headers["retry-after"]) >= 1
+        # The queue comes with the first worker, and the gateway finds it by itself.
+        await deployment.add("worker", deployment.workers).start()
+        await gateway.ready()
+        succeeded(await site.register(fresh_email()), 201)

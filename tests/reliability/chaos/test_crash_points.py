@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -13,14 +13,14 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import Services, services
+from dev.services import Services
 from reliability.chaos.system.crash_trigger import CrashPoint, GatewayPoint, Point
 from reliability.chaos.system.proxy import Proxy
 from reliability.chaos.system.service import Service
 from reliability.chaos.system.system_under_test import through
 from shared.ids import new_id
 from tests.builders import reserve
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.deployment import JWT_SECRET, Deployment
 from tests.system.clients import Person, Site, succeeded
 from tests.worker.harness import Harness, eventually
@@ -35,9 +35,8 @@ SETTLES_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Services]:
-    with services("tests") as found:
-        migrate(found.database_url)
+async def own(template_url: str) -> AsyncIterator[Services]:
+    async with services_with_copy_of(template_url) as found:
         yield found
 
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
-from dev.services import Services, services
+from dev.services import Services
 from reliability.chaos.checks.database import Database
 from reliability.chaos.checks.monitor import Monitor
-from tests.conftest import migrate
+from tests.databases import services_with_copy_of
 from tests.worker.harness import Harness, eventually
 from worker.storage.engine import create_engine
 
@@ -19,10 +19,9 @@ EVERY_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Services]:
+async def own(template_url: str) -> AsyncIterator[Services]:
     """Not those of other tests, which corrupt the database and in which deadlocks are counted."""
-    with services("tests") as found:
-        migrate(found.database_url)
+    async with services_with_copy_of(template_url) as found:
         yield found
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
@@ -15,10 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dev.addresses import free_port
-from dev.services import services
 from shared.ids import new_id
 from tests.builders import reserve
-from tests.conftest import migrate
+from tests.databases import copy_of
 from tests.worker.harness import Harness, eventually
 from worker.audit import snapshot
 from worker.audit.checks import CHECKS
@@ -32,11 +31,10 @@ NOT_DEFENDED = """
 
 
 @pytest.fixture(scope="module")
-def database_url() -> Iterator[str]:
+async def database_url(template_url: str) -> AsyncIterator[str]:
     """Books of our own, whose last line of defence is taken away: here things go wrong."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        yield own.database_url
+    async with copy_of(template_url) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import services
 from tests.builders import COMMAND_WINDOW, RULES, id_made_at, release_cart, reserve
-from tests.conftest import migrate
 from tests.databases import copy_of
 from tests.worker.harness import Harness, decode, eventually, summary
 from worker import committer as group_commit
@@ -32,17 +30,10 @@ DAY = timedelta(days=1)
 GAUGE = "holdfast_outcome_partitions_ahead_days"
 
 
-@pytest.fixture(scope="module")
-def original() -> Iterator[str]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        yield own.database_url
-
-
 @pytest.fixture
-async def own_engine(original: str) -> AsyncIterator[AsyncEngine]:
+async def own_engine(template_url: str) -> AsyncIterator[AsyncEngine]:
     """Of a database whose partitions a test may take away."""
-    async with copy_of(original) as url:
+    async with copy_of(template_url) as url:
         engine = create_engine(url, 8)
         yield engine
         await engine.dispose()

@@ -1,7 +1,7 @@
 """Closed carts past retention are deleted, in bounded batches, and nothing else is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -9,9 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import services
 from tests.builders import id_made_at, release_cart, reserve
-from tests.conftest import migrate
 from tests.databases import copy_of
 from tests.worker.harness import Harness, eventually
 from worker.audit.snapshot import take_snapshot
@@ -25,16 +23,9 @@ BEFORE = NOW - 30 * DAY
 """Where the retention of these tests begins."""
 
 
-@pytest.fixture(scope="module")
-def original() -> Iterator[str]:
-    with services("tests") as own:
-        migrate(own.database_url)
-        yield own.database_url
-
-
 @pytest.fixture
-async def own_url(original: str) -> AsyncIterator[str]:
-    async with copy_of(original) as url:
+async def own_url(template_url: str) -> AsyncIterator[str]:
+    async with copy_of(template_url) as url:
         yield url
 
 

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import services
 from gateway.read_model import queries
 from gateway.read_model.order_queries import (
     OrderFilter,
@@ -41,7 +40,7 @@ from tests.builders import (
     reserve,
     set_quantity,
 )
-from tests.conftest import migrate
+from tests.databases import copy_of
 from tests.worker.harness import Harness
 from worker.apply import apply
 from worker.operations.cancelled_events import cancel_some
@@ -134,15 +133,14 @@ def watch(engine: AsyncEngine) -> Watched:
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[tuple[str, Harness]]:
+async def database(template_url: str) -> AsyncIterator[tuple[str, Harness]]:
     """A database of its own, and a worker on it that is not watched. Only the test analyzes it."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        engine = create_engine(own.database_url, 2)
+    async with copy_of(template_url) as url:
+        engine = create_engine(url, 2)
         harness = Harness(engine)
         for table in TABLES:
             await run(engine, f"ALTER TABLE booking.{table} SET (autovacuum_enabled = off)")
-        yield own.database_url, harness
+        yield url, harness
         await engine.dispose()
 
 

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dev.services import services
 from tests.builders import (
     RULES,
     create_event,
@@ -21,7 +20,7 @@ from tests.builders import (
     reserve,
     set_quantity,
 )
-from tests.conftest import migrate
+from tests.databases import copy_of
 from tests.worker.harness import Harness
 from worker.apply import apply
 from worker.operations import cancelled_events, retention, sweep
@@ -111,11 +110,10 @@ async def test_a_batch_of_duplicates_writes_nothing(harness: Harness, sent: list
 
 
 @pytest.fixture(scope="module")
-async def empty_database() -> AsyncIterator[AsyncEngine]:
+async def empty_database(template_url: str) -> AsyncIterator[AsyncEngine]:
     """Migrated, never analyzed, without a row."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        engine = create_engine(own.database_url, 2)
+    async with copy_of(template_url) as url:
+        engine = create_engine(url, 2)
         yield engine
         await engine.dispose()
 
@@ -177,11 +175,10 @@ TABLES_WITH_ROWS = text("""
 
 
 @pytest.fixture(scope="module")
-async def never_analyzed_database() -> AsyncIterator[AsyncEngine]:
+async def never_analyzed_database(template_url: str) -> AsyncIterator[AsyncEngine]:
     """Grown, and the planner has not yet been told."""
-    with services("tests") as own:
-        migrate(own.database_url)
-        engine = create_engine(own.database_url, 2)
+    async with copy_of(template_url) as url:
+        engine = create_engine(url, 2)
         async with engine.begin() as connection:
             for table in (await connection.execute(TABLES_WITH_ROWS)).scalars().all():
                 await connection.execute(
