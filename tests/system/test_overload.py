@@ -69,6 +69,7 @@ async def overload(
         buyers=100,
     )
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(run, "WARM_UP_SECONDS", 1.0)
         patched.setattr(run, "NORMAL_P99_SECONDS", NORMAL_P99_SECONDS)
         return await run_overload(options, Progress(quiet=True))
 
