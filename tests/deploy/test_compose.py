@@ -66,6 +66,14 @@ def test_no_provider_of_payments_is_on_by_default_and_the_demo_least_of_all() ->
     ]
 
 
+def test_the_image_is_given_all_that_it_copies() -> None:
+    copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    given = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+
+    assert copied
+    assert set(copied) == set(given)
+
+
 def test_the_payments_process_is_shown_no_database_and_no_broker() -> None:
     assert "DATABASE_URL" not in services()["payments"]
     assert "BROKER_URL" not in services()["payments"]
