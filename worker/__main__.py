@@ -29,6 +29,7 @@ from worker.messaging.replies import ReplySender
 from worker.operations.cancelled_events import cancel_orders
 from worker.operations.health import health_routes
 from worker.operations.partitions import create_committer
+from worker.operations.postgres_settings import warn_of_settings
 from worker.operations.retention import delete_closed_carts_forever
 from worker.operations.sweep import sweep
 from worker.poison_messages import PoisonSuspects
@@ -73,6 +74,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         deleting = asyncio.create_task(
             delete_closed_carts_forever(engine, settings.retention), name="retention"
         )
+        checking = asyncio.create_task(warn_of_settings(engine), name="Postgres's settings")
         binding = asyncio.create_task(ensure_binding(broker), name="bindings")
         # Objects made at the start live as long as the process: collections may skip them.
         gc.collect()
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> AsgiFastStream:
         gc.set_threshold(GC_THRESHOLD)
         yield
         binding.cancel()
+        checking.cancel()
         deleting.cancel()
         keeping.cancel()
         cancelling.cancel()
