@@ -6,24 +6,25 @@ import random as global_random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from random import Random
 
-from reliability.simulation.clients import Clients
-from reliability.simulation.fakes.broker import Broker
-from reliability.simulation.fakes.postgres import restart
-from reliability.simulation.fakes.tables import Database
-from reliability.simulation.fakes.virtual_time import NothingLeftError, VirtualLoop, run
-from reliability.simulation.faults import Faults
-from reliability.simulation.invariants import (
+from reliability.simulation.checks.invariants import (
     LONGEST_OVERDUE,
     Order,
     ReplyMonitor,
     check_invariants,
     order_of_decisions,
 )
-from reliability.simulation.model import Model
+from reliability.simulation.checks.model import Model
+from reliability.simulation.checks.state import State
+from reliability.simulation.clients.clients import Clients
+from reliability.simulation.fakes.broker import Broker
+from reliability.simulation.fakes.postgres import restart
+from reliability.simulation.fakes.tables import Database
+from reliability.simulation.fakes.virtual_time import NothingLeftError, VirtualLoop, run
+from reliability.simulation.faults import Faults
 from reliability.simulation.worker import Worker
 from worker.domain.book import Rules
 
@@ -95,9 +96,7 @@ class _Run:
         self._broker = Broker(
             self._faults, self._monitor, self._clients.take_reply, Random(seed).randrange
         )
-        self._model = Model(
-            self._database.tables, self._rules.hold, self._rules.max_hold, COMMAND_WINDOW
-        )
+        self._model = Model(State(self._database.tables), self._rules)
         self._workers: list[Worker] = []
         loop.set_exception_handler(self._on_error)
 
@@ -129,7 +128,7 @@ class _Run:
     async def _sell(self) -> None:
         """Let all clients send their commands, and await the answers."""
         visitors = self._random.randint(1, 4)
-        commands = self._random.choice((2, 5, 5, 10))
+        commands = self._random.choice((2, 5, 10, 15))
         await asyncio.gather(
             *(self._clients.visit(self._broker, commands) for _ in range(visitors))
         )
@@ -141,13 +140,25 @@ class _Run:
         in_health_since = self._loop.now()
         while self._broker.ready or self._broker.unacknowledged or self._database.open:
             await asyncio.sleep(0.1)
-        carts = self._database.tables["carts"]
-        while active := [cart for cart in carts.values() if cart.status == "active"]:
-            due_at = min(cart.expires_at for cart in active)
-            if max(due_at, in_health_since) + LONGEST_OVERDUE < self._loop.now():
-                self._verdict.violations.append("I9: a cart is overdue for more than 5 s")
+        while due_at := list(self._due(in_health_since)):
+            if min(due_at) + LONGEST_OVERDUE < self._loop.now():
+                self._verdict.violations.append("I9: a hold is overdue for more than 5 s")
                 return
             await asyncio.sleep(0.2)
+
+    def _due(self, in_health_since: datetime) -> Iterator[datetime]:
+        """When each cart, each pending order and each order of a cancelled event is to end."""
+        tables = self._database.tables
+        for cart in tables["carts"].values():
+            if cart.status == "active":
+                yield max(cart.expires_at, in_health_since)
+        for order in tables["orders"].values():
+            is_pending = order.status == "pending_payment"
+            if tables["events"][order.event_id].status == "cancelled":
+                if is_pending or order.status == "paid":
+                    yield in_health_since
+            elif is_pending:
+                yield max(order.held_until, in_health_since)
 
     # --- faults --------------------------------------------------------------------
 

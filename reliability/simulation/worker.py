@@ -18,6 +18,7 @@ from worker.domain.book import Rules
 from worker.messaging import consumer as consuming
 from worker.messaging.reading import Answer, read_entries
 from worker.messaging.replies import ReplySender
+from worker.operations.cancelled_events import cancel_orders
 from worker.operations.sweep import sweep
 from worker.poison_messages import (
     PoisonSuspects,
@@ -105,6 +106,7 @@ class Worker:
         self._committer.start()
         self._sending = self._spawn(self._replies.send())
         self._sweeping = self._spawn(sweep(engine, self._committer))
+        self._cancelling = self._spawn(cancel_orders(engine, self._committer))
         self._spawn(self._consume())
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -127,6 +129,7 @@ class Worker:
         if known and in_time and channel is not None and not channel.is_closed:
             self.broke_its_promise = bool(channel.unacknowledged)
         self._sweeping.cancel()
+        self._cancelling.cancel()
         self._sending.cancel()
         await self._committer.stop()
         self.is_dead = True

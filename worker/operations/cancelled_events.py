@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,8 +21,9 @@ INTERVAL_SECONDS = 1.0
 
 async def cancel_orders(engine: AsyncEngine, committer: Committer) -> None:
     """Cancel the orders of cancelled events, indefinitely."""
+    clock = asyncio.get_running_loop().time
     while True:
-        started = time.monotonic()
+        started = clock()
         try:
             cancelled = await cancel_some(engine, committer)
         except Exception as error:
@@ -32,7 +32,7 @@ async def cancel_orders(engine: AsyncEngine, committer: Committer) -> None:
             )
             cancelled = 0
         if cancelled:
-            await asyncio.sleep(PAUSES_PER_ROUND * (time.monotonic() - started))
+            await asyncio.sleep(PAUSES_PER_ROUND * (clock() - started))
         else:
             # With jitter: several workers should not take the same orders at the same time.
             await asyncio.sleep(INTERVAL_SECONDS * random.uniform(0.5, 1.0))

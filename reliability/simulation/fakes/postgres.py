@@ -9,12 +9,14 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from reliability.simulation.fakes.statements import KNOWN, split_rows
+from reliability.simulation.fakes.order_statements import ORDER_STATEMENTS
+from reliability.simulation.fakes.statements import CART_STATEMENTS, split_rows
 from reliability.simulation.fakes.tables import Database, OutcomeRow, Transaction
 from reliability.simulation.faults import Faults, Victim
 from worker.operations.sweep import DUE_HOLDS
 from worker.storage.driver import BEGIN, COMMIT
 
+KNOWN = CART_STATEMENTS | ORDER_STATEMENTS
 STATEMENT_SECONDS = 0.02
 AT_ONCE_SECONDS = 0.004
 """A shorter delay does not yield to other tasks."""
@@ -71,7 +73,10 @@ class Connection:
         now = self._database.now()
         carts = sorted(self._database.tables["carts"].values(), key=lambda cart: cart.expires_at)
         due = [(c.user_id, None) for c in carts if c.status == "active" and c.expires_at <= now]
-        return Result(due[: parameters["limit"]])
+        held = [o for o in self._database.tables["orders"].values() if o.held_until is not None]
+        due_orders = [(order.user_id, order.id) for order in held if order.held_until <= now]
+        limit = parameters["limit"]
+        return Result([*due[:limit], *due_orders[:limit]])
 
 
 class Result(list[tuple[str, str | None]]):

@@ -13,6 +13,7 @@ from asyncpg import InvalidTextRepresentationError, UniqueViolationError
 from reliability.simulation.fakes.tables import (
     CartRow,
     EventRow,
+    OrderItemRow,
     OutcomeRow,
     TicketTypeRow,
     Transaction,
@@ -28,9 +29,12 @@ Column = Sequence[Any]
 async def lock_users(
     tx: Transaction, sql: str, user_ids: Ids, wanted_ids: Ids, max_due: int
 ) -> Rows:
-    due = _due_users(tx, tx.database.now(), (), wanted_ids)
-    users = await tx.lock("users", [*user_ids, *due[:max_due]], sql)
-    return [(user.id, 0) for user in users]
+    now = tx.database.now()
+    due = _due_users(tx, now, (), wanted_ids)[:max_due]
+    due_items = due_order_items(tx, now, wanted_ids)[:max_due]
+    due += [item.user_id for item in due_items]
+    users = await tx.lock("users", [*user_ids, *due], sql)
+    return [(user.id, len(due_items)) for user in users]
 
 
 def _due_users(
@@ -45,6 +49,16 @@ def _due_users(
         and cart.user_id not in others
         and any(tx.get("lines", (cart_id, id)) for id in wanted)
     ]
+
+
+def due_order_items(tx: Transaction, due_at: datetime, wanted: Sequence[str]) -> list[OrderItemRow]:
+    """What due orders hold of the ticket types that are wanted, the longest due first."""
+    due = [
+        (item.held_until, item)
+        for _, item in tx.rows("items")
+        if item.ticket_type_id in wanted and item.held_until and item.held_until <= due_at
+    ]
+    return [item for _, item in sorted(due)]
 
 
 async def read_carts(tx: Transaction, sql: str, user_ids: Ids) -> Rows:
@@ -89,7 +103,9 @@ async def read_events(
     tx: Transaction, sql: str, ids: Ids, locked_users: Ids, wanted_ids: Ids, order_ids: Ids
 ) -> Rows:
     tx.clock = tx.database.now() if "clock_timestamp()" in sql else tx.began
-    overlooked = bool(_due_users(tx, tx.began, locked_users, wanted_ids))
+    overlooked = bool(_due_users(tx, tx.began, locked_users, wanted_ids)) or any(
+        item.order_id not in order_ids for item in due_order_items(tx, tx.began, wanted_ids)
+    )
     events = [tx.get("events", id) for id in ids]
     found = [event for event in events if event] or [[None] * len(EventRow._fields)]
     return [(tx.clock, overlooked, *event) for event in found]
@@ -142,8 +158,12 @@ async def save_holds_and_outcomes(tx: Transaction, sql: str, *columns: Column) -
     ticket_types, carts, items, outcomes = split_rows(columns)
     for row in ticket_types:
         ticket_type = TicketTypeRow(*row)
-        if not 0 <= ticket_type.reserved <= ticket_type.total - ticket_type.sold:
-            tx.refuse(f"{ticket_type.reserved} of {ticket_type.total} tickets reserved")
+        available = ticket_type.total - ticket_type.reserved - ticket_type.sold
+        if min(ticket_type.reserved, ticket_type.sold, available) < 0:
+            tx.refuse(
+                f"{ticket_type.reserved} of {ticket_type.total} tickets reserved,"
+                f" {ticket_type.sold} sold"
+            )
         tx.put("ticket_types", ticket_type.id, ticket_type)
     for row in carts:
         cart = CartRow(*row)
@@ -208,7 +228,7 @@ _HANDLERS: dict[str, Handler] = {
 }
 
 
-KNOWN: dict[str, tuple[str, Handler]] = {
+CART_STATEMENTS: dict[str, tuple[str, Handler]] = {
     getattr(statements, name): (name.lower(), handler) for name, handler in _HANDLERS.items()
 }
 """Name and handler of a statement, by its text."""

@@ -11,7 +11,12 @@ from asyncpg import CheckViolationError, UniqueViolationError
 
 from reliability.simulation.fakes.locks import Holder, RowLocks
 
-Table = Literal["users", "events", "ticket_types", "carts", "lines", "outcomes"]
+Table = Literal[
+    "users", "events", "ticket_types", "carts", "lines", "outcomes",
+    "orders", "items", "payments", "refunds", "swept_events",
+]  # fmt: skip
+"""`swept_events` are the cancelled ones that have no pending or paid order left."""
+Tables = dict[Table, dict[Any, Any]]
 NEXT_ROW_SECONDS = 0.002
 TABLES: tuple[Table, ...] = get_args(Table)
 
@@ -55,6 +60,55 @@ class CartRow(NamedTuple):
     status: str
 
 
+class OrderRow(NamedTuple):
+    id: str
+    event_id: str
+    user_id: str
+    status: str
+    currency: str
+    total: int
+    created_at: datetime
+    pay_by: datetime
+    held_until: datetime | None
+    paid: int
+    accepted: int
+    refunded: int
+    kept: int
+    tickets_value: int
+
+
+class OrderItemRow(NamedTuple):
+    order_id: str
+    ticket_type_id: str
+    user_id: str
+    name: str
+    quantity: int
+    unit_price: int
+    held: int
+    held_until: datetime | None
+    released: int
+
+
+class PaymentRow(NamedTuple):
+    event_id: str
+    payment_id: str
+    order_id: str
+    number: int
+    amount: int
+    disposition: str
+    reason: str | None
+    recorded_at: datetime
+
+
+class RefundRow(NamedTuple):
+    event_id: str
+    refund_id: str
+    order_id: str
+    number: int
+    amount: int
+    recorded_at: datetime
+
+
 class OutcomeRow(NamedTuple):
     command_id: str
     user_id: str
@@ -75,6 +129,8 @@ class Committed:
     expired: list[str]
     """The carts whose hold it found to be over."""
     outcomes: list[OutcomeRow]
+    orders: list[OrderRow]
+    """Those that it wrote, as it left them."""
 
 
 @dataclass(eq=False)
@@ -83,9 +139,7 @@ class Database:
 
     now: Callable[[], datetime]
     random: Random
-    tables: dict[Table, dict[Any, Any]] = field(
-        default_factory=lambda: {table: {} for table in TABLES}
-    )
+    tables: Tables = field(default_factory=lambda: {table: {} for table in TABLES})
     history: list[Committed] = field(default_factory=list)
     open: dict["Transaction", None] = field(default_factory=dict)
     """Transactions in the order of their beginning."""
@@ -111,6 +165,15 @@ class Database:
             quantity
             for (cart_id, type_id), quantity in self.tables["lines"].items()
             if type_id == ticket_type_id and carts[cart_id].status == "active"
+        )
+
+    def ordered(self, ticket_type_id: str, status: str) -> int:
+        """Tickets in the orders of a status."""
+        orders = self.tables["orders"]
+        return sum(
+            item.held
+            for item in self.tables["items"].values()
+            if item.ticket_type_id == ticket_type_id and orders[item.order_id].status == status
         )
 
 
@@ -192,10 +255,11 @@ class Transaction(Holder):
                     database.tables[table].pop(key, None)
                 else:
                     database.tables[table][key] = row
-        if "outcomes" in self._writes or self._expired:
-            outcomes = list(self._writes.get("outcomes", {}).values())
+        outcomes = list(self._writes.get("outcomes", {}).values())
+        orders = list(self._writes.get("orders", {}).values())
+        if outcomes or orders or self._expired:
             database.history.append(
-                Committed(self.began, database.now(), self.clock, self._expired, outcomes)
+                Committed(self.began, database.now(), self.clock, self._expired, outcomes, orders)
             )
             self._look_for_drift()
         self._end()
@@ -213,7 +277,8 @@ class Transaction(Holder):
         database = self.database
         for id in self._writes.get("ticket_types", {}):
             row: TicketTypeRow = database.tables["ticket_types"][id]
-            if row.reserved != database.held(id):
-                database.alarms.append(
-                    f"I2: {row.reserved} tickets are reserved, {database.held(id)} lie in carts"
-                )
+            held = database.held(id) + database.ordered(id, "pending_payment")
+            if row.reserved != held:
+                database.alarms.append(f"I2: {row.reserved} tickets are reserved, {held} are held")
+            if row.sold != database.ordered(id, "paid"):
+                database.alarms.append(f"I2: {row.sold} tickets are sold, and not in paid orders")

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
-from reliability.simulation.clients import Clients, SentCommand
+from reliability.simulation.checks.books import audit, compare_money
+from reliability.simulation.checks.model import Model
+from reliability.simulation.clients.clients import Clients, SentCommand
 from reliability.simulation.fakes.broker import Broker, Message
 from reliability.simulation.fakes.tables import Database, OutcomeRow
-from reliability.simulation.model import Model
 from shared.commands import Command, unread_fingerprint
 from worker import apply as unit_of_work
 from worker.domain.batch import Batch
@@ -89,6 +90,8 @@ def check_invariants(
     yield from database.alarms
     yield from _follow(model, database, clients.record, order)
     yield from _compare(model, database)
+    yield from audit(database.tables)
+    yield from compare_money(database.tables, clients.record.values())
     for id, asked in clients.record.items():
         yield from _answers(id, asked, database.tables["outcomes"].get(id))
     if len(broker.dead_letters) < clients.bad_messages:
@@ -112,6 +115,7 @@ def _follow(
     set_aside = _set_aside(database)
     last_clock: dict[str, datetime] = {}
     for committed in database.history:
+        model.settle(committed)
         for cart_id in committed.expired:
             if finding := model.expire(cart_id, committed.clock):
                 yield finding
@@ -122,30 +126,40 @@ def _follow(
             decided = [c for c in asked.payloads if c.fingerprint() == row.fingerprint]
             if len({_payload(command) for command in decided}) != 1:
                 yield f"I6: {row.command_id}: {len(decided)} payloads of one fingerprint"
-            elif model.could_lock(row.user_id, committed.began) and (
-                last_clock.get(row.user_id, committed.clock) > committed.clock
-            ):
+                continue
+            guard = model.guard(decided[0], committed.began)
+            if guard and last_clock.get(guard, committed.clock) > committed.clock:
                 yield f"I10: {row.command_id} is decided by a clock from before its locks"
             elif row.command_id in set_aside and row.dead_letter:
                 continue
             elif finding := model.enter(decided[0], row.document, asked.first_sent, committed):
                 yield finding
-            last_clock[row.user_id] = committed.clock
+            if guard:
+                last_clock[guard] = committed.clock
+        for order_row in committed.orders:
+            if finding := model.purchases.differs(order_row):
+                yield finding
 
 
 def _compare(model: Model, database: Database) -> Iterator[str]:
     """Compare the stored state with the model."""
-    tables = database.tables
+    tables, state = database.tables, model.state
     for id, row in tables["ticket_types"].items():
-        if row.reserved != model.held(id) or row.total != model.ticket_types[id].total:
-            yield f"I5: {row.reserved} of {row.total} are reserved, {model.held(id)} should be"
+        expected = state.ticket_types[id]._replace(reserved=state.reserved(id), sold=state.sold(id))
+        if row != expected:
+            yield f"I5: {row} should be {expected}"
     active = {cart.id for cart in tables["carts"].values() if cart.status == "active"}
-    if active != {hold.cart_id for hold in model.holds.values()}:
+    if active != {hold.cart_id for hold in state.holds.values()}:
         yield f"I5: the active carts are {active}"
-    if model.users != set(tables["users"]):
+    if state.users != set(tables["users"]):
         yield "the users are not those who registered"
-    if any(event != model.events.get(id) for id, event in tables["events"].items()):
+    if any(event != state.events.get(id) for id, event in tables["events"].items()):
         yield "an event is not what its commands made of it"
+    if state.purchases.keys() != tables["orders"].keys():
+        yield "O1: the orders are not those that were checked out"
+    for order in tables["orders"].values():
+        if finding := model.purchases.differs(order):
+            yield finding
 
 
 def _answers(id: str, asked: SentCommand, row: OutcomeRow | None) -> Iterator[str]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
 
+from reliability.simulation.clients.workload import Workload
 from reliability.simulation.fakes.broker import Broker, Message, UnknownError
 from reliability.simulation.fakes.tables import Database
 from reliability.simulation.fakes.virtual_time import VirtualLoop
-from reliability.simulation.workload import Workload
 from shared.commands import Command, ReserveTickets
 from shared.messages import encode_commands
 from shared.topology import MERGE_REPLIES_HEADER

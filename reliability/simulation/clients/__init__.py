@@ -1,0 +1,1 @@
+"""The clients of a run, and the commands they send."""
