@@ -31,14 +31,4 @@ def _prepare() -> None:
 
 
 def _simulate_portion(seeds: range) -> list[Verdict]:
-    return [_simulate_undisturbed(seed) for seed in seeds]
-
-
-def _simulate_undisturbed(seed: int) -> Verdict:
-    # To look for cycles while a seed runs costs a tenth of its time. What it leaves is cleared
-    # away before the next: asyncio keeps every task in one set, and would look at all of them.
-    gc.disable()
-    verdict = simulate(seed)
-    gc.collect(0)
-    gc.enable()
-    return verdict
+    return [simulate(seed) for seed in seeds]

@@ -43,6 +43,28 @@ MUTANTS = (
         (ORDERING,),
     ),
     Mutant(
+        "price_at_payment",
+        "a buyer whose tickets have become dearer owes more than the order says",
+        LEDGER,
+        "    order.tickets_value = order.total\n",
+        """    order.tickets_value = sum(
+        book.ticket_types[id].unit_price * item.held for id, item in order.items.items()
+    )
+""",
+        (PAYMENTS,),
+    ),
+    Mutant(
+        "items_stay_due",
+        "every buyer looks at the tickets of all orders that were ever pending",
+        LEDGER,
+        """    order.held_until = None
+    for item in order.items.values():
+        item.held_until = None
+""",
+        "    order.held_until = None\n",
+        (PAYMENTS,),
+    ),
+    Mutant(
         "surplus_lost",
         "money for a cancelled order is not due back",
         LEDGER,

@@ -45,6 +45,9 @@ class Workload:
         random = self._random
         user = random.choice(self._buyers) if random.random() < 0.96 else self._unknown_id
         if random.random() < self._trade:
+            if random.random() < 0.05:
+                price = {"unit_price": random.choice((0, 500, 900))}
+                return self._make(ChangeTicketType, self._organizer, **self._ticket_type(), **price)
             carts = self._tables["carts"].values()
             holders = [cart.user_id for cart in carts if cart.status == "active"]
             if random.random() < (0.5 if holders else 0.1):

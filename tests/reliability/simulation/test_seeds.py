@@ -20,26 +20,6 @@ def test_no_seed_breaks_an_invariant(first: int) -> None:
         assert not violations, f"python -m reliability.simulation --seed {seed} --trace"
 
 
-def test_an_outcome_recorded_before_its_user_was_there_is_no_violation() -> None:
-    """What refuses before it looks for the user is decided without a lock, and perhaps twice."""
-    assert not simulate(115_289).violations
-
-
-def test_a_cart_that_fell_due_while_postgres_was_away_is_overdue_from_its_return_on() -> None:
-    assert not simulate(1_034_932).violations
-
-
-def test_a_user_that_did_not_exist_yet_had_no_expired_hold() -> None:
-    """Refused beside the registration that commits first; what was put into the cart with it is
-    over by then, and is none of this command's."""
-    assert not simulate(2_830_586).violations
-
-
-def test_a_hold_that_has_expired_at_its_commit_refuses_no_buyer() -> None:
-    """Who waits for its ticket type has looked for due carts before, and must look again."""
-    assert not simulate(1_051_817).violations
-
-
 def test_a_seed_replays_in_another_process_whatever_the_order_of_its_sets() -> None:
     print_digests = (
         "from reliability.simulation.run import simulate;"

@@ -245,6 +245,29 @@ def test_a_payment_at_the_end_of_the_hold_gets_its_tickets_before_a_newcomer() -
     assert counts(book) == (0, 2)
 
 
+def test_an_order_is_paid_at_the_price_of_its_check_out() -> None:
+    book = stage(({SEATS: 2}, {}))
+    book.ticket_types[SEATS].unit_price = PRICE - 1
+
+    result = paying(decide(book, record_payment(AGENT, ids(book)[0], TOTAL)))
+
+    assert (result.order.status, result.order.refund_due) == ("paid", 0)
+
+
+@pytest.mark.parametrize("held_until", [NOW + timedelta(minutes=1), NOW])
+def test_an_order_that_is_paid_or_expired_is_held_until_no_time(held_until: Any) -> None:
+    """Else the sweep finds it due, again and again."""
+    book = stage(({SEATS: 2}, {"held_until": held_until}))
+    (order,) = book.orders.values()
+
+    decide_batch(
+        book, [record_payment(AGENT, order.id, TOTAL - 1 if held_until == NOW else TOTAL)], {}
+    )
+
+    assert order.status == ("expired" if held_until == NOW else "paid")
+    assert (order.held_until, order.items[SEATS].held_until) == (None, None)
+
+
 def test_what_was_refunded_does_not_pay_an_order() -> None:
     book = stage(({SEATS: 2}, {}))
     order_id = ids(book)[0]
