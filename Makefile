@@ -21,8 +21,9 @@ help: ## list the targets
 up: $(STAMP) ## run the whole system in the foreground; Ctrl-C stops it
 	@exec $(BIN)/python -m dev.up
 
+# With bytecode: the tests start some hundred processes, which would compile our modules each time.
 test: $(STAMP) ## run the tests in parallel; ARGS="-k cart" picks some, ARGS="-n 0" uses one process
-	@exec $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope $(ARGS)
+	@exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadscope $(ARGS)
 
 lint: $(STAMP) ## check style, format and import contracts
 	@$(BIN)/ruff check

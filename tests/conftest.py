@@ -11,6 +11,7 @@ from dev.services import Services, database, services
 from tests.databases import copy_of, services_with_copy_of
 from tests.deployment import Deployment
 from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
+    pytest_collection,
     pytest_collection_modifyitems,
     pytest_configure_node,
     pytest_make_parametrize_id,

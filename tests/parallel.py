@@ -3,14 +3,19 @@
 pytest-xdist runs them in several processes. Each process has its own databases, vhosts, gateways
 and workers, because it makes its own session fixtures. The files that use the fixture `system`
 share two processes, because that fixture starts two gateways and two workers.
+
+Files in a folder `alone` measure times. They run one after another when the rest is done, and no
+other test runs beside them: a test that ran alone in the middle would wait until the longest
+running one has ended, while the other processes wait for it.
 """
 
 import fcntl
+import gc
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
@@ -18,32 +23,51 @@ from xdist.workermanage import WorkerController
 
 from shared.ids import is_uuid7
 
-SYSTEM_FOLDER = "tests/system/"
+ALONE = "/alone/"
 SYSTEM_GROUPS = 2
-WITHOUT_SHARED_SYSTEM = (
-    "tests/system/permissions/",
-    "tests/system/test_canary.py",
-    "tests/system/test_crash_of_",
-    "tests/system/test_deadlines.py",
-    "tests/system/test_holds.py",
-    "tests/system/test_overload.py",
-    "tests/system/test_patience.py",
-    "tests/system/test_readme.py",
-    "tests/system/test_settings.py",
-    "tests/system/test_without_a_queue.py",
-)
-"""Files that start processes of their own. A file that is missing here costs time only."""
+SYSTEM_SECONDS = {
+    "tests/loadtest/test_against_a_system.py": 30,
+    "tests/system/test_accounts.py": 14,
+    "tests/system/test_authentication.py": 4,
+    "tests/system/test_authorization.py": 9,
+    "tests/system/test_availability.py": 1,
+    "tests/system/test_bad_input.py": 13,
+    "tests/system/test_cart.py": 5,
+    "tests/system/test_catalogue.py": 12,
+    "tests/system/test_commands.py": 3,
+    "tests/system/test_deadlines.py": 15,
+    "tests/system/test_idempotency.py": 4,
+    "tests/system/test_key_rotation.py": 7,
+    "tests/system/test_login_throttle.py": 20,
+    "tests/system/test_orders.py": 13,
+    "tests/system/test_patience.py": 15,
+    "tests/system/test_preferences.py": 6,
+    "tests/system/test_problems.py": 7,
+    "tests/system/test_proxy.py": 1,
+    "tests/system/test_queue.py": 12,
+    "tests/system/test_service.py": 3,
+    "tests/system/test_settings.py": 15,
+    "tests/system/test_two_gateways.py": 7,
+}
+"""The files that use the fixture `system`, and about how long each takes. A test compares the names
+with the fixtures; the seconds balance the groups and may be out of date."""
 SLOWEST_FIRST = (
     "tests/reliability/chaos/test_run.py",
-    "tests/system/test_",
     "tests/loadtest/test_bench.py",
+    "tests/worker/test_poison_messages.py",
+    "tests/system/test_crash_of_",
+    "tests/system/test_overload_of_workers.py",
+    "tests/worker/storage/test_plans.py",
+    "tests/reliability/test_fuzzing.py",
+    "tests/worker/operations/",
+    "tests/system/",
     "tests/reliability/",
-    "tests/system/permissions/",
     "tests/dev/",
     "tests/migrations/",
     "tests/worker/",
 )
-"""A long file that starts last would keep one process busy while the others have nothing to do."""
+"""After the files of `SYSTEM_SECONDS`. A long file that starts last would keep one process busy
+while the others have nothing to do."""
 
 RUN_ID = pytest.StashKey[str]()
 """Kept by the process that starts the others."""
@@ -51,9 +75,20 @@ RUN_ID = pytest.StashKey[str]()
 
 def group(path: str) -> str:
     """Return what all tests that have to run in one process have in common."""
-    if path.startswith(SYSTEM_FOLDER) and not path.startswith(WITHOUT_SHARED_SYSTEM):
-        return f"{SYSTEM_FOLDER} {crc32(path.encode()) % SYSTEM_GROUPS}"
-    return path
+    if ALONE in path:
+        return "alone"
+    return _system_groups().get(path, path)
+
+
+@cache
+def _system_groups() -> dict[str, str]:
+    """Return the group of each file that uses the fixture `system`: both take about as long."""
+    totals = dict.fromkeys((f"system {number}" for number in range(1, SYSTEM_GROUPS + 1)), 0)
+    groups = {}
+    for path, seconds in sorted(SYSTEM_SECONDS.items(), key=lambda item: -item[1]):
+        groups[path] = min(totals, key=lambda name: totals[name])
+        totals[groups[path]] += seconds
+    return groups
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -80,17 +115,34 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _rank(node_id: str) -> int:
-    ranks = (rank for rank, path in enumerate(SLOWEST_FIRST) if node_id.startswith(path))
+    path = node_id.partition("::")[0]
+    if ALONE in path:
+        return len(SLOWEST_FIRST) + 1
+    if path in SYSTEM_SECONDS:
+        return -1
+    ranks = (rank for rank, prefix in enumerate(SLOWEST_FIRST) if path.startswith(prefix))
     return next(ranks, len(SLOWEST_FIRST))
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage meanwhile: what is made here lives as long as the process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Run a test that is marked `alone` while no other test of this run is running."""
+    """Run a test of a folder `alone` while no other test of this run is running."""
     worker_input = getattr(item.config, "workerinput", None)
     if worker_input is None:
         return (yield)
-    with turn(worker_input["testrunuid"], alone=item.get_closest_marker("alone") is not None):
+    with turn(worker_input["testrunuid"], alone=ALONE in item.nodeid.partition("::")[0]):
         return (yield)
 
 

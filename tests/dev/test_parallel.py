@@ -1,6 +1,7 @@
 """Parallel runs of the tests: what stays together, and what runs alone."""
 
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,22 @@ def test_a_file_is_never_split() -> None:
     assert group("tests/worker/test_races.py") == "tests/worker/test_races.py"
 
 
-def test_the_files_that_share_a_system_run_in_few_processes() -> None:
-    groups = {group(file) for file in FILES if file.startswith("tests/system/")}
-    shared = {name for name in groups if not name.endswith(".py")}
-    assert len(shared) == parallel.SYSTEM_GROUPS
+def test_the_files_that_share_a_system_run_in_few_processes(request: pytest.FixtureRequest) -> None:
+    items = request.session.items
+    collected = {item.path for item in items}
+    using = {item.path for item in items if "system" in getattr(item, "fixturenames", ())}
+    assert using == {REPOSITORY / path for path in parallel.SYSTEM_SECONDS} & collected
+    assert len({group(path) for path in parallel.SYSTEM_SECONDS}) == parallel.SYSTEM_GROUPS
 
 
-@pytest.mark.parametrize("prefix", parallel.WITHOUT_SHARED_SYSTEM + parallel.SLOWEST_FIRST)
+def test_the_groups_of_the_system_take_about_as_long() -> None:
+    totals: Counter[str] = Counter()
+    for path, seconds in parallel.SYSTEM_SECONDS.items():
+        totals[group(path)] += seconds
+    assert max(totals.values()) < 1.1 * min(totals.values())
+
+
+@pytest.mark.parametrize("prefix", [*parallel.SYSTEM_SECONDS, *parallel.SLOWEST_FIRST])
 def test_every_path_that_is_named_exists(prefix: str) -> None:
     assert [file for file in FILES if file.startswith(prefix)]
 

@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from dev.servers.private_rabbitmq import PrivateRabbitMQ
+from dev.services import private_rabbitmq
+from tests.databases import copy_of
 from tests.deployment import Deployment
 from tests.system.amqp import Queue
 from tests.system.books import Books
 from tests.system.clients import Person, Site
+from tests.system.private_servers import started_or_skipped
 
 REQUEST_SECONDS = 40
 """More than the longest wait that a client may prefer."""
@@ -59,3 +63,22 @@ async def bob(site: Site, queue: Queue) -> Person:
 async def ticket_type_id(organizer: Person) -> str:
     """Ten tickets on sale."""
     return await organizer.sale(total=10)
+
+
+@pytest.fixture(scope="module")
+async def rabbitmq() -> AsyncIterator[PrivateRabbitMQ]:
+    """A node that a test may kill."""
+    async with started_or_skipped(private_rabbitmq) as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+async def broker_site(
+    rabbitmq: PrivateRabbitMQ, http: httpx.AsyncClient, template_url: str
+) -> AsyncIterator[Site]:
+    async with (
+        copy_of(template_url) as database_url,
+        Deployment(database_url, rabbitmq.url) as deployment,
+    ):
+        await deployment.start(gateways=2, workers=1)
+        yield Site(deployment, http)

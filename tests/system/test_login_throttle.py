@@ -1,52 +1,19 @@
 """Guessing passwords over HTTP: bounds by address and by account, which spare the owner."""
 
-import statistics
-import time
 from collections.abc import AsyncIterator, Callable
 
-import httpx
 import pytest
 
 from gateway.identity.login_throttle import MAX_WRONG_PER_ACCOUNT
 from shared.ids import new_id
 from tests.system.clients import PASSWORD, Person, Site, fresh_email, refused
-
-MAX_DIFFERENCE_SECONDS = 0.010
-SAMPLES = 8
-MAX_ROUNDS = 5
-"""Fewer than the wrong passwords that an account has."""
-
-
-class Guesser:
-    """A client with an address of its own."""
-
-    def __init__(self, site: Site, address: str) -> None:
-        self.url = f"{site.urls[0]}/v1/tokens"
-        transport = httpx.AsyncHTTPTransport(local_address=address)
-        self.http = httpx.AsyncClient(transport=transport, timeout=20, trust_env=False)
-
-    async def register(self, email: str, password: str, key: str) -> httpx.Response:
-        body = {"email": email, "password": password}
-        headers = {"Idempotency-Key": key, "Prefer": "wait=10"}
-        url = self.url.replace("tokens", "users")
-        return await self.http.post(url, json=body, headers=headers)
-
-    async def log_in(self, email: str, password: str, **headers: str) -> httpx.Response:
-        form = {"username": email, "password": password}
-        return await self.http.post(self.url, data=form, headers=headers)
+from tests.system.guessers import Guesser, guessers_of
 
 
 @pytest.fixture
 async def guessers(site: Site) -> AsyncIterator[Callable[[str], Guesser]]:
-    made: list[Guesser] = []
-
-    def at(address: str) -> Guesser:
-        made.append(Guesser(site, address))
-        return made[-1]
-
-    yield at
-    for guesser in made:
-        await guesser.http.aclose()
+    async with guessers_of(site) as at:
+        yield at
 
 
 async def guess_from_everywhere(
@@ -146,30 +113,3 @@ async def test_the_sixth_wrong_password_from_an_address_is_not_checked(
         refused(answer, 401, "invalid_credentials")
     refused(await guesser.log_in(organizer.email, PASSWORD), 429, "too_many_attempts")
     assert (await guessers("127.1.4.2").log_in(organizer.email, PASSWORD)).status_code == 200
-
-
-@pytest.mark.alone
-async def test_a_wrong_password_and_an_unknown_address_take_as_long(
-    site: Site, guessers: Callable[[str], Guesser]
-) -> None:
-    """Median times, taken in turn; each guess has its own address and its own account.
-
-    On a busy machine a round may show a difference that is none; a real one shows in all.
-    """
-    known = [(await site.newcomer()).email for _ in range(SAMPLES)]
-    differences = []
-    for number in range(MAX_ROUNDS):
-        took: dict[bool, list[float]] = {True: [], False: []}
-        for sample in range(SAMPLES):
-            for exists in (True, False):
-                guesser = guessers(f"127.1.{10 + 2 * number + exists}.{sample + 1}")
-                await guesser.http.get(guesser.url)  # connects
-                started = time.perf_counter()
-                email = known[sample] if exists else fresh_email()
-                answer = await guesser.log_in(email, "not the password")
-                took[exists].append(time.perf_counter() - started)
-                refused(answer, 401, "invalid_credentials")
-        differences.append(statistics.median(took[True]) - statistics.median(took[False]))
-        if abs(differences[-1]) < MAX_DIFFERENCE_SECONDS:
-            return
-    raise AssertionError(differences)

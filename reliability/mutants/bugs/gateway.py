@@ -19,6 +19,7 @@ TEST_COMMAND_IDS = "tests/gateway/http/test_command_ids.py"
 TEST_OVERLOAD = "tests/gateway/server/test_overload.py"
 TEST_IN_FLIGHT = "tests/gateway/messaging/test_user_limit.py"
 TEST_PUBLISHER = "tests/gateway/messaging/test_publisher.py"
+TEST_PUBLISHER_TIMES = "tests/gateway/messaging/alone/test_publisher_times.py"
 TEST_TOKENS = "tests/gateway/identity/test_tokens.py"
 
 MUTANTS = (
@@ -133,7 +134,7 @@ MUTANTS = (
         PUBLISHER,
         "        if len(self._messages) < BACKLOG_THRESHOLD_MESSAGES:\n            wanted",
         "        if True:\n            wanted",
-        (TEST_PUBLISHER,),
+        (TEST_PUBLISHER, TEST_PUBLISHER_TIMES),
     ),
     Mutant(
         "held_back_for_ever",

@@ -16,32 +16,7 @@ from shared.messages import MAX_COMMANDS_A_MESSAGE, MAX_MESSAGE_BYTES, encode_co
 from tests.builders import FAR_AHEAD, LONG_AGO, NOW
 from tests.contracts.examples import COMMANDS
 from tests.gateway.conftest import Counter
-
-
-def command(command_id: str | None = None, submitted_at=NOW) -> ReleaseCart:
-    return ReleaseCart(
-        command_id=command_id or new_id(), user_id=new_id(), submitted_at=submitted_at
-    )
-
-
-def ignore(user_id: str) -> None:
-    """Take the place of the count of a user's commands."""
-
-
-def outcome(command: dict[str, str], place: int = 0) -> str:
-    return (
-        f'{{"command_id":"{command["command_id"]}","kind":"{command["kind"]}",'
-        f'"status":"succeeded", "submitted_at":"{command["submitted_at"]}","place":{place},'
-        '"refusal":null}'
-    )
-
-
-async def received(queue) -> list[list[dict]]:
-    """The messages in the queue, each as the commands it carries."""
-    messages = []
-    while (message := await queue.get(no_ack=True, fail=False)) is not None:
-        messages.append(from_json(message.body))
-    return messages
+from tests.gateway.messaging.publishing import command, fall_behind, ignore, outcome, received
 
 
 class TestPublishing:
@@ -140,20 +115,6 @@ class TestTheBrokerDoesNotTakeIt:
             await counter.publisher.submit(command(), 10)
         assert counter.count("holdfast_publish_failures_total", reason="refused") == 1
 
-    @pytest.mark.alone
-    async def test_no_confirm_in_time_is_told_to_all_who_stand_in_line(
-        self, counter: Counter, monkeypatch: pytest.MonkeyPatch
-    ):
-        await counter.queue()
-        monkeypatch.setattr(publisher, "CONFIRM_TIMEOUT_SECONDS", 0.3)
-        counter.proxy.hold()
-        async with asyncio.timeout(2):
-            answers = await asyncio.gather(
-                *(counter.publisher.submit(command(), 10) for _ in range(1_000)),
-                return_exceptions=True,
-            )
-        assert {type(answer) for answer in answers} == {BrokerUnavailableError}
-
     async def test_the_connection_is_cut_during_a_publish_and_comes_back(self, counter: Counter):
         await counter.queue()
         counter.proxy.hold()
@@ -214,23 +175,10 @@ class TestWorkersAreBehind:
         await asyncio.sleep(0.07)
         assert counter.publisher.in_flight == 1
 
-    @pytest.mark.alone
-    async def test_small_loads_wait_a_moment_and_leave_together(self, counter: Counter):
-        queue = await counter.queue()
-        await self._fall_behind(counter)
-        waiting = []
-        for _ in range(10):
-            waiting.append(asyncio.create_task(counter.publisher.submit(command(), 0)))
-            await asyncio.sleep(publisher.LINGER_SECONDS / 50)
-        async with asyncio.timeout(5):
-            await asyncio.gather(*waiting)
-        sizes = [len(message) for message in await received(queue)]
-        assert sizes == [1] * publisher.BACKLOG_THRESHOLD_MESSAGES + [10]
-
     async def test_full_loads_do_not_wait(self, counter: Counter, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         queue = await counter.queue()
-        await self._fall_behind(counter)
+        await fall_behind(counter)
         many = [command() for _ in range(MAX_COMMANDS_A_MESSAGE)]
         async with asyncio.timeout(5):
             await asyncio.gather(*(counter.publisher.submit(each, 0) for each in many))
@@ -241,7 +189,7 @@ class TestWorkersAreBehind:
     ):
         monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         queue = await counter.queue()
-        await self._fall_behind(counter)
+        await fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 5))
         await asyncio.sleep(0.1)
         assert not waiting.done()
@@ -253,16 +201,12 @@ class TestWorkersAreBehind:
     ):
         monkeypatch.setattr(publisher, "LINGER_SECONDS", 60)
         await counter.queue()
-        await self._fall_behind(counter)
+        await fall_behind(counter)
         waiting = asyncio.create_task(counter.publisher.submit(command(), 0))
         await asyncio.sleep(0.05)
         async with asyncio.timeout(5):
             await counter.publisher.drain()
             assert await waiting is None
-
-    async def _fall_behind(self, counter: Counter) -> None:
-        for _ in range(publisher.BACKLOG_THRESHOLD_MESSAGES):
-            await counter.publisher.submit(command(), 0)
 
 
 class TestAwaiting:

@@ -20,7 +20,7 @@ from shared.outcomes import User
 from tests.builders import release_cart
 from tests.gateway.conftest import Counter
 from tests.gateway.http.test_openapi import SETTINGS
-from tests.gateway.messaging.test_publisher import outcome
+from tests.gateway.messaging.publishing import outcome
 from tests.gateway.server.test_fast_path import Ask, answer
 
 ADA, BOB = new_id(), new_id()

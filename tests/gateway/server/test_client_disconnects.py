@@ -9,7 +9,7 @@ from gateway.messaging.publisher import REPLY_TIMEOUT_SECONDS
 from gateway.server.client_disconnects import ClientDisconnectedError, ending_on_disconnect
 from shared.ids import new_id
 from tests.gateway.conftest import Counter
-from tests.gateway.messaging.test_publisher import command, outcome
+from tests.gateway.messaging.publishing import command, outcome
 from tests.gateway.waiting_server import WaitingServer, eventually
 
 
