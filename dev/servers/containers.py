@@ -1,6 +1,6 @@
 """Starts servers in Docker, with testcontainers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 import docker
@@ -42,6 +42,7 @@ def start_container(
     port: int,
     environment: Mapping[str, str],
     data: str,
+    arguments: Sequence[str] = (),
 ) -> tuple[str, int]:
     """Start a container, return its host and port. A lasting home keeps `data` for the next one."""
     full_name = f"{home.name}-{name}"
@@ -51,6 +52,8 @@ def start_container(
         .with_envs(**environment)
         .with_exposed_ports(port)
     )
+    if arguments:  # else the image's own command
+        container.with_command(list(arguments))
     if home.lasting:
         container.with_volume_mapping(full_name, data, "rw")
     try:

@@ -8,7 +8,7 @@ from dev.addresses import LOOPBACK, last_part, shown, with_last_part
 from dev.home import MakeHome
 from dev.progress import slowly
 from dev.servers.discovery import Server, Unavailable, first_found, local_server, named_server
-from dev.servers.private_postgres import PrivatePostgres
+from dev.servers.private_postgres import PrivatePostgres, configured_settings
 from dev.waiting import run_blocking, wait_while
 
 URL_VARIABLE = "HOLDFAST_DATABASE_URL"
@@ -61,6 +61,8 @@ def _in_docker(home: MakeHome, stack: ExitStack) -> Server | None:
             port=PORT,
             environment={"POSTGRES_PASSWORD": own.password},
             data="/var/lib/postgresql/data",
+            # Not as a file: the Docker daemon may run on another machine.
+            arguments=[f"--{name}={value}" for name, value in configured_settings().items()],
         )
         url = f"postgresql://postgres:{own.password}@{host}:{port}/{MAINTENANCE_DATABASE}"
         wait_while(

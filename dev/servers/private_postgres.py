@@ -10,7 +10,7 @@ from signal import SIGINT
 
 from dev.addresses import LOOPBACK
 from dev.home import Home, unprivileged_account
-from dev.processes.process import Account, Process
+from dev.processes.process import REPOSITORY, Account, Process
 from dev.servers.discovery import Unavailable
 from dev.servers.private_server import PrivateServer
 from dev.waiting import wait_until
@@ -18,16 +18,20 @@ from dev.waiting import wait_until
 USER = "holdfast"
 START_SECONDS = 60.0
 INITDB_SECONDS = 120.0
-SETTINGS = {
-    "listen_addresses": LOOPBACK,
-    "unix_socket_directories": "",
-    "fsync": "on",
-    "max_connections": "200",
-}
+CONFIGURATION = REPOSITORY / "deploy" / "postgresql.conf"
+OPTIONS = (f"--listen_addresses={LOOPBACK}", "--unix_socket_directories=")
+READABLE_BY_ALL = 0o644
 NEEDED = (
     "there is no `initdb` and `postgres` to run: install PostgreSQL 14 or later, "
     "or name a server in HOLDFAST_DATABASE_URL."
 )
+
+
+def configured_settings() -> dict[str, str]:
+    """Return the settings of the configuration file, for servers that cannot read it."""
+    lines = (line.partition("#")[0] for line in CONFIGURATION.read_text().splitlines())
+    settings = (line.partition("=") for line in lines if line.strip())
+    return {name.strip(): value.strip() for name, _, value in settings}
 
 
 class PrivatePostgres(PrivateServer):
@@ -48,10 +52,19 @@ class PrivatePostgres(PrivateServer):
     def start(self) -> None:
         if not (self._folder / "PG_VERSION").exists():
             self._initialise()
-        options = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        # A copy: the account of the server may not be able to enter the repository.
+        configuration = self._folder / "holdfast.conf"
+        configuration.write_text(CONFIGURATION.read_text())
+        configuration.chmod(READABLE_BY_ALL)
         with self.log.open("ab") as log:
             process = Process(
-                [self._programs / "postgres", "-D", self._folder, f"--port={self.port}", *options],
+                [
+                    self._programs / "postgres",
+                    *("-D", self._folder),
+                    f"--config_file={configuration}",
+                    f"--port={self.port}",
+                    *OPTIONS,
+                ],
                 environment=os.environ,
                 folder=self._folder,
                 output=log,

@@ -66,6 +66,16 @@ def test_no_provider_of_payments_is_on_by_default_and_the_demo_least_of_all() ->
     ]
 
 
+def test_postgres_is_started_with_our_settings() -> None:
+    postgres = services()["postgres"]
+    configuration = re.search(r"config_file=(\S+?),", postgres)
+
+    assert configuration is not None
+    assert f"- ./deploy/postgresql.conf:{configuration[1]}:ro\n" in postgres
+    # The file that is replaced contains it.
+    assert "listen_addresses=*" in postgres
+
+
 def test_the_image_is_given_all_that_it_copies() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     given = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
