@@ -13,7 +13,7 @@ from dev.progress import say
 from reliability.chaos.arguments import Profile
 from reliability.chaos.checks.database import Database
 from reliability.chaos.checks.monitor import Monitor
-from reliability.chaos.checks.quiescence import broker_state, check_at_rest, drained
+from reliability.chaos.checks.quiescence import broker_state, check_at_rest, drained, some
 from reliability.chaos.checks.record import Record
 from reliability.chaos.checks.recovery import Recoveries
 from reliability.chaos.clients.fixtures import TokenIssuer, open_workload
@@ -21,6 +21,9 @@ from reliability.chaos.clients.load_generator import USERS, LoadGenerator
 from reliability.chaos.clients.queue_client import QueueClient
 from reliability.chaos.clients.rate_limiter import RateLimiter
 from reliability.chaos.faults.context import Fault, FaultContext
+from reliability.chaos.sales.fixtures import open_sale
+from reliability.chaos.sales.ledger import Ledger, compare
+from reliability.chaos.sales.shoppers import SHOPPERS, Shoppers
 from reliability.chaos.system.system_under_test import SystemUnderTest
 
 BEFORE_THE_FIRST_SECONDS = 2.0
@@ -41,6 +44,9 @@ class Result:
     """Faults that hit no target: no process passed the crash point."""
     answers: Counter[str] = field(default_factory=Counter)
     recoveries: Recoveries = field(default_factory=Recoveries)
+    orders: int = 0
+    orders_paid: int = 0
+    payments: int = 0
     looks: int = 0
     failed_looks: int = 0
     slowest_look_seconds: float = 0.0
@@ -70,6 +76,7 @@ async def run_round(
     ):
         fixtures = await open_workload(queue_client, rng, USERS)
         record.prepared = fixtures.command_ids
+        sale = await open_sale(queue_client, rng, SHOPPERS)
         pause_seconds = profile.long_pause_seconds
         context = FaultContext(
             system, database, queue_client, record, random.Random(rng.random()), pause_seconds
@@ -87,6 +94,15 @@ async def run_round(
                 rate_limiter,
                 rng,
             ) as clients,
+            Shoppers(
+                sale,
+                urls,
+                run_context.token_issuer,
+                queue_client,
+                database,
+                rate_limiter,
+                random.Random(rng.random()),
+            ) as shoppers,
             _said(record, result),
         ):
             await asyncio.sleep(BEFORE_THE_FIRST_SECONDS)
@@ -96,6 +112,7 @@ async def run_round(
             while len(record.entries) < commands:
                 clients.check()
                 await asyncio.sleep(LOOK_EVERY_SECONDS)
+            await shoppers.close()
             await clients.close()
             for fault in faults:
                 if fault.quiet and time.monotonic() < ends_at:
@@ -105,8 +122,10 @@ async def run_round(
         result.violations += await check_at_rest(
             system, database, record, result.recoveries, fixtures.workload
         )
+        result.violations += some(compare(shoppers.ledger, await database.sale(sale.event_id)))
         result.violations += [*monitor.findings, *context.findings, *record.strange]
     _sum_up(result, record, monitor)
+    _sum_up_sales(result, shoppers.ledger)
     return result
 
 
@@ -193,3 +212,9 @@ def _sum_up(result: Result, record: Record, monitor: Monitor) -> None:
             result.answers["reply"] += 1
     result.looks, result.failed_looks = monitor.looks, monitor.failed_looks
     result.slowest_look_seconds = monitor.slowest_look_seconds
+
+
+def _sum_up_sales(result: Result, ledger: Ledger) -> None:
+    result.orders = len(ledger.orders)
+    result.orders_paid = sum(ledger.has_bought(id) for id in ledger.orders)
+    result.payments = len(ledger.payments)

@@ -39,6 +39,9 @@ def summary(
         "rounds": len(results),
         "stopped": stopped,
         "commands": sum(result.commands for result in results),
+        "orders": sum(result.orders for result in results),
+        "orders_paid": sum(result.orders_paid for result in results),
+        "payments": sum(result.payments for result in results),
         "unknown_attempts": sum(result.unknown for result in results),
         "answers": dict(sorted(answers.items())),
         "faults": dict(sorted(struck.items())),
@@ -59,6 +62,8 @@ def as_text(summed: dict[str, Any]) -> str:
         + (f"; stopped after {summed['rounds']} rounds" if summed["stopped"] else ""),
         f"commands   {summed['commands']:,}; attempts without a definite answer"
         f" {summed['unknown_attempts']:,}",
+        f"orders     {summed['orders']:,}, {summed['orders_paid']:,} of them paid,"
+        f" by {summed['payments']:,} payments",
         f"answers    {_listed(summed['answers'])}",
         f"faults     {sum(summed['faults'].values())}: {_listed(summed['faults'])}",
         f"in all     {_listed(summed['totals'])}",

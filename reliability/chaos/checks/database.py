@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import asyncpg
 
+from reliability.chaos.sales.ledger import SaleTables
 from worker.audit.snapshot import SNAPSHOT_ERRORS, Report, audit, connect
 
 CONNECT_SECONDS = 5
@@ -26,6 +27,29 @@ CARTS = """
     FROM booking.carts AS cart JOIN booking.cart_items AS line ON line.cart_id = cart.id
     WHERE cart.status = 'active' AND cart.expires_at > statement_timestamp()
       AND cart.user_id = ANY ($1::uuid[])
+"""
+ORDERS = """
+    SELECT id::text, status, total, paid, refunded FROM booking.orders WHERE event_id = $1
+"""
+PAYMENTS = """
+    SELECT payment_id, order_id::text, amount, disposition FROM booking.payments WHERE event_id = $1
+"""
+REFUNDS = "SELECT refund_id, order_id::text, amount FROM booking.refunds WHERE event_id = $1"
+TICKET_TYPES = "SELECT id::text, sold, reserved FROM booking.ticket_types WHERE event_id = $1"
+HELD = """
+    SELECT ticket_type_id::text, sum(quantity)::bigint
+    FROM (
+        SELECT line.ticket_type_id, line.quantity
+        FROM booking.carts AS cart JOIN booking.cart_items AS line ON line.cart_id = cart.id
+        WHERE cart.status = 'active'
+        UNION ALL
+        SELECT item.ticket_type_id, item.quantity
+        FROM booking.orders AS purchase JOIN booking.order_items AS item ON order_id = purchase.id
+        WHERE purchase.status = 'pending_payment'
+    ) AS hold
+    JOIN booking.ticket_types ON ticket_types.id = ticket_type_id
+    WHERE event_id = $1
+    GROUP BY ticket_type_id
 """
 SESSIONS = """
     SELECT pid, application_name, coalesce(state, '') AS state,
@@ -122,6 +146,25 @@ class Database:
             cart = carts.setdefault(user_id, HeldCart(cart_id, expires_at, {}))
             cart.lines[ticket_type_id] = quantity
         return now, carts
+
+    async def sale(self, event_id: str) -> SaleTables:
+        """What the tables have of the orders and the money of an event, in one snapshot."""
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            orders, payments, refunds, types, held = [
+                [tuple(row) for row in await connection.fetch(statement, event_id)]
+                for statement in (ORDERS, PAYMENTS, REFUNDS, TICKET_TYPES, HELD)
+            ]
+        return SaleTables(
+            {row[0]: row[1:] for row in orders},
+            payments,
+            refunds,
+            {id: sold for id, sold, _ in types},
+            {id: reserved for id, _, reserved in types},
+            dict(held),
+        )
 
     async def sessions(self) -> list[Session]:
         return [Session(*row) for row in await self._pool.fetch(SESSIONS)]

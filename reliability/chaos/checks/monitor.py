@@ -9,8 +9,8 @@ from worker.audit.snapshot import SNAPSHOT_ERRORS
 
 EVERY_SECONDS = 0.25
 MAX_FINDINGS = 50
-ONLY_AT_THE_END = frozenset({"overdue_cart"})
-"""Without a running worker, no sweep expires carts."""
+ONLY_AT_THE_END = frozenset({"overdue_cart", "overdue_order"})
+"""Without a running worker, no sweep ends what is due."""
 IDLE_SECONDS = 11.0
 """Ten are allowed, and Postgres needs a moment to end a session that exceeds them."""
 MAX_LOOKS_IDLE = 8

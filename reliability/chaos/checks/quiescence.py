@@ -66,7 +66,7 @@ async def check_at_rest(
         await _leaks(system),
         await _unbalanced(database),
     ):
-        found += _some(findings)
+        found += some(findings)
     return found
 
 
@@ -172,7 +172,7 @@ async def _unbalanced(database: Database) -> Iterable[str]:
     return [f"I1, I2, I9: {each.check} {each.subject}: {each.detail}" for each in report.findings]
 
 
-def _some(findings: Iterable[str]) -> list[str]:
+def some(findings: Iterable[str]) -> list[str]:
     """The first few, and how many more there are."""
     all_of_them = list(findings)
     some = all_of_them[:MAX_FINDINGS_EACH]

@@ -60,17 +60,17 @@ async def open_workload(queue_client: QueueClient, rng: random.Random, users: in
     """Create the fixtures through the queue, before the first fault."""
     registered = registrations(rng, users + 1)
     for start in range(0, len(registered), MAX_COMMANDS_A_MESSAGE):
-        await _decide(queue_client, registered[start : start + MAX_COMMANDS_A_MESSAGE])
+        await decide(queue_client, registered[start : start + MAX_COMMANDS_A_MESSAGE])
     organizer_id, *user_ids = [each["user_id"] for each in registered]
     concert = event(organizer_id)
-    await _decide(queue_client, [concert])
+    await decide(queue_client, [concert])
     types = ticket_types(organizer_id, concert["command_id"])
-    await _decide(queue_client, types)
+    await decide(queue_client, types)
     command_ids = {each["command_id"] for each in (*registered, concert, *types)}
     return Fixtures(Workload(tuple(each["command_id"] for each in types)), user_ids, command_ids)
 
 
-async def _decide(queue_client: QueueClient, commands: list[Document]) -> None:
+async def decide(queue_client: QueueClient, commands: list[Document]) -> None:
     """Have commands decided that cannot be refused."""
     body = json.dumps(commands).encode()
     replies: asyncio.Queue[list[str]] = asyncio.Queue()

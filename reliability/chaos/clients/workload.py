@@ -90,25 +90,25 @@ def registrations(rng: random.Random, number: int) -> list[Document]:
     ]
 
 
-def event(organizer_id: str) -> Document:
+def event(organizer_id: str, **fields: Any) -> Document:
     now = datetime.now(UTC)
     times = {"starts_at": now + timedelta(days=30), "ends_at": now + timedelta(days=31)}
     return command(
         "create_event",
         organizer_id,
-        {"name": "A concert", **{name: at.isoformat() for name, at in times.items()}},
+        {"name": "A concert", **{name: at.isoformat() for name, at in times.items()}, **fields},
     )
 
 
 def ticket_types(organizer_id: str, event_id: str) -> list[Document]:
-    now = datetime.now(UTC)
-    sale = {"sale_starts_at": now - timedelta(hours=1), "sale_ends_at": now + timedelta(days=1)}
-    fields = {"event_id": event_id, **{name: at.isoformat() for name, at in sale.items()}}
     return [
-        command(
-            "create_ticket_type",
-            organizer_id,
-            {**fields, "name": f"Block {number}", "total_quantity": total},
-        )
+        ticket_type(organizer_id, event_id, name=f"Block {number}", total_quantity=total)
         for number, total in enumerate(TOTALS)
     ]
+
+
+def ticket_type(organizer_id: str, event_id: str, **fields: Any) -> Document:
+    now = datetime.now(UTC)
+    sale = {"sale_starts_at": now - timedelta(hours=1), "sale_ends_at": now + timedelta(days=1)}
+    times = {name: at.isoformat() for name, at in sale.items()}
+    return command("create_ticket_type", organizer_id, {"event_id": event_id, **times, **fields})

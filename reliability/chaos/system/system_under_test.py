@@ -27,6 +27,8 @@ MIGRATION_SECONDS = 120.0
 QUEUE_SETTLES_SECONDS = 4.0
 """RabbitMQ 3.10 can lose a quorum queue that was declared less than three seconds ago."""
 WORKERS, GATEWAYS = 2, 2
+PAYMENT_SECONDS, GRACE_SECONDS = 5, 2
+"""How long an order can be paid, and how much longer it has its tickets."""
 WAYS = ("worker postgres", "worker rabbitmq", "gateway postgres", "gateway rabbitmq")
 """Each pair of client and server has a separate proxy."""
 
@@ -119,6 +121,8 @@ async def _start_services(
             "HOLDFAST_BROKER_URL": through(proxies[f"{role} rabbitmq"], built.rabbit.url),
             "HOLDFAST_JWT_SECRET": built.jwt_secret,
             "HOLDFAST_HOLD_SECONDS": str(hold_seconds),
+            "HOLDFAST_PAYMENT_SECONDS": str(PAYMENT_SECONDS),
+            "HOLDFAST_PAYMENT_GRACE_SECONDS": str(GRACE_SECONDS),
         }
 
     for number in range(WORKERS):
