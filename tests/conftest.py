@@ -10,6 +10,7 @@ import pytest
 from dev.services import Services, database, services
 from tests.databases import copy_of, services_with_copy_of
 from tests.deployment import Deployment
+from tests.forks import fork_server
 from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
     pytest_collection,
     pytest_collection_modifyitems,
@@ -73,3 +74,8 @@ def migrate(database_url: str) -> None:
         env=os.environ | {"HOLDFAST_DATABASE_URL": database_url},
         check=True,
     )
+
+
+def pytest_unconfigure() -> None:
+    if fork_server.cache_info().currsize:
+        fork_server().stop()

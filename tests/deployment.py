@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -11,6 +10,7 @@ from typing import Self
 import httpx
 
 from dev.addresses import free_port
+from tests.forks import ForkedProcess, fork_server
 
 JWT_SECRET = "a secret of the tests, of more than 32 bytes"
 READY_WITHIN_SECONDS = 20
@@ -31,7 +31,7 @@ class Process:
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self.environment = environment
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ForkedProcess | None = None
 
     async def start(self) -> None:
         await self.launch()
@@ -39,15 +39,8 @@ class Process:
 
     async def launch(self) -> None:
         """Start it without waiting until it can serve."""
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self.module,
-                env=os.environ | self.environment,
-                stdout=log,
-                stderr=log,
-            )
+        environment = os.environ | self.environment
+        self._process = await fork_server().start(self.module, environment, self.log)
 
     async def ready(self) -> None:
         """Wait until it can serve."""
