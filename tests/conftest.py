@@ -18,6 +18,8 @@ from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by na
     pytest_make_parametrize_id,
     pytest_runtest_protocol,
     pytest_sessionfinish,
+    pytest_terminal_summary,
+    pytest_testnodedown,
     pytest_xdist_make_scheduler,
 )
 

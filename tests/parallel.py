@@ -12,6 +12,7 @@ running one has ended, while the other processes wait for it.
 import fcntl
 import gc
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -70,7 +71,8 @@ SLOWEST_FIRST = (
 while the others have nothing to do."""
 
 RUN_ID = pytest.StashKey[str]()
-"""Kept by the process that starts the others."""
+ENDED = pytest.StashKey[list[float]]()
+"""When each process had no tests left. Both are kept by the process that starts the others."""
 
 
 def group(path: str) -> str:
@@ -168,6 +170,21 @@ def _lock_file(run_id: str, name: str) -> Path:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     node.config.stash[RUN_ID] = node.workerinput["testrunuid"]
+    node.config.stash.setdefault(ENDED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController, error: object) -> None:
+    node.config.stash[ENDED].append(time.time())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how well the tests were shared out."""
+    if ended := config.stash.get(ENDED, None):
+        before = ", ".join(f"{max(ended) - at:.0f}" for at in sorted(ended))
+        terminalreporter.write_line(f"seconds that each process had no tests left: {before}")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
