@@ -3,7 +3,7 @@
 Importing takes a process a second of CPU, and the tests start more than a hundred. This server has
 imported everything that they need, and forks for each. A fork then executes a module as
 `python -m` does: from the reading of its settings on, it is a process like any other. How
-`python -m` itself starts them is what `make up`, the chaos runs and the tests of the settings show.
+`python -m` itself starts them is what the tests of `make up` and the chaos runs show.
 
 A line of JSON on standard input asks for a process; lines on standard output tell of its PID, and
 of its exit code once it has ended.

@@ -47,7 +47,7 @@ SYSTEM_SECONDS = {
     "tests/system/test_proxy.py": 1,
     "tests/system/test_queue.py": 12,
     "tests/system/test_service.py": 3,
-    "tests/system/test_settings.py": 15,
+    "tests/system/test_settings.py": 5,
     "tests/system/test_two_gateways.py": 7,
 }
 """The files that use the fixture `system`, and about how long each takes. A test compares the names
