@@ -9,9 +9,10 @@ from collections import Counter
 from datetime import datetime
 from typing import Any, assert_never
 
+from reliability.simulation.checks.catalogue import Catalogue
 from reliability.simulation.checks.purchases import Purchases
 from reliability.simulation.checks.state import Hold, State
-from reliability.simulation.fakes.tables import Committed, EventRow, TicketTypeRow
+from reliability.simulation.fakes.tables import Committed
 from shared.commands import (
     ORDER_COMMANDS,
     CancelEvent,
@@ -48,6 +49,7 @@ class Model:
     def __init__(self, state: State, rules: Rules) -> None:
         self.state = state
         self.purchases = Purchases(state, rules.payment, rules.payment_grace)
+        self._catalogue = Catalogue(state)
         self._born: dict[Any, datetime] = {}
         """When users, events, ticket types, orders, payments and refunds were committed."""
         self._rules = rules
@@ -181,17 +183,11 @@ class Model:
                     return "cart_empty"
                 later = self._extended(hold, at) > hold.expires_at
                 return None if later else "hold_limit_reached"
-            case CancelEvent() | EndEvent() | CreateTicketType():
-                if command.event_id not in self.state.events:
-                    return "event_not_found"
-                return self._refusal_to_organize(command.event_id, command.user_id, at)
-            case ChangeEvent():
-                return self._refusal_to_change_event(command, at)
-            case ChangeTicketType():
-                return self._refusal_to_change(command, at)
-            case CreateEvent():
-                agent = command.payment_agent_id
-                return None if agent in (None, *self.state.users) else "unprocessable"
+            case (
+                CreateEvent() | ChangeEvent() | CancelEvent() | EndEvent()
+                | CreateTicketType() | ChangeTicketType()
+            ):  # fmt: skip
+                return self._catalogue.refusal(command, at)
             case ReleaseCart():
                 return None
             case CheckOut():
@@ -209,7 +205,7 @@ class Model:
             row = self.state.ticket_types.get(id)
             if row is None:
                 return "ticket_type_not_found"
-            if refusal := self._refusal_of_event(row.event_id, at):
+            if refusal := self._catalogue.refusal_of_event(row.event_id, at):
                 return refusal
             if at < row.sale_starts_at:
                 return "sale_not_started"
@@ -224,43 +220,6 @@ class Model:
             if quantity > self.state.available(id):
                 return "insufficient_availability"
         return None
-
-    def _refusal_to_organize(self, event_id: str, user_id: str, at: datetime) -> str | None:
-        if self.state.events[event_id].organizer_id != user_id:
-            return "not_the_organizer"
-        return self._refusal_of_event(event_id, at)
-
-    def _refusal_of_event(self, event_id: str, at: datetime) -> str | None:
-        event = self.state.events[event_id]
-        if event.status == "ended" or at >= event.ends_at:
-            return "event_ended"
-        return "event_cancelled" if event.status == "cancelled" else None
-
-    def _refusal_to_change_event(self, command: ChangeEvent, at: datetime) -> str | None:
-        event = self.state.events.get(command.event_id)
-        if event is None:
-            return "event_not_found"
-        if refusal := self._refusal_to_organize(event.id, command.user_id, at):
-            return refusal
-        changed = _changed(event, command)
-        there = changed.payment_agent_id in (None, *self.state.users)
-        in_order = changed.starts_at < changed.ends_at
-        return None if there and in_order else "unprocessable"
-
-    def _refusal_to_change(self, command: ChangeTicketType, at: datetime) -> str | None:
-        row = self.state.ticket_types.get(command.ticket_type_id)
-        if row is None:
-            return "ticket_type_not_found"
-        if refusal := self._refusal_to_organize(row.event_id, command.user_id, at):
-            return refusal
-        committed = row.total - self.state.available(row.id)
-        if command.total_quantity is not None and command.total_quantity < committed:
-            return "total_below_committed"
-        changed = self._changed(row, command)
-        limits = [n for n in (changed.max_per_order, changed.max_per_user) if n is not None]
-        if changed.min_per_order > min(limits, default=changed.min_per_order):
-            return "unprocessable"
-        return "unprocessable" if changed.sale_ends_at <= changed.sale_starts_at else None
 
     def _refused_rightly(
         self, command: Command, refusal: dict[str, Any], first_sent: datetime
@@ -314,28 +273,11 @@ class Model:
             case RegisterUser():
                 self.state.users.add(command.user_id)
                 self.state.emails.add(command.email)
-            case CreateEvent():
-                self.state.events[command.command_id] = EventRow(
-                    command.command_id, command.user_id, command.name,
-                    command.starts_at, command.ends_at, "active", command.currency,
-                    command.payment_agent_id,
-                )  # fmt: skip
-            case ChangeEvent():
-                event = self.state.events[command.event_id]
-                self.state.events[event.id] = _changed(event, command)
-            case CancelEvent() | EndEvent():
-                status = "cancelled" if isinstance(command, CancelEvent) else "ended"
-                event = self.state.events[command.event_id]
-                self.state.events[event.id] = event._replace(status=status)
-            case CreateTicketType():
-                self.state.ticket_types[command.command_id] = TicketTypeRow(
-                    command.command_id, command.event_id, command.name, command.total_quantity,
-                    0, 0, command.sale_starts_at, command.sale_ends_at, command.unit_price,
-                    command.min_per_order, command.max_per_order, command.max_per_user,
-                )  # fmt: skip
-            case ChangeTicketType():
-                row = self.state.ticket_types[command.ticket_type_id]
-                self.state.ticket_types[row.id] = self._changed(row, command)
+            case (
+                CreateEvent() | ChangeEvent() | CancelEvent() | EndEvent()
+                | CreateTicketType() | ChangeTicketType()
+            ):  # fmt: skip
+                self._catalogue.apply(command)
             case CheckOut():
                 self.purchases.check_out(command, at)
             case (
@@ -344,13 +286,6 @@ class Model:
                 self.purchases.apply(command, at)
             case _:
                 assert_never(command)
-
-    def _changed(self, row: TicketTypeRow, command: ChangeTicketType) -> TicketTypeRow:
-        given = command.model_dump(exclude_none=True, include=set(TicketTypeRow._fields))
-        total = command.total_quantity
-        if command.lower_to_committed:
-            total = row.total - self.state.available(row.id)
-        return row._replace(**given, total=row.total if total is None else total)
 
     def _put(self, command: Command, ticket_type_id: str, more: int, at: datetime) -> None:
         hold = self.state.holds.get(command.user_id)
@@ -371,15 +306,6 @@ class Model:
         if (cart["id"], lines) != (id, expected):
             return f"I5: {command.command_id} shows {lines} in the cart, not {expected}"
         return None
-
-
-def _changed(event: EventRow, command: ChangeEvent) -> EventRow:
-    return event._replace(
-        name=command.name or event.name,
-        starts_at=command.starts_at or event.starts_at,
-        ends_at=command.ends_at or event.ends_at,
-        payment_agent_id=command.payment_agent_id or event.payment_agent_id,
-    )
 
 
 def _quantities(command: ReserveTickets) -> dict[str, int]:
