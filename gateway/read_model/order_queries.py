@@ -29,12 +29,15 @@ _OFFICERS = text(
 )
 _AFTER = " AND (created_at, id) < (:after_at, CAST(:after_id AS uuid))"
 _NEWEST_FIRST = "ORDER BY created_at DESC, id DESC LIMIT :limit"
+# Only a list states it, so that only a list can use the indexes that have this condition.
+_IS_LISTED = "created_at > '-infinity'"
 # Each status is read by the index on event, status and time: no page sorts all orders of an event.
 _OF_EVENT = f"""
     SELECT found.* FROM unnest(CAST(:statuses AS text[])) AS wanted (status)
     CROSS JOIN LATERAL (
         SELECT {_ORDER} FROM read_model.orders
-        WHERE event_id = CAST(:event_id AS uuid) AND status = wanted.status{{after}}
+        WHERE event_id = CAST(:event_id AS uuid) AND status = wanted.status
+          AND {_IS_LISTED}{{after}}
         {_NEWEST_FIRST}
     ) AS found
     {_NEWEST_FIRST}
@@ -47,7 +50,8 @@ _WITH_REFUND_DUE = f"""
 """
 _OF_USER = f"""
     SELECT {_ORDER} FROM read_model.orders
-    WHERE user_id = CAST(:user_id AS uuid) AND status = ANY (CAST(:statuses AS text[])){{after}}
+    WHERE user_id = CAST(:user_id AS uuid) AND status = ANY (CAST(:statuses AS text[]))
+      AND {_IS_LISTED}{{after}}
     {_NEWEST_FIRST}
 """
 

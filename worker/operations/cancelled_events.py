@@ -52,13 +52,15 @@ async def cancel_some(engine: AsyncEngine, committer: Committer) -> int:
     return len(rows)
 
 
-# A look-up for each event by the index of events and states, whatever the planner knows of it.
+# A look-up for each event by the index of events and states, whatever the planner knows of it:
+# `created_at > '-infinity'` is the condition of that index.
 ORDERS_TO_CANCEL = """
     SELECT purchase.user_id::text, purchase.id::text
     FROM booking.events AS event
     CROSS JOIN LATERAL (
         SELECT user_id, id FROM booking.orders
         WHERE orders.event_id = event.id AND orders.status IN ('pending_payment', 'paid')
+          AND orders.created_at > '-infinity'
         LIMIT $1
     ) AS purchase
     WHERE event.status = 'cancelled' AND NOT event.orders_cancelled
@@ -74,6 +76,7 @@ MARK_EVENTS = """
         LEFT JOIN LATERAL (
             SELECT orders.id FROM booking.orders
             WHERE orders.event_id = event.id AND orders.status IN ('pending_payment', 'paid')
+              AND orders.created_at > '-infinity'
             LIMIT 1
         ) AS purchase ON true
         WHERE event.status = 'cancelled' AND NOT event.orders_cancelled AND purchase.id IS NULL

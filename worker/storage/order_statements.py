@@ -32,8 +32,7 @@ LOOK_UP_BUYERS = """
 
 # $1: the locked users, who guard these orders. $2: orders that are named. $3: ticket types that are
 # wanted: due orders that hold them, up to $6 for each. $4 and $5: users that check out, and the
-# event of each: their pending orders. No index serves IS NOT DISTINCT FROM, so that the planner
-# cannot take the one by event, which holds the pending orders of all its buyers.
+# event of each: their pending orders.
 READ_ORDERS = f"""
     SELECT {ORDERS.select("purchase")}
     FROM (
@@ -53,8 +52,7 @@ READ_ORDERS = f"""
         FROM unnest($4::uuid[], $5::uuid[]) AS buyer (user_id, event_id)
         CROSS JOIN LATERAL (
             SELECT id FROM booking.orders
-            WHERE orders.user_id = buyer.user_id
-              AND orders.event_id IS NOT DISTINCT FROM buyer.event_id
+            WHERE orders.user_id = buyer.user_id AND orders.event_id = buyer.event_id
               AND orders.status = 'pending_payment'
             LIMIT 100
         ) AS pending

@@ -166,9 +166,22 @@ orders = Table(
     CheckConstraint(
         "least(total, paid, accepted, refunded, kept, tickets_value) >= 0", name="amounts"
     ),
-    # Without the ID, or Postgres might look IDs up in them.
-    Index("orders_by_event", "event_id", "status", "created_at"),
-    Index("orders_by_user", "user_id", "created_at"),
+    # For lists, which ask for `created_at > '-infinity'`. Look-ups do not, so that the planner
+    # cannot take these two where an index below is meant. Without the ID, or Postgres might look
+    # IDs up in them.
+    Index(
+        "orders_by_event",
+        "event_id",
+        "status",
+        "created_at",
+        postgresql_where=text("created_at IS NOT NULL"),
+    ),
+    Index(
+        "orders_by_user",
+        "user_id",
+        "created_at",
+        postgresql_where=text("created_at IS NOT NULL"),
+    ),
     Index(
         "orders_open",
         "user_id",
