@@ -149,14 +149,14 @@ class CheckOut(CommandFields, OrderBody):
 
 
 class RecordPayment(CommandFields, PaymentBody):
-    """Note that money came in. It did, whatever became of the order."""
+    """Record a payment that the provider received, in any state of the order."""
 
     kind: Literal["record_payment"] = "record_payment"
     order_id: Id
 
 
 class RecordRefund(CommandFields, RefundBody):
-    """Note that money went back."""
+    """Record a refund that the provider has paid."""
 
     kind: Literal["record_refund"] = "record_refund"
     order_id: Id
@@ -183,7 +183,6 @@ class ExtendOrder(CommandFields, ExtensionBody):
 
 OrderCommand = RecordPayment | RecordRefund | ReleaseTickets | CancelOrder | ExtendOrder
 """Commands that name an order."""
-ORDER_COMMANDS = (RecordPayment, RecordRefund, ReleaseTickets, CancelOrder, ExtendOrder)
 
 Command = (
     RegisterUser

@@ -1,9 +1,9 @@
 """What each command locks: the rows that `decide` reads and changes for it.
 
-A command locks its user, who guards the user's cart. A command that names an order locks the
-order's buyer instead, who guards the order: all payments of an event come from one user, whose row
-would be one queue for all of them. With the ticket types in a cart or an order, and with the ticket
-types of an event, storage locks more on its own.
+A command locks the row of its user; this lock serialises all changes of the user's cart. A command
+that names an order locks the row of the order's buyer instead, which serialises all changes of the
+order: one payment agent sends all payments of an event, and its row would serialise them all.
+Storage also locks the ticket types in these carts and orders, and those of the events.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
 from shared.commands import (
-    ORDER_COMMANDS,
     CancelEvent,
     CancelOrder,
     ChangeEvent,
@@ -23,6 +22,7 @@ from shared.commands import (
     EndEvent,
     ExtendHold,
     ExtendOrder,
+    OrderCommand,
     RecordPayment,
     RecordRefund,
     RegisterUser,
@@ -54,6 +54,10 @@ class LockRequest:
     """Ticket types to hold more of, or to change. Due holds of them end first."""
     event_ids: set[str] = field(default_factory=set)
     """Events to change, or to add ticket types to. All their ticket types are locked too."""
+    wanted: list[tuple[str, str]] = field(default_factory=list)
+    """Users and the ticket types of which they want to hold more: limits of a user apply."""
+    limited: set[str] = field(default_factory=set)
+    """Ticket types that get a new limit for each user."""
     emails: set[str] = field(default_factory=set)
     """Addresses to register, in lower case. They are looked up, not locked."""
     order_ids: set[str] = field(default_factory=set)
@@ -67,21 +71,28 @@ class LockRequest:
     refund_ids: list[tuple[str, str]] = field(default_factory=list)
     """Orders and the refund IDs that are to be recorded for them."""
 
+    def add_order(self, command: OrderCommand) -> None:
+        """Lock the order's buyer instead of the sender."""
+        self.order_ids.add(command.order_id)
+        self.sender_ids.add(command.user_id)
+
 
 def lock_request(commands: Iterable[Command | UnreadCommand]) -> LockRequest:
     """Return what the commands of a batch lock together."""
     request = LockRequest()
     for command in commands:
-        if isinstance(command, ORDER_COMMANDS):
-            request.order_ids.add(command.order_id)
-            request.sender_ids.add(command.user_id)
-        else:
-            request.user_ids.add(command.user_id)
         match command:
             case ReserveTickets():
-                request.ticket_type_ids.update([line.ticket_type_id for line in command.items])
-            case SetQuantity() | ChangeTicketType():
+                ids = [line.ticket_type_id for line in command.items]
+                request.ticket_type_ids.update(ids)
+                request.wanted += [(command.user_id, id) for id in ids]
+            case SetQuantity():
                 request.ticket_type_ids.add(command.ticket_type_id)
+                request.wanted.append((command.user_id, command.ticket_type_id))
+            case ChangeTicketType():
+                request.ticket_type_ids.add(command.ticket_type_id)
+                if command.max_per_user is not None:
+                    request.limited.add(command.ticket_type_id)
             case CancelEvent() | EndEvent() | CreateTicketType():
                 request.event_ids.add(command.event_id)
             case ChangeEvent():
@@ -93,18 +104,24 @@ def lock_request(commands: Iterable[Command | UnreadCommand]) -> LockRequest:
                 request.user_ids.update(_agent(command))
             case CheckOut():
                 request.check_outs[command.command_id] = (command.user_id, command.event_id)
-            case RecordPayment():
-                request.payment_ids.append((command.order_id, command.payment_id))
-            case RecordRefund():
-                request.refund_ids.append((command.order_id, command.refund_id))
             case ReleaseItem() | ReleaseCart() | ExtendHold():
-                pass  # the user, and the ticket types in the user's cart
-            case ReleaseTickets() | CancelOrder() | ExtendOrder():
-                pass  # the order's buyer, and the ticket types in the order
+                pass  # the ticket types in the user's cart
             case UnreadCommand():
                 pass  # it changes nothing
+            case RecordPayment():
+                request.add_order(command)
+                request.payment_ids.append((command.order_id, command.payment_id))
+                continue
+            case RecordRefund():
+                request.add_order(command)
+                request.refund_ids.append((command.order_id, command.refund_id))
+                continue
+            case ReleaseTickets() | CancelOrder() | ExtendOrder():
+                request.add_order(command)
+                continue
             case _:
                 assert_never(command)
+        request.user_ids.add(command.user_id)
     return request
 
 

@@ -1,4 +1,4 @@
-"""An order: the tickets that it holds and the money that was paid for it, and how both move.
+"""An order: the tickets that it holds and the money that was paid for it. `ledger.py` moves both.
 
 Tickets and money are two ledgers. What an order holds is reserved while the order is pending and
 sold while it is paid; a payment stays recorded, whatever becomes of the order.
@@ -86,9 +86,9 @@ class Order:
         return self.paid - self.refunded - self.kept - self.tickets_value
 
     def would_be_paid_with(self, amount: int) -> bool:
-        """Return whether the accepted money that is still here and `amount` reach the total.
+        """Return whether what is left of the accepted payments, plus `amount`, reaches the total.
 
-        What was refunded was surplus as far as there was any.
+        Refunds and kept amounts use up surplus payments first.
         """
         accepted_left = min(self.accepted, self.paid - self.refunded - self.kept)
         return accepted_left + amount >= self.total

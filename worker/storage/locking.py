@@ -31,10 +31,9 @@ from worker.storage.statements import (
 class LockedUsers:
     """The users of a batch, locked, and their carts."""
 
-    commands: Sequence[Command | UnreadCommand]
     request: LockRequest
     ids: set[str]
-    """Those of the request that exist, and the owners of due carts that hold wanted tickets."""
+    """Those of the request that exist, and the owners of due carts and orders of wanted tickets."""
     carts: dict[str, Cart]
     """The active carts, by user ID."""
     senders: set[str]
@@ -50,7 +49,8 @@ class LockedBook:
 
     book: Book
     due_holds_remain: bool
-    """Whether due holds of wanted tickets are not in the book: too many, or filled meanwhile."""
+    """Whether due holds of wanted tickets are not in the book: there were too many, or they came
+    due after `lock_users` looked."""
 
 
 async def lock_users(
@@ -75,7 +75,6 @@ async def lock_users(
     existing = [row[0] for row in rows]
     due_orders = rows[0][1] if rows else 0
     return LockedUsers(
-        commands,
         request,
         set(existing),
         carts=await _read_carts(driver, existing),
@@ -105,7 +104,7 @@ async def lock_book(driver: Driver, users: LockedUsers, rules: Rules) -> LockedB
         ticket_type_ids.update([row[0] for row in rows])
     rows = await driver.fetch(LOCK_TICKET_TYPES, sorted(ticket_type_ids))
     ticket_types = {row[0]: TicketType(*row) for row in rows}
-    ordered = await read_ordered(driver, users.commands, locked.orders.values(), ticket_types)
+    ordered = await read_ordered(driver, request, locked.orders.values(), ticket_types)
     event_ids.update(ticket_type.event_id for ticket_type in ticket_types.values())
     event_ids.update(event_id for _, event_id in request.check_outs.values())
     now, due_holds_remain, events = await _read_events(driver, event_ids, users, locked.orders)

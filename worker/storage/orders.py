@@ -1,7 +1,7 @@
 """Reads the orders of a batch, and says which statements save them.
 
-Orders are read under the locks of their buyers, who guard them, and before the ticket types, for
-which other batches wait.
+Orders are read under the locks of their buyers, and before the ticket types are locked, for which
+other batches wait.
 """
 
 from collections import Counter
@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.commands import ChangeTicketType, Command, ReserveTickets, SetQuantity
-from shared.messages import UnreadCommand
 from worker.domain.book import Changes, TicketType
 from worker.domain.locks import LockRequest
 from worker.domain.order import Order, OrderItem, Payment, Refund
@@ -129,32 +127,21 @@ def _of_events(
 
 async def read_ordered(
     driver: Driver,
-    commands: Sequence[Command | UnreadCommand],
+    request: LockRequest,
     orders: Iterable[Order],
     ticket_types: Mapping[str, TicketType],
 ) -> Counter[tuple[str, str]]:
     """Return what the orders of users have of ticket types that have a limit for each user.
 
-    Only of those users and ticket types whose number the commands may raise: those that reserve,
+    Only of those users and ticket types whose number the commands may raise: those that want more,
     and those of orders, which a late payment may buy.
     """
     limited = {id for id, one in ticket_types.items() if one.max_per_user is not None}
-    limited.update(
-        command.ticket_type_id
-        for command in commands
-        if isinstance(command, ChangeTicketType) and command.max_per_user is not None
-    )
+    limited |= request.limited
     if not limited:
         return Counter()
     pairs = {(order.user_id, id) for order in orders for id in limited.intersection(order.items)}
-    for command in commands:
-        if isinstance(command, ReserveTickets):
-            wanted = [line.ticket_type_id for line in command.items]
-        elif isinstance(command, SetQuantity):
-            wanted = [command.ticket_type_id]
-        else:
-            continue
-        pairs.update((command.user_id, id) for id in limited.intersection(wanted))
+    pairs.update(pair for pair in request.wanted if pair[1] in limited)
     if not pairs:
         return Counter()
     users, types = zip(*pairs, strict=True)

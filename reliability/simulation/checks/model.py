@@ -14,9 +14,9 @@ from reliability.simulation.checks.purchases import Purchases
 from reliability.simulation.checks.state import Hold, State
 from reliability.simulation.fakes.tables import Committed
 from shared.commands import (
-    ORDER_COMMANDS,
     CancelEvent,
     CancelOrder,
+    CartCommand,
     ChangeEvent,
     ChangeTicketType,
     CheckOut,
@@ -26,6 +26,7 @@ from shared.commands import (
     EndEvent,
     ExtendHold,
     ExtendOrder,
+    OrderCommand,
     RecordPayment,
     RecordRefund,
     RegisterUser,
@@ -38,7 +39,6 @@ from shared.commands import (
 from shared.ids import unix_ms
 from worker.domain.book import Rules
 
-CART_COMMANDS = (ReserveTickets, SetQuantity, ReleaseItem, ReleaseCart, ExtendHold)
 NOT_FOUND = {"user_not_found", "event_not_found", "ticket_type_not_found", "order_not_found"}
 MONEY_REFUSALS = {"currency_mismatch", "more_than_due"}
 
@@ -90,11 +90,11 @@ class Model:
                 return finding
             self._apply(command, at)
             self._note_birth(command, committed.at)
-            if isinstance(command, CART_COMMANDS):
+            if isinstance(command, CartCommand):
                 return self._shows_cart(command, outcome["result"]["cart"])
             if isinstance(command, CheckOut):
                 return self.purchases.shows(command.command_id, outcome["result"])
-            if isinstance(command, ORDER_COMMANDS):
+            if isinstance(command, OrderCommand):
                 return self.purchases.shows(command.order_id, outcome["result"])
         return None
 
@@ -145,7 +145,7 @@ class Model:
     def guard(self, command: Command, began: datetime) -> str | None:
         """The user whose lock a transaction had for a command, if there was one to lock."""
         user = command.user_id
-        if isinstance(command, ORDER_COMMANDS):
+        if isinstance(command, OrderCommand):
             order = self.state.purchases.get(command.order_id)
             if order is None or self._born.get(order.id, began) > began:
                 return None

@@ -40,8 +40,14 @@ CASES = [
     (end_event(ANN, EVENT), LockRequest({ANN}, event_ids={EVENT})),
     (create_ticket_type(ANN, EVENT), LockRequest({ANN}, event_ids={EVENT})),
     (change_ticket_type(ANN, STANDING, name="A"), LockRequest({ANN}, {STANDING})),
-    (reserve(ANN, {STANDING: 1, SEATED: 2}), LockRequest({ANN}, {STANDING, SEATED})),
-    (set_quantity(ANN, STANDING, 3), LockRequest({ANN}, {STANDING})),
+    (
+        reserve(ANN, {STANDING: 1, SEATED: 2}),
+        LockRequest({ANN}, {STANDING, SEATED}, wanted=[(ANN, STANDING), (ANN, SEATED)]),
+    ),
+    (
+        set_quantity(ANN, STANDING, 3),
+        LockRequest({ANN}, {STANDING}, wanted=[(ANN, STANDING)]),
+    ),
     (release_item(ANN, STANDING), LockRequest({ANN})),
     (release_cart(ANN), LockRequest({ANN})),
     (extend_hold(ANN), LockRequest({ANN})),
@@ -90,4 +96,11 @@ def test_a_batch_locks_the_rows_of_all_its_commands() -> None:
 
     request = lock_request([reserve(ANN, {STANDING: 1}), set_quantity(bob, SEATED, 1)])
 
-    assert request == LockRequest({ANN, bob}, {STANDING, SEATED})
+    wanted = [(ANN, STANDING), (bob, SEATED)]
+    assert request == LockRequest({ANN, bob}, {STANDING, SEATED}, wanted=wanted)
+
+
+def test_what_orders_have_is_read_also_for_a_limit_that_is_set_now() -> None:
+    request = lock_request([change_ticket_type(ANN, STANDING, max_per_user=4)])
+
+    assert request == LockRequest({ANN}, {STANDING}, limited={STANDING})
