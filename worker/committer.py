@@ -185,8 +185,8 @@ class Committer:
     ) -> list[EncodedOutcome]:
         """Apply the halves one by one.
 
-        A single command that fails is refused. A single due cart that fails is left unexpired,
-        until an operator repairs it.
+        A single command that fails is refused. A single due cart or order that fails stays as it
+        is until an operator repairs it.
         """
         if commands and due:
             outcomes = await self._commit(commands, ())
@@ -198,8 +198,12 @@ class Committer:
                 await self._commit((), some)
             return []
         if due:
+            ((user_id, order_id),) = due
             logger.error(
-                "the due cart of user %s cannot expire: %s", due[0], faults.first_line(error)
+                "the due hold of user %s (%s) cannot end: %s",
+                user_id,
+                f"order {order_id}" if order_id else "the cart",
+                faults.first_line(error),
             )
             return []
         if len(commands) > 1:

@@ -16,6 +16,7 @@ from worker import committer as group_commit
 from worker.apply import AppliedBatch
 from worker.committer import MAX_BATCH_COMMANDS, MAX_CONFLICTS, Committer
 from worker.domain.batch import decide_batch
+from worker.domain.locks import Due
 from worker.storage.outcomes import EncodedOutcome
 
 SOMEBODY = new_id()
@@ -337,26 +338,30 @@ async def test_due_carts_that_cannot_expire_are_left_out_first(
 ) -> None:
     script.fault = lambda commands, due: ValueError() if due else None
 
-    (outcome,) = await committer.submit(some(1), ["somebody"])
+    (outcome,) = await committer.submit(some(1), [Due("somebody")])
 
     assert decode(outcome).status == "succeeded"
-    assert await committer.submit((), ["somebody"]) == []
+    assert await committer.submit((), [Due("somebody")]) == []
 
 
 @pytest.mark.parametrize("place", [0, 31, 32, 63])
-async def test_a_due_cart_that_cannot_expire_holds_up_no_other(
+async def test_a_due_hold_that_cannot_end_holds_up_no_other(
     script: Script, committer: Committer, place: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One that was damaged by hand must not end the sweep of all."""
-    owners = [f"user {number}" for number in range(64)]
-    script.fault = lambda commands, due: ValueError() if owners[place] in due else None
+    holds = [
+        Due(f"buyer-{number}", f"order-{number}" if number % 2 else None) for number in range(64)
+    ]
+    damaged = holds[place]
+    script.fault = lambda commands, due: ValueError() if damaged in due else None
 
-    (outcome,) = await committer.submit(some(1), owners)
+    (outcome,) = await committer.submit(some(1), holds)
 
-    expired = [user for due in script.due if owners[place] not in due for user in due]
-    assert sorted(expired) == sorted(set(owners) - {owners[place]})
+    ended = [hold for due in script.due if damaged not in due for hold in due]
+    assert sorted(ended) == sorted(set(holds) - {damaged})
     assert decode(outcome).status == "succeeded"
-    assert f"{owners[place]} cannot expire" in caplog.text
+    which = f"order order-{place}" if place % 2 else "the cart"
+    assert f"the due hold of user buyer-{place} ({which}) cannot end" in caplog.text
 
 
 # --- who waits, and the end -----------------------------------------------------------------
