@@ -355,6 +355,21 @@ async def test_what_the_broker_does_not_take_stays(
     assert await operator.list() == before
 
 
+async def test_letters_that_were_held_are_seen_at_once_by_the_next_command(
+    broker: RabbitBroker, broker_url: str, harness: Harness
+) -> None:
+    for user in await harness.users(20):
+        body = encode_commands([release_cart(user)])
+        await publish_dead_letter(broker, body, "unprocessable", "", None)
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        for _ in range(20):
+            async with dead_letter_queue.open_queue(broker_url, limit=20):
+                pass
+            ready = await channel.declare_queue(topology.DEAD_QUEUE, passive=True)
+            assert ready.declaration_result.message_count == 20
+
+
 async def test_what_came_back_too_often_is_told_and_can_be_handed_in(
     operator: Operator, harness: Harness, database_url: str
 ) -> None:
