@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from dev.services import Services, database, services
-from tests.databases import copy_of, services_with_copy_of
-from tests.deployment import Deployment
+from tests.databases import copy_of
+from tests.deployment import Deployment, own_deployment
 from tests.forks import fork_server
 from tests.parallel import (  # noqa: F401 (hooks, which pytest finds here by name)
     pytest_collection,
@@ -62,10 +62,7 @@ async def system(template_url: str) -> AsyncIterator[Deployment]:
 
     Not on those of the other fixtures: its workers would take the commands of other tests.
     """
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start(gateways=2, workers=2)
         yield deployment
 

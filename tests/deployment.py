@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -10,6 +12,7 @@ from typing import Self
 import httpx
 
 from dev.addresses import free_port
+from tests.databases import services_with_copy_of
 from tests.forks import ForkedProcess, fork_server
 
 JWT_SECRET = "a secret of the tests, of more than 32 bytes"
@@ -153,3 +156,13 @@ class Deployment:
                 process.signal(signal.SIGKILL)
                 await process.ended()
         self._folder.cleanup()
+
+
+@asynccontextmanager
+async def own_deployment(template_url: str, **settings: str) -> AsyncIterator[Deployment]:
+    """Yield a deployment, not started, on a vhost and a copy of the database of its own."""
+    async with (
+        services_with_copy_of(template_url) as own,
+        Deployment(own.database_url, own.broker_url, **settings) as deployment,
+    ):
+        yield deployment

@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import own_deployment
 from tests.system.amqp import Queue
 from tests.system.books import Books
 from tests.system.clients import Site
@@ -18,10 +17,7 @@ from tests.system.traffic import Traffic, audited, open_traffic, recovers
 
 @pytest.fixture(scope="module")
 async def lasting_site(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start(gateways=2, workers=2)
         yield Site(deployment, http)
 

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from shared.ids import id_at
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import own_deployment
 from tests.system.amqp import Queue, reservation
 from tests.system.books import Books
 from tests.system.clients import Site, eventually, refused, succeeded
@@ -25,10 +24,8 @@ WINDOW_SECONDS = 60
 @pytest.fixture(scope="module")
 async def brief(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
     async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(
-            own.database_url,
-            own.broker_url,
+        own_deployment(
+            template_url,
             hold_seconds=str(HOLD_SECONDS),
             max_hold_seconds=str(MAX_HOLD_SECONDS),
             command_window_seconds=str(WINDOW_SECONDS),

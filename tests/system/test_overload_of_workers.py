@@ -11,8 +11,7 @@ from gateway.server.overload import MAX_IN_FLIGHT_COMMANDS
 from loadtest.overload.quota import quota
 from loadtest.overload.run import OverloadResult, compare
 from loadtest.overload.tally import Tally
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import Deployment, own_deployment
 from tests.system.books import Books
 from tests.system.overloading import GOODPUT_SHARE, overload
 
@@ -22,10 +21,7 @@ WORKER_SHARE = 0.05
 
 @pytest.fixture(scope="module")
 async def deployment(template_url: str) -> AsyncIterator[Deployment]:
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start()
         yield deployment
 

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from payments.stripe.events import AGENT, ORDER
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment, Process
+from tests.deployment import Process, own_deployment
 from tests.payments.serving import serving
 from tests.payments.stripe.events import encoded, event, refund, session, signature
 from tests.payments.stripe.server import SECRET_KEY, StripeServer
@@ -25,10 +24,7 @@ SESSION = re.compile(r'name="session" value="([0-9a-f-]{36})"')
 @pytest.fixture(scope="module")
 async def shop(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
     """A site with the demo provider."""
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start(demo_payments=True)
         yield Site(deployment, http)
 

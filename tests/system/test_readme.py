@@ -14,8 +14,7 @@ import pytest
 from deploy.demo import add_demo_event, main
 from dev.addresses import free_port
 from dev.processes.process import REPOSITORY
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import own_deployment
 from tests.system.amqp import Document
 from tests.system.clients import Person, Site
 
@@ -27,10 +26,7 @@ BLOCKS = [match["lines"] for match in BLOCK.finditer((REPOSITORY / "README.md").
 @pytest.fixture(scope="module")
 async def demo(http: httpx.AsyncClient, template_url: str) -> AsyncIterator[Site]:
     """What `make up` leaves in an empty database."""
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start(demo_payments=True)
         assert await asyncio.to_thread(add_demo_event, deployment.url)
         yield Site(deployment, http)

@@ -2,18 +2,14 @@
 
 import httpx
 
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import own_deployment
 from tests.system.clients import Site, eventually, fresh_email, is_live, refused, succeeded
 
 
 async def test_before_the_first_worker_there_is_no_queue_and_no_202(
     http: httpx.AsyncClient, template_url: str
 ) -> None:
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         gateway = deployment.add("gateway", deployment.gateways)
         await gateway.launch()
         site = Site(deployment, http)

@@ -5,18 +5,14 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from tests.databases import services_with_copy_of
-from tests.deployment import Deployment
+from tests.deployment import Deployment, own_deployment
 from tests.system.clients import Site
 from tests.system.guessers import Guesser, guessers_of
 
 
 @pytest.fixture(scope="session")
 async def deployment(template_url: str) -> AsyncIterator[Deployment]:
-    async with (
-        services_with_copy_of(template_url) as own,
-        Deployment(own.database_url, own.broker_url) as deployment,
-    ):
+    async with own_deployment(template_url) as deployment:
         await deployment.start()
         yield deployment
 
