@@ -32,7 +32,7 @@ LOG_LINES = 20
 WAITING_GAUGES = ("holdfast_awaiting_reply", "holdfast_awaiting_outcome")
 IN_USE_GAUGE = "holdfast_database_connections_in_use"
 IN_USE_SECONDS = 5.0
-"""A sweep and a health check use a connection for an instant: at one look all are to be back."""
+"""A sweep and a health check use a connection for an instant, so a process is looked at again."""
 
 
 async def check_at_rest(
@@ -142,12 +142,13 @@ async def _leaks(system: SystemUnderTest) -> list[str]:
 
 
 async def _lent_out(system: SystemUnderTest) -> dict[str, float]:
-    """The connections to Postgres that each process uses though it has nothing to do."""
+    """The connections to Postgres that each process uses at every look though it is at rest."""
     give_up_at = time.monotonic() + IN_USE_SECONDS
-    while any((lent_out := await _gauges(system.workers + system.gateways, IN_USE_GAUGE)).values()):
-        if time.monotonic() > give_up_at:
-            break
+    lent_out = await _gauges(system.workers + system.gateways, IN_USE_GAUGE)
+    while any(lent_out.values()) and time.monotonic() < give_up_at:
         await asyncio.sleep(POLL_SECONDS)
+        found = await _gauges(system.workers + system.gateways, IN_USE_GAUGE)
+        lent_out = {name: min(number, found[name]) for name, number in lent_out.items()}
     return lent_out
 
 
