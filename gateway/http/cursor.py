@@ -1,4 +1,4 @@
-"""Cursors: the position of the last item of a page, as an opaque text."""
+"""Pages of a list: how long they are, and the position of the last item as an opaque text."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
@@ -11,6 +11,8 @@ from gateway.http.problems import invalid_request
 from shared.fields import Instant
 from shared.ids import Id
 
+MAX_PAGE_ITEMS = 100
+DEFAULT_PAGE_ITEMS = 50
 FILTER_BYTES = 8
 """Length of a filter's hash. It detects a changed filter and is not a security measure."""
 

@@ -7,7 +7,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from gateway.http.caching import PublicPage, unless_client_has_it
-from gateway.http.cursor import ListPosition, read_cursor, write_cursor
+from gateway.http.cursor import (
+    DEFAULT_PAGE_ITEMS,
+    MAX_PAGE_ITEMS,
+    ListPosition,
+    read_cursor,
+    write_cursor,
+)
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import (
     CACHEABLE,
@@ -21,8 +27,6 @@ from gateway.services import services_of
 from shared.fields import Instant
 from shared.outcomes import Event
 
-MAX_LIMIT = 100
-DEFAULT_LIMIT = 50
 MAX_SEARCH_CHARACTERS = 100
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
@@ -67,7 +71,7 @@ class EventQuery(BaseModel):
     starts_before: Annotated[
         Instant | None, Field(description="Only events that start before this time.")
     ] = None
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = DEFAULT_PAGE_ITEMS
     cursor: Annotated[
         str | None,
         Field(description="The `next_cursor` of the previous page with the same filter."),

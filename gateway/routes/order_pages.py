@@ -6,7 +6,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from gateway.http.cursor import ListPosition, read_cursor, write_cursor
+from gateway.http.cursor import (
+    DEFAULT_PAGE_ITEMS,
+    MAX_PAGE_ITEMS,
+    ListPosition,
+    read_cursor,
+    write_cursor,
+)
 from gateway.http.ids import read_id
 from gateway.http.json_response import JsonResponse
 from gateway.http.openapi import describe_request, problem_responses
@@ -15,9 +21,6 @@ from gateway.identity.authentication import current_user
 from gateway.read_model.order_queries import OrderFilter, list_orders, officers_of, read_order
 from gateway.services import services_of
 from shared.orders import Order, OrderStatus
-
-MAX_LIMIT = 100
-DEFAULT_LIMIT = 50
 
 PAGE_PROBLEMS: tuple[ProblemCode, ...] = (
     *USER_PROBLEMS,
@@ -43,7 +46,7 @@ class OrderQuery(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     status: Annotated[OrderStatus | None, Field(description="By default, all.")] = None
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS)] = DEFAULT_PAGE_ITEMS
     cursor: Annotated[
         str | None,
         Field(description="The `next_cursor` of the page before, which had the same filter."),

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from gateway import payment_provider
-from gateway.http import prefer, request_body
+from gateway.http import cursor, prefer, request_body
 from gateway.identity import passwords
 from gateway.messaging import user_limit
 from gateway.routes import commands as command_routes
-from gateway.routes import event_list
 from gateway.server import overload, request_heads
 from payments.demo import adapter as demo_adapter
-from shared import bodies, messages, topology
+from shared import bodies, messages, orders, topology
 from worker.messaging import replies
 
 ROW = re.compile(r"^\| [^|]+ \| ([\d,]+) \| `([A-Z_]+)` \|", re.M)
@@ -26,6 +25,9 @@ MODULES = {
     "MAX_QUANTITY": bodies,
     "MAX_TOTAL_QUANTITY": bodies,
     "MAX_TICKET_TYPES": bodies,
+    "MAX_OPEN_ORDERS": orders,
+    "MAX_PAYMENTS": orders,
+    "MAX_REFUNDS": orders,
     "MAX_COMMANDS_PER_USER": user_limit,
     "MAX_WAITS_PER_USER": user_limit,
     "MAX_WAIT_SECONDS": prefer,
@@ -39,7 +41,7 @@ MODULES = {
     "MAX_MESSAGE_BYTES": messages,
     "MAX_QUEUED_MESSAGES": topology,
     "MAX_REPLY_BYTES": replies,
-    "MAX_LIMIT": event_list,
+    "MAX_PAGE_ITEMS": cursor,
     "MAX_REQUESTS": payment_provider,
     "MAX_LATE_PAYMENTS": demo_adapter,
 }
