@@ -74,8 +74,8 @@ async def hold(connection: Connection, ticket_type: str, count: int, due_in: flo
 async def all_free(connection: Connection, ticket_type: str, due_at: datetime) -> float:
     """Wait until no hold of this type is due any more; return the seconds since `due_at`."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        # Postgres tells nobody that a hold is gone, so it is asked.
-        while await _is_held(connection, ticket_type, due_at):  # noqa: ASYNC110
+        # Postgres does not announce that a hold is gone, so it is asked.
+        while await _is_held(connection, ticket_type, due_at):  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_EVERY_SECONDS)
     return (datetime.now(UTC) - due_at).total_seconds()
 

@@ -166,7 +166,7 @@ class _Watch:
                 await queue_client.apply([command])
             async with asyncio.timeout(PATIENCE_SECONDS):
                 # Postgres does not announce that an order is cancelled, so it is asked.
-                while await connection.fetchval(LEFT, self._fixtures.event_id):  # noqa: ASYNC110
+                while await connection.fetchval(LEFT, self._fixtures.event_id):  # noqa: ASYNC110 - see above
                     await asyncio.sleep(LOOK_EVERY_SECONDS)
             return loop.time() - started
         finally:

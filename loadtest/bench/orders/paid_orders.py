@@ -2,19 +2,22 @@
 
 import asyncpg
 
+from loadtest.bench.cases.new_buyers import register_new_buyers
+from loadtest.bench.cliffs.situations import make_ticket_type
 from loadtest.bench.growth.fill import CONNECT_SECONDS, SETTINGS
-from loadtest.fixtures import UNIT_PRICE, UNUSABLE_PASSWORD_HASH
+from loadtest.fixtures import UNIT_PRICE
 from loadtest.progress import Progress
 from loadtest.workload import CommandIds
 
 CHUNK_ROWS = 50_000
 BUYERS = 200_000
 FILL_SECONDS = 300
-TABLES = ("users", "ticket_types", "orders", "order_items", "payments")
+TABLES = ("ticket_types", "orders", "order_items", "payments")
 
 
 async def fill_paid_orders(database_url: str, count: int) -> None:
     """Insert so many paid orders of one event, and vacuum as autovacuum would have."""
+    buyers = await register_new_buyers(database_url, min(BUYERS, count))
     connection = await asyncpg.connect(
         database_url,
         timeout=CONNECT_SECONDS,
@@ -24,14 +27,11 @@ async def fill_paid_orders(database_url: str, count: int) -> None:
     ids = CommandIds()
     progress = Progress()
     try:
-        organizer, event, ticket_type = ids.take(3)
-        buyers = ids.take(min(BUYERS, count))
-        await connection.execute(USERS, [organizer, *buyers], UNUSABLE_PASSWORD_HASH)
-        await connection.execute(EVENT, event, organizer)
-        await connection.execute(TICKET_TYPE, ticket_type, event, count, UNIT_PRICE)
+        ticket_type = await make_ticket_type(connection)
+        event = await connection.fetchval(SELL, ticket_type, count, UNIT_PRICE)
         for first in range(0, count, CHUNK_ROWS):
             orders = ids.take(min(CHUNK_ROWS, count - first))
-            users = [buyers[(first + place) % len(buyers)] for place in range(len(orders))]
+            users = [buyers[(first + place) % len(buyers)].user_id for place in range(len(orders))]
             await connection.execute(ORDERS, orders, users, event, ticket_type, UNIT_PRICE)
             progress.step("filling paid orders", first + len(orders), count)
         for table in TABLES:
@@ -40,20 +40,9 @@ async def fill_paid_orders(database_url: str, count: int) -> None:
         await connection.close()
 
 
-USERS = """
-    INSERT INTO booking.users (id, email, password_hash, registered_at)
-    SELECT id, id || '@earlier.example', $2, now() FROM unnest($1::uuid[]) AS id
-"""
-EVENT = """
-    INSERT INTO booking.events (id, organizer_id, name, starts_at, ends_at, status)
-    VALUES ($1, $2, 'An earlier concert', now() + interval '30 days',
-            now() + interval '31 days', 'active')
-"""
-TICKET_TYPE = """
-    INSERT INTO booking.ticket_types
-        (id, event_id, name, total, reserved, sold, sale_starts_at, sale_ends_at, unit_price)
-    VALUES ($1, $2, 'Standing', $3, 0, $3, now() - interval '1 day',
-            now() + interval '30 days', $4)
+SELL = """
+    UPDATE booking.ticket_types SET sold = $2, unit_price = $3 WHERE id = $1
+    RETURNING event_id::text
 """
 ORDERS = """
     WITH made AS (
