@@ -25,7 +25,7 @@ MODULES = ("gateway", "worker", "payments")
 def main() -> None:
     for module in MODULES:
         import_module(f"{module}.__main__")
-        del sys.modules[f"{module}.__main__"]  # to be executed anew
+        del sys.modules[f"{module}.__main__"]  # `runpy` executes it in the fork
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then end this

@@ -32,7 +32,7 @@ async def submit(
     command was not accepted: `overloaded`, `too_many_commands`, `broker_unavailable`.
     """
     preferences = read_preferences(request.headers.getlist("prefer"))
-    decided = await _decide(request, command, preferences.wait_or(wait_seconds))
+    decided = await _submit_and_wait(request, command, preferences.wait_or(wait_seconds))
     if decided is None:
         is_key_given = "idempotency-key" in request.headers
         return pending_response(command, preferences, is_key_given=is_key_given)
@@ -44,7 +44,9 @@ async def submit(
     return JsonResponse(decided.document.encode(), 201 if location else 200, headers)
 
 
-async def _decide(request: Request, command: Command, wait_seconds: float) -> DecidedOutcome | None:
+async def _submit_and_wait(
+    request: Request, command: Command, wait_seconds: float
+) -> DecidedOutcome | None:
     services = services_of(request)
     services.overload.check_command(command.command_id)
     try:

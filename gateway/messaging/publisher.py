@@ -86,8 +86,8 @@ class Publisher:
 
         Returns after the broker has confirmed it. If the caller is cancelled, the command is
         still published. `while_polling` is entered while the read model is polled, which starts
-        after `REPLY_TIMEOUT_SECONDS`. Raises what it raises, `BrokerUnavailableError`, and the
-        `ProblemError` `too_many_commands` of its user.
+        after `REPLY_TIMEOUT_SECONDS`. Raises `BrokerUnavailableError`, the `ProblemError`
+        `too_many_commands`, and whatever `while_polling` raises.
         """
         submission = self._enqueue(command, awaited=wait_seconds > 0)
         try:

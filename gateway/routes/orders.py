@@ -161,7 +161,7 @@ async def release_tickets(request: Request) -> Response:
     ),
 )
 async def cancel_order(request: Request) -> Response:
-    """Give back the order's tickets: its buyer while it is pending, the organizer also later."""
+    """Cancel an order: its buyer while it is pending, the organizer also when it is paid."""
     envelope = await command_envelope(request)
     order_id = read_id(request, "order_id")
     body = await read_optional_json(request, CancellationBody)

@@ -83,7 +83,7 @@ class DemoProvider:
         told = request.query_params.get("told")
         return await self._page(
             request.path_params["order_id"],
-            told if told in get_args(Told) else None,  # type: ignore[arg-type]
+            told if told in get_args(Told) else None,  # type: ignore[arg-type]  # mypy does not narrow by `in`
         )
 
     async def _act(self, request: Request) -> Response:
@@ -100,7 +100,7 @@ class DemoProvider:
             order = await self._engine.order(str(order_id))
             if order is None:
                 return await self._page(order_id, None)
-            told = await self._do(action, order, session_id)  # type: ignore[arg-type]
+            told = await self._do(action, order, session_id)  # type: ignore[arg-type]  # checked above
         except (EngineUnavailableError, NotRecordedError):
             # With the same session: a payment that was recorded after all is not made twice.
             return await self._page(order_id, "again", HTTPStatus.SERVICE_UNAVAILABLE, session_id)

@@ -80,7 +80,7 @@ class StripeCheckout:
 
     async def close(self) -> None:
         """Close the connections to Stripe."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()  # type: ignore[no-untyped-call]  # Stripe gives no type
 
     async def open_session(self, order: Order) -> Session:
         """Open the one Checkout session of this order, amount and time to pay.

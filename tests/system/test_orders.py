@@ -292,7 +292,7 @@ async def test_a_cancelled_event_cancels_its_orders_in_the_background(
     for person, order, due in ((alice, pending, 0), (carol, paid, 2 * PRICE)):
         order_id = order["id"]
         cancelled = await eventually(
-            lambda person=person, order_id=order_id: read(person, order_id),  # type: ignore[misc]
+            lambda person=person, order_id=order_id: read(person, order_id),  # type: ignore[misc]  # mypy cannot infer the defaults
             lambda order: order["status"] == "cancelled",
             20,
         )

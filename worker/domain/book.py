@@ -58,7 +58,7 @@ class Event:
     status: outcomes.EventStatus
     currency: str = DEFAULT_CURRENCY
     payment_agent_id: str | None = None
-    """Another user than the organizer that may record payments."""
+    """The user that records payments instead of the organizer; None: the organizer does."""
 
     @property
     def agent_id(self) -> str:

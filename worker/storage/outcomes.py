@@ -25,8 +25,8 @@ async def recall(
 ) -> dict[str, RecordedOutcome]:
     """Return the recorded outcomes, by command ID.
 
-    Complete only under the locks of the commands' users: a concurrent duplicate has the same
-    user, and has committed by the time the lock is granted.
+    Complete only under the locks that `lock_users` takes: a duplicate locks the same user, or the
+    buyer of the same order, and has committed by the time the lock is granted.
     """
     if not commands:
         return {}

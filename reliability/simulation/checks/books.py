@@ -71,7 +71,7 @@ def compare_money(tables: Tables, sent: Iterable[SentCommand]) -> Iterator[str]:
     for fact in sorted(answered - recorded):
         yield f"A5: {fact} is answered, and lost"
     for fact in sorted(recorded - told):
-        yield f"A5: {fact} is recorded, and nobody told it"
+        yield f"A5: {fact} is recorded, and no agent reported it"
 
 
 def _fact(command: RecordPayment | RecordRefund) -> tuple[str, str, str, int]:

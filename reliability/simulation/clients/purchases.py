@@ -1,9 +1,8 @@
 """The commands of orders: what buyers, organizers and payment agents may ask at any moment."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from reliability.simulation.fakes.tables import OrderRow, Tables
 from reliability.simulation.fakes.virtual_time import VirtualLoop
@@ -12,14 +11,20 @@ from shared.commands import (
     CancelOrder,
     CheckOut,
     Command,
+    CommandFields,
     ExtendOrder,
     RecordPayment,
     RecordRefund,
     ReleaseTickets,
 )
 
-Make = Callable[..., Any]
-"""Makes a command of a class, a user and its own fields."""
+C = TypeVar("C", bound=CommandFields)
+
+
+class Make(Protocol):
+    """Makes a command of a class, a user and its own fields."""
+
+    def __call__(self, kind: type[C], user_id: str, **fields: Any) -> C: ...
 
 
 class PurchaseCommands:
@@ -58,7 +63,7 @@ class PurchaseCommands:
         """Whatever may be asked of an order; None while there is none."""
         random, tables = self._random, self._tables
         if self._checked_out and random.random() < 0.05:
-            # Perhaps one that nobody knows yet.
+            # Perhaps of an order that no worker has decided yet.
             return self._payment(self._checked_out[-1], None, random.choice(buyers))
         if not tables["orders"]:
             return None
@@ -76,11 +81,11 @@ class PurchaseCommands:
             case 1 | 2:
                 user = random.choice((order.user_id, organizer))
                 keep = {"keep_amount": random.randint(0, 300)} if random.random() < 0.3 else {}
-                return self._make(CancelOrder, user, order_id=order.id, **keep)  # type: ignore[no-any-return]
+                return self._make(CancelOrder, user, order_id=order.id, **keep)
             case 3:
                 seconds = random.choice((-1, 1, 2, 100 * 86_400))
                 pay_by = order.pay_by + timedelta(seconds=seconds)
-                return self._make(ExtendOrder, organizer, order_id=order.id, pay_by=pay_by)  # type: ignore[no-any-return]
+                return self._make(ExtendOrder, organizer, order_id=order.id, pay_by=pay_by)
             case 4 | 5 | 6:
                 return self._refund(order, agent)
             case _:
@@ -105,7 +110,7 @@ class PurchaseCommands:
                 "currency": currency,
             }
             self._payments.append(told)
-        return self._make(RecordPayment, agent, **told)  # type: ignore[no-any-return]
+        return self._make(RecordPayment, agent, **told)
 
     def _refund(self, order: OrderRow, agent: str) -> RecordRefund:
         random = self._random
@@ -121,7 +126,7 @@ class PurchaseCommands:
             amount = due if due > 0 and random.random() < 0.7 else random.choice((1, 500, 1000))
             told = {"order_id": order.id, "refund_id": self._new_name("ref"), "amount": amount}
             self._refunds.append(told)
-        return self._make(RecordRefund, agent, **told)  # type: ignore[no-any-return]
+        return self._make(RecordRefund, agent, **told)
 
     def _release(self, order: OrderRow, organizer: str) -> ReleaseTickets:
         random = self._random
@@ -131,7 +136,7 @@ class PurchaseCommands:
             for _ in range(random.choice((1, 1, 2)))
         )
         keep = {"keep_amount": random.choice((0, 100, 5000))} if random.random() < 0.3 else {}
-        return self._make(ReleaseTickets, organizer, order_id=order.id, items=lines, **keep)  # type: ignore[no-any-return]
+        return self._make(ReleaseTickets, organizer, order_id=order.id, items=lines, **keep)
 
     def _new_name(self, kind: str) -> str:
         self._told += 1

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from reliability.simulation.clients.purchases import PurchaseCommands
+from reliability.simulation.clients.purchases import C, PurchaseCommands
 from reliability.simulation.fakes.tables import Database, EventRow, TicketTypeRow, UserRow
 from reliability.simulation.fakes.virtual_time import START, VirtualLoop
 from shared.bodies import Line
@@ -13,7 +13,6 @@ from shared.commands import (
     ChangeEvent,
     ChangeTicketType,
     Command,
-    CommandFields,
     CreateEvent,
     CreateTicketType,
     EndEvent,
@@ -24,8 +23,6 @@ from shared.commands import (
     ReserveTickets,
     SetQuantity,
 )
-
-C = TypeVar("C", bound=CommandFields)
 
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0$c29tZSBoYXNo"  # noqa: S105 - of no user
 

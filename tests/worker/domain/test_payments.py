@@ -241,7 +241,9 @@ def test_a_payment_at_the_end_of_the_hold_gets_its_tickets_before_a_newcomer() -
 
     batch = decide_batch(book, [record_payment(AGENT, ids(book)[0], TOTAL)], {})
 
-    assert batch.to_record[0].outcome.result.order.status == "paid"  # type: ignore[union-attr]
+    result = batch.to_record[0].outcome.result
+    assert isinstance(result, PaymentResult)
+    assert result.order.status == "paid"
     assert counts(book) == (0, 2)
 
 
