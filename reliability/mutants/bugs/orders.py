@@ -214,8 +214,8 @@ MUTANTS = (
         "sender_locked_beside_the_buyer",
         "all payments of an event wait for the row of their agent",
         LOCK_REQUEST,
-        "            request.sender_ids.add(command.user_id)\n",
-        "            request.user_ids.add(command.user_id)\n",
+        "        self.sender_ids.add(command.user_id)\n",
+        "        self.user_ids.add(command.user_id)\n",
         (LOCKS,),
     ),
 )
