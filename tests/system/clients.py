@@ -285,3 +285,10 @@ def succeeded(response: httpx.Response, status: int = 200) -> Document:
     assert outcome["refusal"] is None
     result: Document = outcome["result"]
     return result
+
+
+async def read_event(site: Site, event_id: str, via: int = 0) -> Document:
+    answer = await site.http.get(f"{site.urls[via]}/v1/events/{event_id}")
+    assert answer.status_code == 200, answer.text
+    page: Document = answer.json()
+    return page

@@ -6,6 +6,7 @@ from reliability.mutants.bugs.suites import (
     CONSUMER,
     DUE_CARTS,
     FAULTS,
+    ISOLATION,
     POISON_MESSAGES,
     READING,
     SIMULATION,
@@ -252,7 +253,7 @@ MUTANTS = (
         "worker/isolation.py",
         "[], [], SILENCE_SECONDS)",
         "[], [])",
-        (f"{POISON_MESSAGES}::test_a_fork_that_is_silent_is_ended",),
+        (f"{ISOLATION}::test_a_fork_that_is_silent_is_ended",),
     ),
     Mutant(
         "dead_letters_not_persistent",
